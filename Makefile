@@ -1,0 +1,51 @@
+# Everything runs in .venv, made from hash-checked versions; what the set-up prints goes to stderr.
+PYTHON ?= python3
+BIN := .venv/bin
+PACKAGES := .venv/.packages
+STAMP := .venv/.complete
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench clean lock
+
+help: ## list these targets
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: $(STAMP) ## run the main job end to end, with no account (ARGS="--json" passes arguments on)
+	@$(BIN)/modal-runner demo $(ARGS)
+
+test: $(STAMP) ## run the tests
+	@$(BIN)/pytest -n auto $(ARGS)
+
+check: $(STAMP) ## formatting, lint, types, layers, dead code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/vulture
+
+format: $(STAMP) ## format the code and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove .venv and every cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+lock: ## write requirements/dev.txt anew (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-package modal-runner -o requirements/dev.txt
+
+# The lock holds every package with its dependencies, so pip has nothing to resolve (--no-deps).
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --no-deps
+
+$(PACKAGES): requirements/dev.txt
+	@{ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.12 ..."; exit 1; }; \
+	  echo "setting up .venv (once, about half a minute) ..."; \
+	  $(PYTHON) -m venv --clear .venv \
+	    || { echo "The venv module is missing; on Debian: apt install python3-venv"; exit 1; }; \
+	  $(PIP) --require-hashes -r requirements/dev.txt && touch $@; } >&2
+
+$(STAMP): $(PACKAGES) pyproject.toml
+	@{ $(PIP) --no-build-isolation -e . && touch $@; } >&2

@@ -1,0 +1,133 @@
+"""One GitHub host, spoken to as one App, through githubkit.
+
+What githubkit 0.16.1 does by default and this class does not: its HTTP cache drops every timeout; without an
+explicit timeout there is none; its retry sleeps inside the call and repeats POSTs; its client is made anew for each
+call unless the transport is shared, and closes a shared one after the call.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from githubkit import AppAuthStrategy, GitHub, Response, TokenAuthStrategy, UnauthAuthStrategy
+from githubkit.cache import MemCacheStrategy
+
+from github_app.errors import GitHubError
+from github_app.github.errors import github_errors
+from github_app.github.tokens import InstallationToken, InstallationTokens, Permissions, TokenAnswer, TokenKey
+
+TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+_USER_AGENT = "modal-runner"
+
+T = TypeVar("T")
+Auth = AppAuthStrategy | TokenAuthStrategy | UnauthAuthStrategy
+Call = Callable[[GitHub[Any]], Awaitable[Response[Any, Any]]]
+
+
+class SharedTransport(httpx.AsyncHTTPTransport):
+    """A pool of connections that outlives the clients that githubkit makes for each call."""
+
+    async def aclose(self) -> None:
+        """Do nothing: githubkit closes its client after each call, and with it the pool."""
+
+    async def really_close(self) -> None:
+        """Close the pool."""
+        await super().aclose()
+
+
+def connect(auth: Auth, api_url: str, transport: httpx.AsyncBaseTransport) -> GitHub[Any]:
+    """Make a githubkit client with real timeouts and no retries of its own."""
+    return GitHub(
+        auth,
+        base_url=api_url,
+        user_agent=_USER_AGENT,
+        timeout=TIMEOUT,
+        async_transport=transport,
+        # A cache of its own: githubkit's default one is shared by all clients, and its keys do not name the host.
+        cache_strategy=MemCacheStrategy(),
+        http_cache=False,
+        auto_retry=False,
+    )
+
+
+class Connection:
+    """Calls as the App (its JWT) or as one of its installations (a token)."""
+
+    def __init__(
+        self, *, api_url: str, app_id: int, private_key: RSAPrivateKey, transport: SharedTransport | None = None
+    ) -> None:
+        self._api_url = api_url
+        self._transport = transport or SharedTransport()
+        # githubkit signs with PyJWT, which takes a key object in place of the PEM; a PEM would stand in its repr.
+        strategy = AppAuthStrategy(app_id, private_key)  # type: ignore[arg-type]
+        self._app = connect(strategy, api_url, self._transport)
+        self._tokens = InstallationTokens(self._exchange)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._transport.really_close()
+
+    async def as_app(self, name: str, call: Call, answer: type[T]) -> T:
+        """Make `call` with the App's JWT and read its JSON as `answer`.
+
+        Raises:
+            GitHubError: GitHub refused or did not answer.
+        """
+        with github_errors(name):
+            response = await call(self._app)
+        return _read(name, response, answer)
+
+    async def as_installation(
+        self,
+        name: str,
+        call: Call,
+        answer: type[T],
+        *,
+        installation_id: int,
+        permissions: Permissions,
+        repository_id: int | None = None,
+    ) -> T:
+        """Make `call` with an installation token of `permissions`; after a 401 once more with a new one.
+
+        Raises:
+            GitHubError: GitHub refused or did not answer, the exchange of the token included.
+        """
+        key = TokenKey(self._api_url, installation_id, permissions, repository_id)
+        token = await self._tokens.get(key)
+        try:
+            return await self._with_token(name, call, answer, token.get_secret_value())
+        except GitHubError as error:
+            if error.status != 401:
+                raise
+            self._tokens.refuse(key, token)
+        token = await self._tokens.get(key)
+        return await self._with_token(name, call, answer, token.get_secret_value())
+
+    async def _with_token(self, name: str, call: Call, answer: type[T], token: str) -> T:
+        # The client is held in a variable: githubkit's namespaces keep only a weak reference to it.
+        client = self._app.with_auth(TokenAuthStrategy(token))
+        with github_errors(name):
+            response = await call(client)
+        return _read(name, response, answer)
+
+    async def _exchange(self, key: TokenKey) -> InstallationToken:
+        body: dict[str, Any] = {"permissions": dict(key.permissions)}
+        if key.repository_id is not None:
+            body["repository_ids"] = [key.repository_id]
+        answer = await self.as_app(
+            "exchange of the installation token",
+            lambda app: app.rest.apps.async_create_installation_access_token(key.installation_id, data=body),  # type: ignore[call-overload]
+            TokenAnswer,
+        )
+        return answer.seal()
+
+
+def _read(name: str, response: Response[Any, Any], answer: type[T]) -> T:
+    """Read just the fields of `answer`: githubkit's full models refuse answers that GitHub's own examples give."""
+    try:
+        return msgspec.json.decode(response.raw_response.content or b"null", type=answer)
+    except msgspec.DecodeError as error:
+        # Only the field is named: the answer may hold a token or a JIT config.
+        raise GitHubError(f"{name}: an answer that makes no sense ({error})", retryable=False) from None

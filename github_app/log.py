@@ -1,0 +1,85 @@
+"""JSON lines on stderr, with every secret taken out on the way.
+
+Redaction is the last step before a line is made, so it also covers tracebacks and what libraries log.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Iterable
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+_MASK = "[redacted]"
+_SECRET_SHAPES = re.compile(
+    # GitHub tokens: 40 characters, or the 520 of `ghs_<App id>_<JWT>`.
+    r"gh[a-z]_[A-Za-z0-9._-]{20,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+    # JWTs, and JIT configs: base64 of a JSON object opens with one of these.
+    r"|ey[JA][A-Za-z0-9_+/=.-]{40,}"
+    r"|\bas-[A-Za-z0-9]{20,}",
+    re.DOTALL,
+)
+
+
+def redact(text: str, known: Iterable[str] = ()) -> str:
+    """Mask everything that has the shape of a secret, and each of the `known` ones."""
+    for secret in known:
+        text = text.replace(secret, _MASK)
+    return _SECRET_SHAPES.sub(_MASK, text)
+
+
+def redactor(known: Iterable[str]) -> Processor:
+    """A structlog processor over the finished line."""
+    secrets = [secret for secret in known if secret]
+
+    def process(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        return {key: _redacted(value, secrets) for key, value in event.items()}
+
+    return process
+
+
+def _redacted(value: object, known: list[str]) -> object:
+    if isinstance(value, str):
+        return redact(value, known)
+    if isinstance(value, dict):
+        return {key: _redacted(item, known) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redacted(item, known) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return redact(str(value), known)
+
+
+def configure(known_secrets: Iterable[str] = (), level: int = logging.INFO) -> None:
+    """Send structlog's and every library's log to stderr as JSON lines."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                redactor(known_secrets),
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    # One line for each HTTP request or gRPC frame would drown what matters.
+    for chatty in ("httpx", "httpcore", "hpack", "uvicorn.access"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,0 +1,139 @@
+"""The values that travel between the layers: what a delivery says, what is recorded, what is asked of Modal.
+
+Records are stored as JSON. A new field needs a default, so that a record of an older version can still be read.
+"""
+
+import re
+from enum import StrEnum
+
+import msgspec
+from pydantic import SecretStr
+
+RUNNER_NAME = re.compile(r"modal-(?P<job_id>\d+)-(?P<attempt>\d+)")
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """Where runners are registered: an organisation, or one repository of a personal account (`repo` is set)."""
+
+    owner: str
+    repo: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.owner}/{self.repo}" if self.repo else self.owner
+
+
+class Action(StrEnum):
+    """The `action` of a `workflow_job` event. Actions that GitHub may add are not ours to act on."""
+
+    QUEUED = "queued"
+    WAITING = "waiting"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+
+
+class JobEvent(msgspec.Struct, frozen=True):
+    """What one `workflow_job` delivery says, cut to what is used. `queued_at` is Unix seconds."""
+
+    action: Action
+    job_id: int
+    run_id: int
+    run_attempt: int
+    job_name: str
+    labels: tuple[str, ...]
+    repository: str
+    repository_id: int
+    private: bool
+    scope: Scope
+    installation_id: int
+    queued_at: float | None = None
+    runner_name: str | None = None
+    conclusion: str | None = None
+
+
+class JobState(StrEnum):
+    """How far a job has come at GitHub, as far as we were told."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+
+
+class JobRecord(msgspec.Struct, frozen=True):
+    """A job of ours. Written by the intake alone. Times are Unix seconds."""
+
+    event: JobEvent
+    state: JobState
+    recorded_at: float
+    runner_name: str | None = None
+    conclusion: str | None = None
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """The right to make one attempt at a launch: put once under `<job id>-<attempt>`; `owner` is unique."""
+
+    owner: str
+    claimed_at: float
+
+
+class RunnerState(StrEnum):
+    """How far a runner of ours has come."""
+
+    STARTED = "started"
+    BUSY = "busy"
+    FINISHED = "finished"
+
+
+class RunnerRecord(msgspec.Struct, frozen=True):
+    """A runner that was started, and the job that it was started *for*, which need not be the job it runs."""
+
+    name: str
+    started_for: int
+    scope: Scope
+    installation_id: int
+    repository: str
+    labels: tuple[str, ...]
+    github_id: int
+    sandbox_id: str
+    started_at: float
+    state: RunnerState = RunnerState.STARTED
+    runs_job: int | None = None
+
+
+class JitConfig(msgspec.Struct, frozen=True):
+    """GitHub's answer to a JIT request. The encoded config holds a private key: a secret until the sandbox has it."""
+
+    runner_id: int
+    encoded: SecretStr
+
+
+class Gpu(msgspec.Struct, frozen=True):
+    """A GPU type by Modal's name, and how many."""
+
+    type: str
+    count: int = 1
+
+    def __str__(self) -> str:
+        return self.type if self.count == 1 else f"{self.type}:{self.count}"
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """A machine. `cpu` in physical cores (one is 2 vCPU) and `memory_mib`: (requested, limit) each."""
+
+    cpu: tuple[float, float]
+    memory_mib: tuple[int, int]
+    timeout_s: int
+    gpu: Gpu | None = None
+
+
+class SandboxSpec(msgspec.Struct, frozen=True):
+    """One sandbox to create. `name` is the runner's name too."""
+
+    name: str
+    shape: Shape
+    tags: dict[str, str]
+    jit_config: SecretStr
+
+
+def runner_name(job_id: int, attempt: int) -> str:
+    """Name the runner of one attempt: unique at GitHub (409) and among Modal's running sandboxes."""
+    return f"modal-{job_id}-{attempt}"

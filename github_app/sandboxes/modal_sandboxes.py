@@ -1,0 +1,97 @@
+"""Runners' sandboxes, through Modal's SDK."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+
+import modal
+import modal.exception
+import structlog
+
+from github_app.errors import SandboxError, SandboxNameTaken
+from github_app.model import SandboxSpec
+from github_app.sandboxes.image import ImageRecipe
+
+_START = files("github_app.sandboxes").joinpath("start.sh").read_text()
+# What a later attempt may find otherwise: no machine free, a throttle, a cap, an outage.
+_RETRYABLE = (
+    modal.exception.ResourceExhaustedError,
+    modal.exception.ServiceError,
+    modal.exception.ConnectionError,
+    modal.exception.InternalError,
+    modal.exception.TimeoutError,
+)
+
+_log = structlog.get_logger(__name__)
+
+
+@contextmanager
+def _sandbox_errors(call: str) -> Iterator[None]:
+    try:
+        yield
+    except modal.exception.AlreadyExistsError as error:
+        raise SandboxNameTaken(f"{call}: a running sandbox has this name", retryable=False) from error
+    except modal.exception.Error as error:
+        raise SandboxError(
+            f"{call}: {type(error).__name__}: {error}", retryable=isinstance(error, _RETRYABLE)
+        ) from error
+
+
+class ModalSandboxes:
+    """The sandboxes of one Modal App, which holds nothing else: redeploying the control plane cannot end them."""
+
+    def __init__(self, app_name: str, recipe: ImageRecipe, client: modal.Client | None = None) -> None:
+        self._app_name = f"{app_name}-sandboxes"
+        self._recipe = recipe
+        self._client = client
+        self._app: modal.App | None = None
+        self._image: modal.Image | None = None
+
+    async def prepare(self) -> None:
+        """Look up App and image, and build and publish an image that is missing. A launch then costs one RPC.
+
+        Raises:
+            SandboxError: Modal refused, did not answer, or could not build the image.
+        """
+        with _sandbox_errors(f"preparing App {self._app_name!r} and image {self._recipe.name!r}"):
+            self._app = await modal.App.lookup.aio(self._app_name, create_if_missing=True, client=self._client)
+            image = modal.Image.from_name(self._recipe.name, client=self._client)
+            try:
+                await image.hydrate.aio(self._client)
+            except modal.exception.NotFoundError:
+                await self._build(self._app)
+                await image.hydrate.aio(self._client)
+            self._image = image
+
+    async def _build(self, app: modal.App) -> None:
+        _log.info("image_build_started", image=self._recipe.name, base=self._recipe.base)
+        built = await self._recipe.image().build.aio(app)
+        await built.publish.aio(self._recipe.name)
+        _log.info("image_built", image=self._recipe.name)
+
+    async def create(self, spec: SandboxSpec) -> str:
+        """Start one sandbox and return its id. With a GPU this may block for 21 minutes, until one is free.
+
+        Raises:
+            SandboxNameTaken: a running sandbox has this name.
+            SandboxError: Modal refused or did not answer.
+        """
+        shape = spec.shape
+        with _sandbox_errors(f"creating sandbox {spec.name!r}"):
+            sandbox = await modal.Sandbox.create.aio(
+                "/bin/sh",
+                "-euc",
+                _START,
+                app=self._app,
+                name=spec.name,
+                tags=spec.tags,
+                image=self._image,
+                # In the environment, never in argv, which every process of the machine can read.
+                env={"ACTIONS_RUNNER_INPUT_JITCONFIG": spec.jit_config.get_secret_value()},
+                timeout=shape.timeout_s,
+                gpu=str(shape.gpu) if shape.gpu else None,
+                cpu=shape.cpu,
+                memory=shape.memory_mib,
+                client=self._client,
+            )
+        return sandbox.object_id

@@ -1,0 +1,121 @@
+"""The settings: read once from the environment, all problems told at once.
+
+Secret fields are `SecretStr`, which has no readable repr. Modal's SDK reads its own `MODAL_*` variables.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from pydantic import Field, HttpUrl, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from github_app.errors import ConfigError
+
+# Environment variables that hold nothing come from unset CI variables and empty lines of env files.
+_CONFIG = SettingsConfigDict(extra="ignore", env_ignore_empty=True, hide_input_in_errors=True, frozen=True)
+DomainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\d+)?$")]
+DictPrefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,40}$")]
+
+
+class Settings(BaseSettings):
+    """Everything that the environment decides; each field is the variable of the same name in capitals."""
+
+    model_config = _CONFIG
+
+    webhook_secret: SecretStr = Field(
+        description="Signs GitHub's deliveries; made by GitHub at registration.", min_length=1
+    )
+    github_app_id: int = Field(description="The App's number, on its settings page.", gt=0)
+    github_client_id: str | None = Field(None, description="The App's client id, on its settings page.")
+    github_client_secret: SecretStr | None = Field(None, description="For the dashboard's sign-in.")
+    github_private_key_path: Path | None = Field(None, description="A file with the PEM, instead of the PEM.")
+    github_private_key: SecretStr = Field(
+        SecretStr(""), description="The App's private key, PEM.", validate_default=True
+    )
+    github_enterprise_domain: DomainName | None = Field(
+        None, description="Host of a GitHub Enterprise Server, or SUBDOMAIN.ghe.com. Unset: github.com."
+    )
+    github_api_url: HttpUrl | None = Field(None, description="Overrides the REST API's base alone.")
+    runner_label: str = Field("modal", description="The label that selects us.", min_length=1)
+    runner_group_id: int | None = Field(
+        None, description="Runner group that runners join. Unset: the default group.", gt=0
+    )
+    runner_version: str = Field(
+        "2.336.0", description="Version of actions/runner in the image.", pattern=r"^\d+\.\d+\.\d+$"
+    )
+    modal_app_name: DictPrefix = Field(
+        "modal-runner",
+        description="Modal App; sandboxes live in `<name>-sandboxes`, records in `<name>-<kind>`.",
+    )
+
+    @field_validator("github_private_key", mode="after")
+    @classmethod
+    def _key_that_signs(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        path = info.data.get("github_private_key_path")
+        if value.get_secret_value():
+            # Env files and CI variables make "\\n" of a PEM's line ends.
+            pem = value.get_secret_value().replace("\\n", "\n")
+        elif path is not None:
+            pem = _read(path)
+        else:
+            raise ValueError(f"missing (or GITHUB_PRIVATE_KEY_PATH); {_KEY_ADVICE}")
+        _load(pem)
+        return SecretStr(pem)
+
+    @property
+    def api_url(self) -> str:
+        """Base of the REST API (docs: "GitHub Enterprise Server REST API", "GHE.com network details")."""
+        domain = self.github_enterprise_domain
+        if self.github_api_url:
+            return str(self.github_api_url).rstrip("/")
+        if domain is None:
+            return "https://api.github.com"
+        return f"https://api.{domain}" if domain.lower().endswith(".ghe.com") else f"https://{domain}/api/v3"
+
+    @property
+    def private_key(self) -> RSAPrivateKey:
+        """The App's key. As a key object it signs in 1 ms (a PEM string takes 43 ms) and has no readable repr."""
+        return _load(self.github_private_key.get_secret_value())
+
+
+_KEY_ADVICE = "give the PEM that the App's settings page made under 'Private keys'"
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        ConfigError: lists everything that is wrong, without any value.
+    """
+    try:
+        return Settings()  # type: ignore[call-arg]  # pydantic-settings fills it from the environment
+    except ValidationError as error:
+        raise ConfigError([_problem(e["type"], str(e["loc"][0]), e["msg"]) for e in error.errors()]) from None
+
+
+def _problem(kind: str, field: str, message: str) -> str:
+    if kind == "missing":
+        message = f"missing. {Settings.model_fields[field].description}"
+    return f"{field.upper()}: {message.removeprefix('Value error, ')}"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"the file of GITHUB_PRIVATE_KEY_PATH cannot be read ({type(error).__name__})") from None
+
+
+def _load(pem: str) -> RSAPrivateKey:
+    # The causes are not chained: a parser's message may quote what it read.
+    try:
+        key = load_pem_private_key(pem.encode(), password=None)
+    except TypeError:
+        raise ValueError(f"the key is encrypted; {_KEY_ADVICE}") from None
+    except ValueError:
+        raise ValueError(f"the key does not parse; {_KEY_ADVICE}") from None
+    if not isinstance(key, RSAPrivateKey):
+        raise ValueError(f"not an RSA key; {_KEY_ADVICE}")  # noqa: TRY004 - pydantic collects ValueErrors
+    return key

@@ -1,0 +1,31 @@
+"""The kinds of record. Each kind has a Dict of its own, so that what is active can be listed without history."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import msgspec
+
+from github_app.model import Claim, JobRecord, RunnerRecord
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Delivered(msgspec.Struct, frozen=True):
+    """A delivery that was dealt with, under its GUID; put only after its job's record."""
+
+    at: float
+
+
+@dataclass(frozen=True)
+class Kind(Generic[T]):
+    """A kind of record: the end of its Dict's name, and what its values are."""
+
+    name: str
+    type: type[T]
+
+
+DELIVERIES = Kind("deliveries", Delivered)
+JOBS = Kind("jobs", JobRecord)
+CLAIMS = Kind("claims", Claim)
+RUNNERS = Kind("runners", RunnerRecord)
+KINDS = (DELIVERIES, JOBS, CLAIMS, RUNNERS)

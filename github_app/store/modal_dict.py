@@ -1,0 +1,80 @@
+"""Modal's Dict as the store.
+
+Atomic there are put-if-absent and pop, one RPC each; there is no compare-and-swap and no transaction
+(modal.com/docs/reference/modal.Dict). Values are JSON bytes, so that any version of this package can read them.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import modal
+import modal.exception
+import msgspec
+
+from github_app.errors import StoreError
+from github_app.store.kinds import KINDS, Kind
+
+T = TypeVar("T", bound=msgspec.Struct)
+_RETRYABLE = (
+    modal.exception.ServiceError,
+    modal.exception.ConnectionError,
+    modal.exception.InternalError,
+    modal.exception.ResourceExhaustedError,
+    modal.exception.TimeoutError,
+)
+
+
+@contextmanager
+def _store_errors(call: str, kind: str) -> Iterator[None]:
+    try:
+        yield
+    except modal.exception.Error as error:
+        raise StoreError(
+            f"{call} in the Dict of {kind}: {type(error).__name__}: {error}", retryable=isinstance(error, _RETRYABLE)
+        ) from error
+
+
+class ModalDictStore:
+    """Reads and writes records; every method raises `StoreError` when Modal does not do its part."""
+
+    def __init__(self, app_name: str, client: modal.Client | None = None) -> None:
+        self._dicts = {
+            kind.name: modal.Dict.from_name(f"{app_name}-{kind.name}", create_if_missing=True, client=client)
+            for kind in KINDS
+        }
+
+    async def put(self, kind: Kind[T], key: str, record: T) -> None:
+        """Write `record` over whatever is there."""
+        with _store_errors("put", kind.name):
+            await self._dicts[kind.name].put.aio(key, msgspec.json.encode(record))
+
+    async def put_new(self, kind: Kind[T], key: str, record: T) -> bool:
+        """Write `record` if nothing is there, and tell whether it is there now.
+
+        The SDK repeats a put whose answer was lost, and the repetition finds the first: then what is there is ours.
+        So a record that several may put needs a field that tells them apart.
+        """
+        value = msgspec.json.encode(record)
+        with _store_errors("put-if-absent", kind.name):
+            if await self._dicts[kind.name].put.aio(key, value, skip_if_exists=True):
+                return True
+            return bool(await self._dicts[kind.name].get.aio(key) == value)
+
+    async def get(self, kind: Kind[T], key: str) -> T | None:
+        """Read one record."""
+        with _store_errors("get", kind.name):
+            value = await self._dicts[kind.name].get.aio(key)
+        return None if value is None else msgspec.json.decode(value, type=kind.type)
+
+    async def take(self, kind: Kind[T], key: str) -> T | None:
+        """Remove one record; of many who try at once, one gets it."""
+        with _store_errors("pop", kind.name):
+            value = await self._dicts[kind.name].pop.aio(key, None)
+        return None if value is None else msgspec.json.decode(value, type=kind.type)
+
+    async def items(self, kind: Kind[T]) -> AsyncIterator[tuple[str, T]]:
+        """Read all records of a kind, in no order."""
+        with _store_errors("items", kind.name):
+            async for key, value in self._dicts[kind.name].items.aio():
+                yield key, msgspec.json.decode(value, type=kind.type)

@@ -1,0 +1,82 @@
+"""The routes. A delivery goes: headers -> size -> signature over the raw bytes -> decode -> record -> answer."""
+
+import time
+from http import HTTPStatus
+
+import structlog
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from github_app.errors import DeliveryError, StoreError
+from github_app.model import JobEvent
+from github_app.service import Answer, Service, Status
+from github_app.web import delivery
+
+_log = structlog.get_logger(__name__)
+
+
+def create_app(service: Service, webhook_secret: SecretStr) -> Starlette:
+    """Make the ASGI application."""
+
+    async def webhook(request: Request) -> Response:
+        return await _webhook(request, service, webhook_secret.get_secret_value())
+
+    return Starlette(routes=[Route("/webhook", webhook, methods=["POST"]), Route("/healthz", _healthz)])
+
+
+async def _healthz(_request: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+async def _webhook(request: Request, service: Service, secret: str) -> Response:
+    began = time.perf_counter()
+    # The context lasts for the launch too, which runs as this response's background task.
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(delivery=request.headers.get("x-github-delivery"))
+    try:
+        answer = await _answer(request, service, secret)
+    except DeliveryError as error:
+        _log.warning("delivery_rejected", http_status=int(error.status), reason=str(error))
+        return JSONResponse({"status": "rejected", "reason": str(error)}, error.status)
+    except StoreError as error:
+        # Not 2xx, so that GitHub lists the delivery as failed and it can be redelivered.
+        _log.error("delivery_failed", reason=str(error))
+        return JSONResponse(
+            {"status": "failed", "reason": "the store did not answer; redeliver this delivery"},
+            HTTPStatus.SERVICE_UNAVAILABLE,
+        )
+    took = round((time.perf_counter() - began) * 1000, 1)
+    _log.info("delivery_answered", status=answer.status.value, reason=answer.reason, duration_ms=took)
+    return JSONResponse(
+        {"status": answer.status.value, "reason": answer.reason},
+        HTTPStatus.OK if answer.status is Status.PONG else HTTPStatus.ACCEPTED,
+        background=BackgroundTask(answer.afterwards) if answer.afterwards else None,
+    )
+
+
+async def _answer(request: Request, service: Service, secret: str) -> Answer:
+    delivery.check_headers(request.headers)
+    body = await _read(request)
+    delivery.check_signature(request.headers, body, secret)
+    match delivery.decode(request.headers, body):
+        case delivery.Ping():
+            return Answer(Status.PONG)
+        case delivery.Other(reason):
+            return Answer(Status.IGNORED, reason)
+        case JobEvent() as event:
+            structlog.contextvars.bind_contextvars(job=event.job_id, repo=event.repository, action=event.action.value)
+            return await service.handle(request.headers["x-github-delivery"], event)
+
+
+async def _read(request: Request) -> bytes:
+    """Read the body, never more of it than the cap."""
+    body = bytearray()
+    async for chunk in request.stream():
+        if len(body) + len(chunk) > delivery.MAX_BODY:
+            raise delivery.too_large()
+        body += chunk
+    return bytes(body)

@@ -1,0 +1,153 @@
+"""One webhook request, from headers and bytes to what it says. Pure: nothing is read, sent or recorded here.
+
+Rules from GitHub's docs: "Validating webhook deliveries", "Webhook events and payloads".
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated
+
+import msgspec
+
+from github_app.errors import DeliveryError
+from github_app.model import Action, JobEvent, Scope
+
+# GitHub caps payloads at 25 MB.
+MAX_BODY = 25 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Ping:
+    """GitHub's test delivery at registration."""
+
+
+@dataclass(frozen=True)
+class Other:
+    """An event or action that is nothing to act on."""
+
+    reason: str
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Refuse by content type and declared size, before the body is read.
+
+    Raises:
+        DeliveryError: 415 or 413.
+    """
+    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "application/json":
+        raise DeliveryError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Set the webhook's content type to application/json on the App's page."
+        )
+    declared = headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and int(declared[:20]) > MAX_BODY:
+        raise too_large()
+
+
+def too_large() -> DeliveryError:
+    """The refusal of a body that is over the cap, declared or not."""
+    return DeliveryError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is over {MAX_BODY} bytes.")
+
+
+def check_signature(headers: Mapping[str, str], body: bytes, secret: str) -> None:
+    """Compare `X-Hub-Signature-256` with our own over the raw bytes, in constant time.
+
+    Raises:
+        DeliveryError: 401; the computed signature is in no message.
+    """
+    # Header values are any bytes; Starlette decodes them as latin-1, which loses none.
+    given = headers.get("x-hub-signature-256", "").encode("latin-1")
+    expected = b"sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest().encode()
+    if not hmac.compare_digest(given, expected):
+        raise DeliveryError(HTTPStatus.UNAUTHORIZED, "X-Hub-Signature-256 is missing or does not match WEBHOOK_SECRET.")
+
+
+def decode(headers: Mapping[str, str], body: bytes) -> Ping | Other | JobEvent:
+    """Read a delivery whose signature was checked.
+
+    Raises:
+        DeliveryError: 400, naming the header or field that is wrong.
+    """
+    event = headers.get("x-github-event", "")
+    if not event:
+        raise DeliveryError(HTTPStatus.BAD_REQUEST, "The header X-GitHub-Event is missing.")
+    if event == "ping":
+        return Ping()
+    if event != "workflow_job":
+        return Other(f"the event {event!r} is nothing to act on")
+    if not headers.get("x-github-delivery"):
+        raise DeliveryError(HTTPStatus.BAD_REQUEST, "The header X-GitHub-Delivery is missing.")
+    try:
+        payload = msgspec.json.decode(body, type=_Payload)
+        return _job_event(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        # msgspec names the field and never quotes the body.
+        raise DeliveryError(HTTPStatus.BAD_REQUEST, f"The payload is malformed: {error}") from None
+
+
+_Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]+$")]
+_FullName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$")]
+_Id = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class _Job(msgspec.Struct):
+    id: _Id
+    run_id: _Id
+    labels: tuple[str, ...]
+    name: str = ""
+    run_attempt: int = 1
+    conclusion: str | None = None
+    created_at: datetime | None = None
+    runner_name: str | None = None
+
+
+class _Owner(msgspec.Struct):
+    login: _Name
+    type: str = "User"
+
+
+class _Repository(msgspec.Struct):
+    id: _Id
+    name: _Name
+    full_name: _FullName
+    owner: _Owner
+    private: bool
+
+
+class _Installation(msgspec.Struct):
+    id: _Id
+
+
+class _Payload(msgspec.Struct):
+    action: str
+    workflow_job: _Job
+    repository: _Repository
+    # Deliveries of a repository's or organisation's own webhook lack it; those of an App have it.
+    installation: _Installation
+
+
+def _job_event(payload: _Payload) -> JobEvent | Other:
+    if payload.action not in set(Action):
+        return Other(f"the action {payload.action!r} is nothing to act on")
+    job, repository = payload.workflow_job, payload.repository
+    personal = repository.owner.type == "User"
+    return JobEvent(
+        action=Action(payload.action),
+        job_id=job.id,
+        run_id=job.run_id,
+        run_attempt=job.run_attempt,
+        job_name=job.name,
+        labels=job.labels,
+        repository=repository.full_name,
+        repository_id=repository.id,
+        private=repository.private,
+        scope=Scope(repository.owner.login, repository.name if personal else None),
+        installation_id=payload.installation.id,
+        queued_at=job.created_at.timestamp() if job.created_at else None,
+        runner_name=job.runner_name or None,
+        conclusion=job.conclusion,
+    )
