@@ -74,6 +74,11 @@ class Settings(BaseSettings):
             return "https://api.github.com"
         return f"https://api.{domain}" if domain.lower().endswith(".ghe.com") else f"https://{domain}/api/v3"
 
+    def secrets(self) -> list[str]:
+        """Every secret value, for the log's redaction."""
+        values = [getattr(self, name) for name in type(self).model_fields]
+        return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+
     @property
     def private_key(self) -> RSAPrivateKey:
         """The App's key. As a key object it signs in 1 ms (a PEM string takes 43 ms) and has no readable repr."""

@@ -55,13 +55,15 @@ class ModalSandboxes:
         """
         with _sandbox_errors(f"preparing App {self._app_name!r} and image {self._recipe.name!r}"):
             self._app = await modal.App.lookup.aio(self._app_name, create_if_missing=True, client=self._client)
-            image = modal.Image.from_name(self._recipe.name, client=self._client)
             try:
-                await image.hydrate.aio(self._client)
+                self._image = await self._lookup(self._app)
             except modal.exception.NotFoundError:
                 await self._build(self._app)
-                await image.hydrate.aio(self._client)
-            self._image = image
+                self._image = await self._lookup(self._app)
+
+    async def _lookup(self, app: modal.App) -> modal.Image:
+        # `build` of a named image only resolves the name: the SDK refuses to `hydrate` images.
+        return await modal.Image.from_name(self._recipe.name, client=self._client).build.aio(app)
 
     async def _build(self, app: modal.App) -> None:
         _log.info("image_build_started", image=self._recipe.name, base=self._recipe.base)

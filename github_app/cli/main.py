@@ -1,0 +1,38 @@
+"""The commands, and how a mistake ends: in a sentence and an exit code, never in a stack trace.
+
+Exit codes: 0 all is well; 1 what was asked for did not come true; 2 the command or the settings are wrong.
+"""
+
+import sys
+
+import typer
+
+from github_app.cli.demo import demo
+from github_app.cli.serve import serve
+from github_app.errors import ConfigError, ModalRunnerError
+
+app = typer.Typer(
+    name="modal-runner",
+    help="GitHub Actions jobs in Modal Sandboxes, one fresh sandbox a job.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command()(serve)
+app.command()(demo)
+
+
+@app.callback()
+def _commands() -> None:
+    """Keep `modal-runner COMMAND`, also while there is but one command."""
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except ModalRunnerError as error:
+        print(f"modal-runner: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except KeyboardInterrupt:
+        sys.exit(130)

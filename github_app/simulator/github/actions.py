@@ -1,0 +1,173 @@
+"""GitHub Actions itself: queues the jobs of a run, gives them to runners, and tells the App of each change.
+
+A queued job goes to any online runner that has all of its labels, oldest job first: which runner was made for which
+job plays no part (docs: "Using self-hosted runners in a workflow").
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+
+from github_app.simulator.github.shapes import Shapes
+from github_app.simulator.github.state import Job, Repository, Runner, WorkflowRun, World
+from github_app.simulator.github.webhooks import Webhooks
+from github_app.simulator.workflow import JobInstance, Run, load
+from github_app.simulator.workflow.model import Result
+
+
+class Actions:
+    """Runs, jobs and their way to a runner."""
+
+    def __init__(
+        self, world: World, webhooks: Webhooks, shapes: Shapes, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._world = world
+        self._webhooks = webhooks
+        self._shapes = shapes
+        self._clock = clock
+
+    def push(self, repository: Repository, files: Mapping[str, bytes], workflow_path: str) -> WorkflowRun:
+        """Push one commit and run one workflow file of it.
+
+        Raises:
+            WorkflowError: the file is broken, or uses what is not known here.
+        """
+        workflow = load(files[workflow_path].decode("utf-8", "replace"), workflow_path)
+        repository.files = files
+        run_id = self._world.new_id()
+        sha = hashlib.sha1(str(run_id).encode(), usedforsecurity=False).hexdigest()
+        now = self._clock()
+        number = 1 + sum(run.repository is repository for run in self._world.runs.values())
+        context = _context(repository, run_id, number, sha, workflow.name or workflow_path)
+        run = WorkflowRun(
+            id=run_id,
+            number=number,
+            repository=repository,
+            plan=Run(workflow, context),
+            context=context,
+            path=workflow_path,
+            name=workflow.name or workflow_path,
+            sha=sha,
+            created_at=now,
+            updated_at=now,
+        )
+        self._world.runs[run_id] = run
+        self._advance(run)
+        return run
+
+    def finish(self, job: Job, conclusion: Result, outputs: Mapping[str, str]) -> None:
+        """End a job; its runner, which was there for one job, is gone with it."""
+        if job.status == "completed":
+            return
+        if job.runner is not None:
+            self.remove_runner(job.runner)
+        self._complete(job, conclusion)
+        job.run.plan.finish(job.instance.key, conclusion, outputs)
+        self._advance(job.run)
+
+    def cancel(self, job: Job) -> None:
+        """Cancel one job: at once while it is queued; its runner is asked to stop when it runs."""
+        if job.status == "queued":
+            self.finish(job, "cancelled", {})
+        else:
+            job.cancel_asked = True
+
+    def cancel_run(self, run: WorkflowRun) -> None:
+        """Cancel a whole run, as a person does on its page."""
+        run.plan.cancel()
+        for job in run.jobs:
+            if job.status != "completed":
+                self.cancel(job)
+        self._advance(run)
+
+    def remove_runner(self, runner: Runner) -> None:
+        """Forget a runner; one that still polls is told so."""
+        self._world.runners.pop(runner.id, None)
+        runner.changed.set()
+
+    def assign(self) -> None:
+        """Give queued jobs, oldest first, to idle online runners."""
+        idle = [r for r in self._world.runners.values() if r.online and r.job is None]
+        if not idle:
+            return
+        for job in self._world.jobs.values():
+            if job.status != "queued":
+                continue
+            runner = next((r for r in idle if _fits(r, job)), None)
+            if runner is not None:
+                idle.remove(runner)
+                self._start(job, runner)
+
+    def _start(self, job: Job, runner: Runner) -> None:
+        job.status, job.started_at, job.runner = "in_progress", self._clock(), runner
+        job.run.status = "in_progress"
+        runner.job = job
+        runner.changed.set()
+        self._tell("in_progress", job)
+
+    def _advance(self, run: WorkflowRun) -> None:
+        """Queue what has become ready, cancel what fail-fast cancels, end the run when all is done."""
+        while instances := run.plan.ready():
+            for instance in instances:
+                self._add_job(run, instance)
+        for key in run.plan.to_cancel():
+            for job in run.jobs:
+                if job.instance.key == key:
+                    self.cancel(job)
+        run.updated_at = self._clock()
+        if run.plan.done and run.status != "completed":
+            run.status, run.conclusion = "completed", run.plan.conclusion
+        self.assign()
+
+    def _add_job(self, run: WorkflowRun, instance: JobInstance) -> None:
+        job = Job(self._world.new_id(), run, instance, self._clock())
+        run.jobs.append(job)
+        self._world.jobs[job.id] = job
+        if instance.skipped:
+            self._complete(job, "skipped")
+        elif instance.error:
+            job.log.append(instance.error)
+            self._complete(job, "failure")
+        else:
+            # On GitHub a run is in progress as soon as one of its jobs was ever queued and others are to come.
+            run.status = "in_progress" if len(run.jobs) > 1 else run.status
+            self._tell("queued", job)
+
+    def _complete(self, job: Job, conclusion: str) -> None:
+        job.status, job.conclusion, job.completed_at = "completed", conclusion, self._clock()
+        self._tell("completed", job)
+
+    def _tell(self, action: str, job: Job) -> None:
+        repository = job.run.repository
+        for installation in self._world.installations_for(repository.owner):
+            if "workflow_job" in installation.app.events:
+                payload = self._shapes.job_event(action, job, installation)
+                self._webhooks.send(installation, "workflow_job", payload, repository.id)
+
+
+def _fits(runner: Runner, job: Job) -> bool:
+    repository = job.run.repository
+    if runner.home is not repository and runner.home is not repository.owner:
+        return False
+    if job.instance.group is not None and job.instance.group != runner.group.name:
+        return False
+    return {label.lower() for label in job.instance.labels} <= {label.lower() for label in runner.labels}
+
+
+def _context(repository: Repository, run_id: int, number: int, sha: str, workflow: str) -> dict[str, object]:
+    """The `github` context of a push."""
+    return {
+        "event_name": "push",
+        "event": {"ref": "refs/heads/main", "after": sha, "repository": {"full_name": repository.full_name}},
+        "ref": "refs/heads/main",
+        "ref_name": "main",
+        "ref_type": "branch",
+        "sha": sha,
+        "repository": repository.full_name,
+        "repository_owner": repository.owner.login,
+        "actor": repository.owner.login,
+        "run_id": str(run_id),
+        "run_number": str(number),
+        "run_attempt": "1",
+        "workflow": workflow,
+    }

@@ -1,0 +1,111 @@
+"""Runners of an organisation or a repository (docs: "REST API endpoints for self-hosted runners")."""
+
+import base64
+import json
+
+from github_app.simulator.github.auth import ApiError
+from github_app.simulator.github.calls import Call, Endpoint, Reply, not_found
+from github_app.simulator.github.state import Account, Repository, Runner, RunnerGroup
+
+_LONGEST_NAME = 64
+_MOST_LABELS = 100
+
+
+async def _create_jit_config(call: Call) -> Reply:
+    home = _home(call)
+    name, labels, group = _jit_request(call, home)
+    if any(runner.name == name for runner in call.github.world.runners_of(home)):
+        raise ApiError(409, "Already exists - A runner with the name already exists.")
+    runner = call.github.world.add_runner(name, labels, home, group)
+    body = {
+        "runner": call.github.shapes.runner(runner),
+        "encoded_jit_config": encode_jit_config(runner, call.github.url),
+    }
+    return Reply(body, 201)
+
+
+def _jit_request(call: Call, home: Account | Repository) -> tuple[str, tuple[str, ...], RunnerGroup]:
+    body = call.body()
+    name, labels, group_id = body.get("name"), body.get("labels"), body.get("runner_group_id")
+    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME:
+        raise ApiError(422, f"Invalid runner name: 1 to {_LONGEST_NAME} characters are required.")
+    if not isinstance(labels, list) or not 0 < len(labels) <= _MOST_LABELS:
+        raise ApiError(422, f"Invalid labels: 1 to {_MOST_LABELS} are required.")
+    if not all(isinstance(label, str) and 0 < len(label) <= 256 for label in labels):
+        raise ApiError(422, "Invalid labels: each is a string of 1 to 256 characters.")
+    owner = home if isinstance(home, Account) else home.owner
+    group = next((g for g in call.github.world.groups[owner.login.lower()] if g.id == group_id), None)
+    if group is None:
+        raise ApiError(422, "Invalid runner group id.")
+    return name, tuple(labels), group
+
+
+def encode_jit_config(runner: Runner, url: str) -> str:
+    """A JIT config as actions/runner reads it: base64 of {file name: base64 of the file}."""
+    files = {
+        ".runner": {"agentId": runner.id, "agentName": runner.name, "ephemeral": True, "serverUrl": url},
+        ".credentials": {"scheme": "OAuth", "data": {"clientId": str(runner.id)}},
+        ".credentials_rsaparams": {"d": runner.secret},
+    }
+    encoded = {name: base64.b64encode(json.dumps(content).encode()).decode() for name, content in files.items()}
+    return base64.b64encode(json.dumps(encoded).encode()).decode()
+
+
+async def _list(call: Call) -> Reply:
+    runners = call.github.world.runners_of(_home(call))
+    if name := call.query("name"):
+        runners = [runner for runner in runners if runner.name == name]
+    found, link = call.page(runners)
+    body = {"total_count": len(runners), "runners": [call.github.shapes.runner(r) for r in found]}
+    return Reply(body, headers=link)
+
+
+async def _get(call: Call) -> Reply:
+    return Reply(call.github.shapes.runner(_runner(call)))
+
+
+async def _delete(call: Call) -> Reply:
+    runner = _runner(call)
+    if runner.job is not None:
+        raise ApiError(422, f"Runner {runner.name} is currently running a job and cannot be deleted.")
+    call.github.actions.remove_runner(runner)
+    return Reply(status=204)
+
+
+async def _groups(call: Call) -> Reply:
+    owner = call.organization()
+    groups = call.github.world.groups[owner.login.lower()]
+    found, link = call.page(groups)
+    shapes = call.github.shapes
+    body = {"total_count": len(groups), "runner_groups": [shapes.runner_group(g, owner) for g in found]}
+    return Reply(body, headers=link)
+
+
+def _home(call: Call) -> Account | Repository:
+    return call.organization() if "org" in call.request.path_params else call.repository()
+
+
+def _runner(call: Call) -> Runner:
+    runner = call.github.world.runners.get(call.number("runner_id"))
+    if runner is None or runner.home is not _home(call):
+        raise not_found()
+    return runner
+
+
+def _both(path: str, org: tuple[str, str], repository: tuple[str, str]) -> list[tuple[str, tuple[str, str]]]:
+    return [(f"/orgs/{{org}}{path}", org), (f"/repos/{{owner}}/{{repo}}{path}", repository)]
+
+
+_WRITE = (("organization_self_hosted_runners", "write"), ("administration", "write"))
+_READ = (("organization_self_hosted_runners", "read"), ("administration", "read"))
+
+ENDPOINTS = (
+    *(
+        Endpoint("POST", path, _create_jit_config, needs=needs)
+        for path, needs in _both("/actions/runners/generate-jitconfig", *_WRITE)
+    ),
+    *(Endpoint("GET", path, _list, needs=needs) for path, needs in _both("/actions/runners", *_READ)),
+    *(Endpoint("GET", path, _get, needs=needs) for path, needs in _both("/actions/runners/{runner_id}", *_READ)),
+    *(Endpoint("DELETE", path, _delete, needs=needs) for path, needs in _both("/actions/runners/{runner_id}", *_WRITE)),
+    Endpoint("GET", "/orgs/{org}/actions/runner-groups", _groups, needs=_READ[0]),
+)

@@ -1,0 +1,104 @@
+"""Who is calling: an App with its JWT, an installation with its token, or nobody.
+
+Rules from GitHub's docs: "Generating a JSON Web Token (JWT) for a GitHub App", "Generating an installation access
+token", "Permissions required for GitHub Apps".
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import jwt
+
+from github_app.simulator.github.state import App, Installation, InstallationToken, World
+
+TOKEN_LIFETIME_S = 3600.0
+# A JWT may live ten minutes; the docs advise to date it back a minute, for clocks differ.
+_JWT_LIFETIME_S = 600
+_CLOCK_DRIFT_S = 60
+_LEVELS = {"read": 1, "write": 2, "admin": 3}
+
+
+class ApiError(Exception):
+    """An answer that is an error, with GitHub's `message`."""
+
+    def __init__(self, status: int, message: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = dict(headers or {})
+
+
+class Authority:
+    """Verifies JWTs, mints tokens and finds out whose a token is."""
+
+    def __init__(self, world: World, clock: Callable[[], float] = time.time) -> None:
+        self._world = world
+        self._clock = clock
+
+    def app(self, authorization: str) -> App:
+        """The App whose private key signed the JWT in an `Authorization` header."""
+        token = _credential(authorization)
+        try:
+            issuer = str(jwt.decode(token, options={"verify_signature": False})["iss"])
+            app = next(a for a in self._world.apps.values() if issuer in {str(a.id), a.client_id})
+            claims = jwt.decode(
+                token,
+                app.public_key,
+                algorithms=["RS256"],
+                options={"require": ["exp", "iat", "iss"], "verify_iat": False, "verify_exp": False},
+            )
+        except (jwt.PyJWTError, KeyError, StopIteration):
+            raise ApiError(HTTPStatus.UNAUTHORIZED, "A JSON web token could not be decoded") from None
+        self._check_times(claims)
+        return app
+
+    def _check_times(self, claims: Mapping[str, Any]) -> None:
+        now = self._clock()
+        if claims["exp"] <= now:
+            raise ApiError(401, "'Expiration time' claim ('exp') must be a numeric value in the future")
+        if claims["exp"] > now + _JWT_LIFETIME_S + _CLOCK_DRIFT_S:
+            raise ApiError(401, "'Expiration time' claim ('exp') is too far in the future")
+        if claims["iat"] > now + _CLOCK_DRIFT_S:
+            raise ApiError(401, "'Issued at' claim ('iat') must be an Integer representing the time of issue")
+
+    def mint(self, installation: Installation, wanted: Mapping[str, str] | None) -> tuple[str, InstallationToken]:
+        """Make a token, narrowed to `wanted` permissions, which the installation must have."""
+        granted = installation.app.permissions
+        for name, level in (wanted or {}).items():
+            if _LEVELS.get(level, 9) > _LEVELS.get(granted.get(name, ""), 0):
+                raise ApiError(422, "The permissions requested are not granted to this installation.")
+        token = self._new_token(installation.app.id)
+        record = InstallationToken(installation, dict(wanted or granted), self._clock() + TOKEN_LIFETIME_S)
+        self._world.tokens[token] = record
+        return token, record
+
+    def _new_token(self, app_id: int) -> str:
+        """Either format in turn: 40 characters, or the long one with two dots that GitHub brings in since 2026."""
+        if len(self._world.tokens) % 2:
+            return "ghs_" + secrets.token_hex(18)
+        return f"ghs_{app_id}_{secrets.token_urlsafe(90)}.{secrets.token_urlsafe(180)}.{secrets.token_urlsafe(90)}"
+
+    def installation(self, authorization: str, needs: tuple[str, str] | None) -> InstallationToken:
+        """The token in an `Authorization` header, if it is alive and has the permission that the call needs."""
+        token = self._world.tokens.get(_credential(authorization))
+        if token is None or token.expires_at <= self._clock():
+            raise ApiError(HTTPStatus.UNAUTHORIZED, "Bad credentials")
+        if needs is not None:
+            name, level = needs
+            if _LEVELS.get(token.permissions.get(name, ""), 0) < _LEVELS[level]:
+                raise ApiError(
+                    HTTPStatus.FORBIDDEN,
+                    "Resource not accessible by integration",
+                    headers={"X-Accepted-GitHub-Permissions": f"{name}={level}"},
+                )
+        return token
+
+
+def _credential(authorization: str) -> str:
+    scheme, _, credential = authorization.partition(" ")
+    if scheme.lower() not in {"bearer", "token"} or not credential:
+        raise ApiError(HTTPStatus.UNAUTHORIZED, "Requires authentication")
+    return credential.strip()

@@ -1,0 +1,108 @@
+"""What the stand-in runner speaks to: come online, wait for a job, send its log, report its end.
+
+The real service behind actions/runner is not public; this one has its effects. Each request carries the runner's
+secret from its JIT config.
+"""
+
+import asyncio
+import io
+import tarfile
+from typing import Any
+
+from github_app.simulator.github.auth import ApiError
+from github_app.simulator.github.calls import As, Call, Endpoint, Reply
+from github_app.simulator.github.state import Job, Runner
+
+_LONG_POLL_S = 20.0
+_LOG_LINES_KEPT = 10_000
+
+
+async def _come_online(call: Call) -> Reply:
+    runner = _runner(call)
+    if runner.online:
+        raise ApiError(409, "A session for this runner already exists.")
+    runner.online = True
+    call.github.actions.assign()
+    return Reply(status=204)
+
+
+async def _next_job(call: Call) -> Reply:
+    """Wait for a job; 204 when there is none yet, and the runner asks again."""
+    runner = _runner(call)
+    runner.changed.clear()
+    if runner.job is None:
+        try:
+            async with asyncio.timeout(_LONG_POLL_S):
+                await runner.changed.wait()
+        except TimeoutError:
+            return Reply(status=204)
+    runner = _runner(call)
+    return Reply(_message(runner.job)) if runner.job else Reply(status=204)
+
+
+def _message(job: Job) -> dict[str, Any]:
+    plan = job.run.plan
+    return {
+        "job_id": job.id,
+        "name": job.instance.name,
+        "act_job": job.instance.job_id,
+        "workflow": plan.standalone(job.instance.key),
+        "github": job.run.context,
+        "timeout_minutes": job.instance.timeout_minutes,
+    }
+
+
+async def _files(call: Call) -> Reply:
+    """The repository's files, as one tar."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, content in _job(call).run.repository.files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o755
+            archive.addfile(entry, io.BytesIO(content))
+    return Reply(content=packed.getvalue(), media_type="application/x-tar")
+
+
+async def _progress(call: Call) -> Reply:
+    """Take log lines, and tell whether the job is to stop."""
+    job = _job(call)
+    job.log.extend(str(line) for line in call.body().get("lines", ()))
+    del job.log[:-_LOG_LINES_KEPT]
+    return Reply({"cancel": job.cancel_asked})
+
+
+async def _finish(call: Call) -> Reply:
+    job = _job(call)
+    body = call.body()
+    conclusion = body.get("conclusion")
+    if conclusion not in {"success", "failure", "cancelled"}:
+        raise ApiError(422, "Invalid conclusion.")
+    call.github.actions.finish(job, conclusion, body.get("outputs") or {})
+    return Reply(status=204)
+
+
+def _runner(call: Call) -> Runner:
+    secret = call.request.headers.get("authorization", "").removeprefix("Bearer ")
+    runner = call.github.world.runners.get(call.number("runner_id"))
+    if runner is None:
+        raise ApiError(404, "The runner no longer exists on the server.")
+    if runner.secret != secret:
+        raise ApiError(401, "Bad credentials")
+    return runner
+
+
+def _job(call: Call) -> Job:
+    job = _runner(call).job
+    if job is None:
+        raise ApiError(409, "The runner has no job.")
+    return job
+
+
+_BASE = "/_runner/{runner_id}"
+ENDPOINTS = (
+    Endpoint("POST", f"{_BASE}/session", _come_online, As.ANYONE),
+    Endpoint("GET", f"{_BASE}/job", _next_job, As.ANYONE),
+    Endpoint("GET", f"{_BASE}/files", _files, As.ANYONE),
+    Endpoint("POST", f"{_BASE}/progress", _progress, As.ANYONE),
+    Endpoint("POST", f"{_BASE}/finish", _finish, As.ANYONE),
+)

@@ -1,0 +1,159 @@
+"""The simulated GitHub as an HTTP server: routes, authentication, rate limits, errors in GitHub's form."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from urllib.parse import parse_qs, urlencode
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from github_app.simulator.github import api_actions, api_apps, api_runners, runner_service
+from github_app.simulator.github.actions import Actions
+from github_app.simulator.github.auth import ApiError, Authority
+from github_app.simulator.github.calls import As, Call, Endpoint, Reply
+from github_app.simulator.github.limits import RateLimits
+from github_app.simulator.github.registration import Registration
+from github_app.simulator.github.shapes import Shapes
+from github_app.simulator.github.state import Account, App, Installation, Job, World
+from github_app.simulator.github.webhooks import Webhooks
+from github_app.simulator.listening import listen
+
+_ENDPOINTS: tuple[Endpoint, ...] = (*api_apps.ENDPOINTS, *api_runners.ENDPOINTS, *api_actions.ENDPOINTS)
+
+
+class _Server(uvicorn.Server):
+    """A server inside another program, whose signals are not its business."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class SimulatedGitHub:
+    """A GitHub on loopback. `start` it, add accounts, register an App, install it, push."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._socket = listen()
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self.calls: Counter[str] = Counter()
+        self.world = World()
+        self.shapes = Shapes(self.url, self.url)
+        self.authority = Authority(self.world, clock)
+        self.limits = RateLimits(clock)
+        self.webhooks = Webhooks(self.world, clock)
+        self.actions = Actions(self.world, self.webhooks, self.shapes, clock)
+        self.registration = Registration(self.world, self.shapes, clock)
+        self._server = _Server(uvicorn.Config(self._asgi(), log_config=None, lifespan="off", access_log=False))
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen."""
+        self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        while not self._server.started:
+            await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        """Stop listening and drop what is under way."""
+        await self.webhooks.close()
+        if self._serving is not None:
+            # Runners that wait for a job hold their connections open.
+            self._server.should_exit = self._server.force_exit = True
+            for runner in self.world.runners.values():
+                runner.changed.set()
+            await self._serving
+        self._socket.close()
+
+    async def __aenter__(self) -> "SimulatedGitHub":
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def install(self, app: App, account: Account) -> Installation:
+        """Install an App on an account, as its owner does with two clicks."""
+        installation = Installation(self.world.new_id(), app, account, self._clock())
+        self.world.installations[installation.id] = installation
+        payload = {
+            "action": "created",
+            "installation": self.shapes.installation(installation),
+            "repositories": [],
+            "sender": self.shapes.account(account),
+        }
+        self.webhooks.send(installation, "installation", payload, None)
+        return installation
+
+    def jobs(self) -> list[Job]:
+        """Every job, oldest first."""
+        return list(self.world.jobs.values())
+
+    def _asgi(self) -> Starlette:
+        routes = [self._route(endpoint, counted=True) for endpoint in _ENDPOINTS]
+        routes += [self._route(endpoint, counted=False) for endpoint in runner_service.ENDPOINTS]
+        routes.append(Route("/organizations/{org}/settings/apps/new", self._new_app, methods=["POST"]))
+        routes.append(Route("/settings/apps/new", self._new_app, methods=["POST"]))
+        routes.append(Route("/{path:path}", _unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]))
+        return Starlette(routes=routes)
+
+    def _route(self, endpoint: Endpoint, *, counted: bool) -> Route:
+        async def serve(request: Request) -> Response:
+            if counted:
+                self.calls[f"{endpoint.method} {endpoint.path}"] += 1
+            headers: dict[str, str] = {}
+            try:
+                reply = await endpoint.handler(await self._call(endpoint, request, headers))
+            except ApiError as error:
+                return _error(error, headers)
+            return _response(reply, headers)
+
+        # Starlette adds HEAD to GET; GitHub has it too.
+        return Route(endpoint.path, serve, methods=[endpoint.method])
+
+    async def _call(self, endpoint: Endpoint, request: Request, headers: dict[str, str]) -> Call:
+        """Find out who calls, and charge the request to them."""
+        authorization = request.headers.get("authorization", "")
+        call = Call(self, request, await request.body())
+        if endpoint.caller is As.APP:
+            call.calling_app = self.authority.app(authorization)
+        elif endpoint.caller is As.INSTALLATION:
+            call.token = self.authority.installation(authorization, endpoint.needs)
+            headers |= self.limits.spend(f"installation {call.installation.id}", endpoint.method)
+        return call
+
+    async def _new_app(self, request: Request) -> Response:
+        """Take the manifest that a page posted, and send the browser back with the code."""
+        owner = self.world.accounts.get(str(request.path_params.get("org", "")).lower())
+        if owner is None:
+            return JSONResponse({"message": "Not Found"}, 404)
+        form = parse_qs((await request.body()).decode("utf-8", "replace"))
+        try:
+            redirect, code = self.registration.register(owner, form.get("manifest", [""])[0])
+        except ApiError as error:
+            return _error(error, {})
+        query = urlencode({"code": code, "state": request.query_params.get("state", "")})
+        return RedirectResponse(f"{redirect}?{query}", 302)
+
+
+async def _unknown(request: Request) -> Response:
+    return JSONResponse({"message": f"{request.method} {request.url.path} is not simulated"}, 501)
+
+
+def _response(reply: Reply, headers: Mapping[str, str]) -> Response:
+    content = reply.content
+    if content is None:
+        content = b"" if reply.status == 204 else json.dumps(reply.json).encode()
+    media_type = None if reply.status == 204 else reply.media_type
+    return Response(content, reply.status, {**headers, **reply.headers}, media_type)
+
+
+def _error(error: ApiError, headers: Mapping[str, str]) -> Response:
+    body = {"message": error.message, "documentation_url": "https://docs.github.com/rest", "status": str(error.status)}
+    return JSONResponse(body, error.status, {**headers, **error.headers})

@@ -1,0 +1,201 @@
+"""What the simulated GitHub knows: accounts, repositories, Apps, runners, runs, jobs, deliveries."""
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from github_app.simulator.workflow import JobInstance, Run
+
+
+@dataclass(eq=False)
+class Account:
+    """An organisation or a user."""
+
+    id: int
+    login: str
+    kind: str = "Organization"
+
+
+@dataclass(eq=False)
+class Repository:
+    """A repository and the files of its one commit."""
+
+    id: int
+    owner: Account
+    name: str
+    private: bool = True
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def full_name(self) -> str:
+        """`owner/name`."""
+        return f"{self.owner.login}/{self.name}"
+
+
+@dataclass(eq=False)
+class App:
+    """A GitHub App as its manifest made it."""
+
+    id: int
+    owner: Account
+    name: str
+    slug: str
+    client_id: str
+    public_key: RSAPublicKey
+    webhook_secret: str
+    hook_url: str
+    permissions: dict[str, str]
+    events: list[str]
+    external_url: str
+    created_at: float
+
+
+@dataclass(eq=False)
+class Installation:
+    """An App on an account, with all of its repositories."""
+
+    id: int
+    app: App
+    account: Account
+    created_at: float
+
+
+@dataclass(eq=False)
+class InstallationToken:
+    """A token of one hour. `permissions` may be fewer than the installation's."""
+
+    installation: Installation
+    permissions: dict[str, str]
+    expires_at: float
+
+
+@dataclass(eq=False)
+class RunnerGroup:
+    """A runner group of an organisation."""
+
+    id: int
+    name: str
+    default: bool
+
+
+@dataclass(eq=False)
+class Runner:
+    """A just-in-time runner; `home` is the organisation or the repository that it belongs to."""
+
+    id: int
+    name: str
+    labels: tuple[str, ...]
+    home: Account | Repository
+    group: RunnerGroup
+    secret: str
+    online: bool = False
+    job: "Job | None" = None
+    seen_at: float = 0.0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(eq=False)
+class WorkflowRun:
+    """One run of a workflow file."""
+
+    id: int
+    number: int
+    repository: Repository
+    plan: Run
+    context: Mapping[str, object]
+    path: str
+    name: str
+    sha: str
+    created_at: float
+    status: str = "queued"
+    conclusion: str | None = None
+    updated_at: float = 0.0
+    jobs: "list[Job]" = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Job:
+    """One job of a run."""
+
+    id: int
+    run: WorkflowRun
+    instance: JobInstance
+    created_at: float
+    status: str = "queued"
+    conclusion: str | None = None
+    started_at: float | None = None
+    completed_at: float | None = None
+    runner: Runner | None = None
+    cancel_asked: bool = False
+    log: list[str] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Delivery:
+    """One try to hand a webhook over. Redeliveries are deliveries of their own with the same GUID."""
+
+    id: int
+    guid: str
+    installation: Installation
+    event: str
+    payload: dict[str, Any]
+    repository_id: int | None
+    delivered_at: float
+    redelivery: bool = False
+    duration: float = 0.0
+    status: str = "pending"
+    status_code: int = 0
+    request_headers: dict[str, str] = field(default_factory=dict)
+    response: str = ""
+
+
+class World:
+    """Everything, found by id or name. Ids are unique over all kinds, as on GitHub nothing may rely on their order."""
+
+    def __init__(self) -> None:
+        self._ids: Iterator[int] = itertools.count(1_000_001)
+        self.accounts: dict[str, Account] = {}
+        self.repositories: dict[str, Repository] = {}
+        self.apps: dict[int, App] = {}
+        self.installations: dict[int, Installation] = {}
+        self.tokens: dict[str, InstallationToken] = {}
+        self.groups: dict[str, list[RunnerGroup]] = {}
+        self.runners: dict[int, Runner] = {}
+        self.runs: dict[int, WorkflowRun] = {}
+        self.jobs: dict[int, Job] = {}
+        self.deliveries: dict[int, Delivery] = {}
+
+    def new_id(self) -> int:
+        """Return an id that nothing else has."""
+        return next(self._ids)
+
+    def add_account(self, login: str, kind: str = "Organization") -> Account:
+        """Create an organisation (with its default runner group) or a user."""
+        account = self.accounts[login.lower()] = Account(self.new_id(), login, kind)
+        self.groups[login.lower()] = [RunnerGroup(1, "Default", default=True)]
+        return account
+
+    def add_repository(self, owner: Account, name: str, *, private: bool = True) -> Repository:
+        """Create a repository."""
+        repository = Repository(self.new_id(), owner, name, private)
+        self.repositories[repository.full_name.lower()] = repository
+        return repository
+
+    def add_runner(self, name: str, labels: tuple[str, ...], home: Account | Repository, group: RunnerGroup) -> Runner:
+        """Register a runner that has not connected yet."""
+        runner = Runner(self.new_id(), name, labels, home, group, secrets.token_urlsafe(32))
+        self.runners[runner.id] = runner
+        return runner
+
+    def runners_of(self, home: Account | Repository) -> list[Runner]:
+        """The runners that are registered at one organisation or repository."""
+        return [runner for runner in self.runners.values() if runner.home is home]
+
+    def installations_for(self, account: Account) -> list[Installation]:
+        """The installations that are told what happens in an account."""
+        return [i for i in self.installations.values() if i.account is account]

@@ -1,0 +1,108 @@
+"""Signing and handing over webhooks: ten seconds for an answer, and no retry unless asked (docs: "Handling failed
+webhook deliveries")."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from github_app.simulator.github.state import Delivery, Installation, World
+
+ANSWER_LIMIT_S = 10.0
+
+
+class Webhooks:
+    """Hands deliveries over in the background, and keeps a record of each."""
+
+    def __init__(self, world: World, clock: Callable[[], float] = time.time) -> None:
+        self._world = world
+        self._clock = clock
+        self._client = httpx.AsyncClient(timeout=ANSWER_LIMIT_S, trust_env=False)
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Drop what is under way."""
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await self._client.aclose()
+
+    def send(
+        self, installation: Installation, event: str, payload: dict[str, Any], repository_id: int | None
+    ) -> Delivery:
+        """Hand over one event, if the App has subscribed to it (the App's own events always are)."""
+        delivery = Delivery(
+            id=self._world.new_id(),
+            guid=str(uuid.uuid4()),
+            installation=installation,
+            event=event,
+            payload=payload,
+            repository_id=repository_id,
+            delivered_at=self._clock(),
+        )
+        self._start(delivery)
+        return delivery
+
+    def redeliver(self, old: Delivery) -> Delivery:
+        """Hand the same over again: a delivery of its own with the old GUID."""
+        again = Delivery(
+            id=self._world.new_id(),
+            guid=old.guid,
+            installation=old.installation,
+            event=old.event,
+            payload=old.payload,
+            repository_id=old.repository_id,
+            delivered_at=self._clock(),
+            redelivery=True,
+        )
+        self._start(again)
+        return again
+
+    async def settle(self) -> None:
+        """Wait until nothing is under way."""
+        while self._under_way:
+            await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    def _start(self, delivery: Delivery) -> None:
+        self._world.deliveries[delivery.id] = delivery
+        task = asyncio.create_task(self._hand_over(delivery))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _hand_over(self, delivery: Delivery) -> None:
+        app = delivery.installation.app
+        body = json.dumps(delivery.payload).encode()
+        delivery.request_headers = _headers(delivery, app.id, app.webhook_secret, body)
+        began = self._clock()
+        try:
+            async with asyncio.timeout(ANSWER_LIMIT_S):
+                answer = await self._client.post(app.hook_url, content=body, headers=delivery.request_headers)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            timed_out = isinstance(error, TimeoutError | httpx.TimeoutException)
+            delivery.status = "timed out" if timed_out else "failed to connect to host"
+        else:
+            delivery.status_code = answer.status_code
+            delivery.status = "OK" if answer.is_success else f"Invalid HTTP Response: {answer.status_code}"
+            delivery.response = answer.text[:2000]
+        delivery.duration = self._clock() - began
+
+
+def _headers(delivery: Delivery, app_id: int, secret: str, body: bytes) -> dict[str, str]:
+    signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    return {
+        "Accept": "*/*",
+        "Content-Type": "application/json",
+        "User-Agent": "GitHub-Hookshot/5112a7f",
+        "X-GitHub-Event": delivery.event,
+        "X-GitHub-Delivery": delivery.guid,
+        "X-GitHub-Hook-ID": str(app_id),
+        "X-GitHub-Hook-Installation-Target-ID": str(app_id),
+        "X-GitHub-Hook-Installation-Target-Type": "integration",
+        "X-Hub-Signature-256": f"sha256={signature}",
+    }

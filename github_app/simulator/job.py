@@ -1,0 +1,101 @@
+"""One job inside the stand-in runner: the hook, the files, act, and the log on its way to GitHub."""
+
+import asyncio
+import contextlib
+import io
+import os
+import signal
+import tarfile
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from github_app.simulator.workflow.act import environment_of, run_job
+
+_REPORT_EVERY_S = 0.3
+_HOOK = "ACTIONS_RUNNER_HOOK_JOB_STARTED"
+_OWN_VARIABLES = ("ACTIONS_RUNNER_", "RUNNER_MANUALLY_TRAP_SIG", "RUNNER_ALLOW_RUNASROOT")
+
+Conclusion = Literal["success", "failure", "cancelled"]
+
+
+class Service(Protocol):
+    """The simulated GitHub, as the runner sees it."""
+
+    def post(self, path: str, body: object) -> Any:
+        """Send JSON."""
+
+    def get(self, path: str) -> bytes:
+        """Fetch."""
+
+
+async def run(service: Service, job: dict[str, Any]) -> tuple[Conclusion, dict[str, str]]:
+    """Run the job and return its conclusion and outputs; a cancellation or SIGTERM ends it as cancelled."""
+    lines: list[str] = []
+    work = asyncio.create_task(_steps(service, job, lines))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, work.cancel)
+    reporting = asyncio.create_task(_report(service, lines, work))
+    try:
+        async with asyncio.timeout(job["timeout_minutes"] * 60):
+            return await work
+    except TimeoutError:
+        lines.append(f"The job has exceeded the maximum execution time of {job['timeout_minutes']:g} minutes.")
+        return "cancelled", {}
+    except asyncio.CancelledError:
+        lines.append("The operation was canceled.")
+        return "cancelled", {}
+    finally:
+        reporting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await reporting
+        await asyncio.to_thread(service.post, "progress", {"lines": lines[:]})
+
+
+async def _steps(service: Service, job: dict[str, Any], lines: list[str]) -> tuple[Conclusion, dict[str, str]]:
+    if not await _hook(lines):
+        return "failure", {}
+    tree = Path("_work").absolute()
+    await asyncio.to_thread(_unpack, service, tree)
+    outcome = await run_job(
+        job["workflow"],
+        job_id=job["act_job"],
+        workdir=tree,
+        event=job["github"]["event"],
+        env={**_environment(), **environment_of(job["github"])},
+        log=lines.append,
+    )
+    return outcome.conclusion, dict(outcome.outputs)
+
+
+async def _hook(lines: list[str]) -> bool:
+    """Run the job-started hook, whose output shows in the job's log and whose failure fails the job."""
+    script = os.environ.get(_HOOK)
+    if script is None:
+        return True
+    hook = await asyncio.create_subprocess_exec(
+        "sh", script, env=_environment(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await hook.communicate()
+    lines.extend(output.decode(errors="replace").splitlines())
+    return hook.returncode == 0
+
+
+def _unpack(service: Service, tree: Path) -> None:
+    tree.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(fileobj=io.BytesIO(service.get("files"))) as archive:
+        archive.extractall(tree, filter="data")
+
+
+async def _report(service: Service, lines: list[str], work: asyncio.Task[Any]) -> None:
+    """Send the log as it grows, and learn from each answer whether the job was cancelled."""
+    while True:
+        await asyncio.sleep(_REPORT_EVERY_S)
+        sent = len(lines)
+        answer = await asyncio.to_thread(service.post, "progress", {"lines": lines[:sent]})
+        del lines[:sent]
+        if answer["cancel"]:
+            work.cancel()
+
+
+def _environment() -> dict[str, str]:
+    """What the steps inherit: the sandbox's environment without the runner's own variables."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OWN_VARIABLES)}

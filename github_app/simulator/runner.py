@@ -1,0 +1,133 @@
+"""The stand-in for `run.sh` of actions/runner, in the simulated image.
+
+Takes its JIT config from the environment, comes online, takes one job, runs its steps with act, reports, and ends.
+It speaks HTTP to the simulated GitHub that its JIT config names, and to nobody else. As in actions/runner, the
+listener is one process (`Runner.Listener`) and the job runs in another (`Runner.Worker`).
+"""
+
+import base64
+import binascii
+import json
+import os
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+JIT_CONFIG = "ACTIONS_RUNNER_INPUT_JITCONFIG"
+_REQUEST_TIMEOUT_S = 30.0
+
+
+class Gone(Exception):  # noqa: N818 - what GitHub says of the runner
+    """GitHub does not know this runner any more."""
+
+
+class Service:
+    """The simulated GitHub, as this runner sees it."""
+
+    def __init__(self, jit_config: str) -> None:
+        files = {name: json.loads(base64.b64decode(text)) for name, text in _decoded(jit_config).items()}
+        self.name = files[".runner"]["agentName"]
+        self._url = f"{files['.runner']['serverUrl']}/_runner/{files['.runner']['agentId']}"
+        self._headers = {
+            "Authorization": f"Bearer {files['.credentials_rsaparams']['d']}",
+            "Content-Type": "application/json",
+        }
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def post(self, path: str, body: object) -> Any:
+        """Send JSON and return the JSON of the answer."""
+        return json.loads(self._request("POST", path, json.dumps(body).encode()) or b"null")
+
+    def get(self, path: str) -> bytes:
+        """Fetch; empty when there is nothing."""
+        return self._request("GET", path, None)
+
+    def _request(self, method: str, path: str, body: bytes | None) -> bytes:
+        request = urllib.request.Request(f"{self._url}/{path}", body, self._headers, method=method)  # noqa: S310
+        try:
+            with self._opener.open(request, timeout=_REQUEST_TIMEOUT_S) as answer:
+                content: bytes = answer.read()
+                return content
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                raise Gone from error
+            raise
+
+
+def _decoded(jit_config: str) -> dict[str, str]:
+    content: dict[str, str] = json.loads(base64.b64decode(jit_config))
+    return content
+
+
+def main() -> int:
+    """Run one job; 0 whatever became of it, as run.sh answers."""
+    # Taken out of the environment, so that no step of the job inherits it.
+    jit_config = os.environ.pop(JIT_CONFIG, "")
+    try:
+        service = Service(jit_config)
+    except (binascii.Error, ValueError, KeyError):
+        _say(f"{JIT_CONFIG} is missing or is not a JIT config.")
+        return 1
+    _name_process("Runner.Listener")
+    try:
+        service.post("session", {})
+        _say(f"{service.name}: connected to GitHub; listening for jobs")
+        job = _wait_for_job(service)
+        _say(f"Running job: {job['name']}")
+        _run_in_worker(service, job)
+    except Gone:
+        _say("The runner no longer exists on the server.")
+    except OSError as error:
+        _say(f"No connection to GitHub: {error}")
+    return 0
+
+
+def _wait_for_job(service: Service) -> dict[str, Any]:
+    while True:
+        if content := service.get("job"):
+            job: dict[str, Any] = json.loads(content)
+            return job
+
+
+def _run_in_worker(service: Service, job: dict[str, Any]) -> None:
+    worker = os.fork()
+    if worker == 0:
+        _name_process("Runner.Worker")
+        os._exit(_work(service, job))
+    # A runner that is told to end passes that on, and its job is reported as cancelled.
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(worker, signal.SIGTERM))
+    _, status = os.waitpid(worker, 0)
+    if os.waitstatus_to_exitcode(status) != 0:
+        service.post("finish", {"conclusion": "failure"})
+    _say(f"Job {job['name']} completed")
+
+
+def _work(service: Service, job: dict[str, Any]) -> int:
+    import asyncio
+
+    from github_app.simulator.job import run
+
+    try:
+        conclusion, outputs = asyncio.run(run(service, job))
+        service.post("finish", {"conclusion": conclusion, "outputs": outputs})
+    except BaseException as error:
+        _say(f"The job could not be run: {type(error).__name__}: {error}")
+        return 1
+    return 0
+
+
+def _name_process(name: str) -> None:
+    """Take the process name that actions/runner has, by which a witness tells a job from an idle runner."""
+    Path("/proc/self/comm").write_text(name)
+
+
+def _say(text: str) -> None:
+    print(time.strftime("%Y-%m-%d %H:%M:%SZ:", time.gmtime()), text, flush=True)  # noqa: T201 - the runner's console
+
+
+if __name__ == "__main__":
+    sys.exit(main())
