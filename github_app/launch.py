@@ -10,16 +10,18 @@ import uuid
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
 import structlog
 from tenacity import AsyncRetrying
 
 from github_app import retry
-from github_app.errors import GitHubError, ModalRunnerError
+from github_app.errors import GitHubError, ModalRunnerError, SandboxError
 from github_app.model import (
     Claim,
     JitConfig,
     JobEvent,
     RunnerRecord,
+    RunnerState,
     SandboxSpec,
     Scope,
     Shape,
@@ -39,6 +41,9 @@ class Runners(Protocol):
     ) -> JitConfig:
         """Register a runner."""
         ...
+
+    async def remove(self, runner: RunnerRecord) -> None:
+        """Deregister a runner."""
 
 
 class Sandboxes(Protocol):
@@ -60,11 +65,11 @@ class Launcher:
         self._sandboxes = sandboxes
         self._clock = clock
 
-    async def launch(self, job: JobEvent, shape: Shape) -> None:
+    async def launch(self, job: JobEvent, shape: Shape, first_attempt: int = 1) -> None:
         """Start a runner for `job`, unless someone else has claimed to. Never raises: what failed is logged."""
         started = self._clock()
         try:
-            for attempt in range(1, _NAMES_TO_TRY + 1):
+            for attempt in range(first_attempt, first_attempt + _NAMES_TO_TRY):
                 if not await self._claim(job, attempt):
                     _log.info("launch_claimed_elsewhere", attempt=attempt)
                     return
@@ -90,21 +95,41 @@ class Launcher:
                 raise
             _log.warning("runner_name_taken", runner=name)
             return None
-        spec = SandboxSpec(name, shape, _tags(job, name), jit.encoded)
-        sandbox_id = await self._sandboxes.create(spec)
         runner = RunnerRecord(
             name=name,
             started_for=job.job_id,
             scope=job.scope,
             installation_id=job.installation_id,
             repository=job.repository,
+            repository_id=job.repository_id,
             labels=job.labels,
+            shape=shape,
             github_id=jit.runner_id,
-            sandbox_id=sandbox_id,
             started_at=self._clock(),
         )
         await self._store.put(RUNNERS, name, runner)
-        return runner
+        try:
+            sandbox_id = await self._sandboxes.create(SandboxSpec(name, shape, _tags(job, name), jit.encoded))
+        except SandboxError:
+            await self._give_up(runner)
+            raise
+        return await self._started(runner, sandbox_id)
+
+    async def _started(self, runner: RunnerRecord, sandbox_id: str) -> RunnerRecord:
+        """Add the sandbox to the record, which `in_progress` may have moved on since."""
+        known = await self._store.get(RUNNERS, runner.name) or runner
+        state = RunnerState.STARTED if known.state is RunnerState.STARTING else known.state
+        after = msgspec.structs.replace(known, state=state, sandbox_id=sandbox_id)
+        await self._store.put(RUNNERS, runner.name, after)
+        return after
+
+    async def _give_up(self, runner: RunnerRecord) -> None:
+        """Deregister a runner that got no sandbox, so that it does not stand at GitHub for a day."""
+        try:
+            await self._runners.remove(runner)
+        except GitHubError as error:
+            _log.warning("runner_not_removed", runner=runner.name, reason=str(error))
+        await self._store.take(RUNNERS, runner.name)
 
     async def _jit_config(self, job: JobEvent, name: str) -> JitConfig:
         async for trial in AsyncRetrying(

@@ -75,37 +75,6 @@ class Claim(msgspec.Struct, frozen=True):
     claimed_at: float
 
 
-class RunnerState(StrEnum):
-    """How far a runner of ours has come."""
-
-    STARTED = "started"
-    BUSY = "busy"
-    FINISHED = "finished"
-
-
-class RunnerRecord(msgspec.Struct, frozen=True):
-    """A runner that was started, and the job that it was started *for*, which need not be the job it runs."""
-
-    name: str
-    started_for: int
-    scope: Scope
-    installation_id: int
-    repository: str
-    labels: tuple[str, ...]
-    github_id: int
-    sandbox_id: str
-    started_at: float
-    state: RunnerState = RunnerState.STARTED
-    runs_job: int | None = None
-
-
-class JitConfig(msgspec.Struct, frozen=True):
-    """GitHub's answer to a JIT request. The encoded config holds a private key: a secret until the sandbox has it."""
-
-    runner_id: int
-    encoded: SecretStr
-
-
 class Gpu(msgspec.Struct, frozen=True):
     """A GPU type by Modal's name, and how many."""
 
@@ -123,6 +92,49 @@ class Shape(msgspec.Struct, frozen=True):
     memory_mib: tuple[int, int]
     timeout_s: int
     gpu: Gpu | None = None
+
+
+class RunnerState(StrEnum):
+    """How far a runner of ours has come."""
+
+    STARTING = "starting"
+    STARTED = "started"
+    BUSY = "busy"
+    FINISHED = "finished"
+
+
+class RunnerRecord(msgspec.Struct, frozen=True):
+    """A runner, and the job that it was started *for*, which need not be the job it runs.
+
+    Recorded before its sandbox is asked for: a crash in between leaves a trace to follow. `github_id` is known since
+    GitHub's answer, `sandbox_id` since Modal's.
+    """
+
+    name: str
+    started_for: int
+    scope: Scope
+    installation_id: int
+    repository: str
+    repository_id: int
+    labels: tuple[str, ...]
+    shape: Shape
+    github_id: int
+    started_at: float
+    sandbox_id: str | None = None
+    state: RunnerState = RunnerState.STARTING
+    runs_job: int | None = None
+
+    @property
+    def idle(self) -> bool:
+        """It can still take a job, as far as we were told."""
+        return self.state in {RunnerState.STARTING, RunnerState.STARTED}
+
+
+class JitConfig(msgspec.Struct, frozen=True):
+    """GitHub's answer to a JIT request. The encoded config holds a private key: a secret until the sandbox has it."""
+
+    runner_id: int
+    encoded: SecretStr
 
 
 class SandboxSpec(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ import structlog
 from github_app import lifecycle, routing
 from github_app.launch import Launcher
 from github_app.model import RUNNER_NAME, Action, JobEvent, RunnerState
+from github_app.reconcile import Reconciler
 from github_app.store import DELIVERIES, JOBS, RUNNERS, Delivered, ModalDictStore
 
 _log = structlog.get_logger(__name__)
@@ -45,10 +46,17 @@ class Service:
     """Handles the events of every installation of the App."""
 
     def __init__(
-        self, *, store: ModalDictStore, launcher: Launcher, runner_label: str, clock: Callable[[], float] = time.time
+        self,
+        *,
+        store: ModalDictStore,
+        launcher: Launcher,
+        reconciler: Reconciler,
+        runner_label: str,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._launcher = launcher
+        self._reconciler = reconciler
         self._label = runner_label
         self._clock = clock
 
@@ -81,19 +89,27 @@ class Service:
         if isinstance(step, lifecycle.Nothing):
             return Answer(Status.ACCEPTED, step.reason)
         await self._store.put(JOBS, str(event.job_id), step.record)
-        await self._note_runner(event)
+        unbalanced = await self._note_runner(event)
         _log.info("job_" + event.action.value, runner=event.runner_name, conclusion=event.conclusion)
         if step.launch and isinstance(routed, routing.Admit):
             return Answer(Status.ACCEPTED, None, partial(self._launcher.launch, event, routed.shape))
-        return Answer(Status.ACCEPTED)
+        return Answer(Status.ACCEPTED, None, self._reconciler.reconcile if unbalanced else None)
 
-    async def _note_runner(self, event: JobEvent) -> None:
-        """Record which job a runner of ours has taken: GitHub gives it any that fits, not the one it was made for."""
+    async def _note_runner(self, event: JobEvent) -> bool:
+        """Record which job a runner has taken; tell whether that leaves a job without or a runner too many.
+
+        GitHub gives a job any runner that fits, not the one that was started for it.
+        """
         state = _RUNNER_STATES.get(event.action)
-        if state is None or not event.runner_name or not RUNNER_NAME.fullmatch(event.runner_name):
-            return
+        if state is None:
+            return False
+        if not event.runner_name:
+            return state is RunnerState.FINISHED
+        if not RUNNER_NAME.fullmatch(event.runner_name):
+            return True
         runner = await self._store.get(RUNNERS, event.runner_name)
         if runner is None or runner.state is RunnerState.FINISHED:
-            return
+            return False
         after = msgspec.structs.replace(runner, state=state, runs_job=event.job_id)
         await self._store.put(RUNNERS, runner.name, after)
+        return event.job_id not in {runner.started_for, runner.runs_job}

@@ -12,6 +12,7 @@ from github_app import log
 from github_app.errors import ConfigError
 from github_app.github import Connection, Runners
 from github_app.launch import Launcher
+from github_app.reconcile import Reconciler
 from github_app.sandboxes import ModalSandboxes, runner_image
 from github_app.service import Service
 from github_app.settings import Settings, load_settings
@@ -68,5 +69,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
 
 def _service(settings: Settings, connection: Connection, sandboxes: ModalSandboxes) -> Service:
     store = ModalDictStore(settings.modal_app_name)
-    launcher = Launcher(store=store, runners=Runners(connection, settings.runner_group_id), sandboxes=sandboxes)
-    return Service(store=store, launcher=launcher, runner_label=settings.runner_label)
+    runners = Runners(connection, settings.runner_group_id)
+    launcher = Launcher(store=store, runners=runners, sandboxes=sandboxes)
+    label = settings.runner_label
+    reconciler = Reconciler(store=store, launcher=launcher, runners=runners, sandboxes=sandboxes, runner_label=label)
+    return Service(store=store, launcher=launcher, reconciler=reconciler, runner_label=label)

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from github_app.errors import GitHubError
 from github_app.github.connection import Connection
 from github_app.github.tokens import permissions
-from github_app.model import JitConfig, Scope
+from github_app.model import JitConfig, RunnerRecord, Scope
 
 # What each scope's calls need (docs: "Permissions required for GitHub Apps").
 _ORG = permissions({"organization_self_hosted_runners": "write"})
@@ -77,6 +77,34 @@ class Runners:
                 repository_id=repository_id,
             )
         return JitConfig(answer.runner.id, SecretStr(answer.encoded_jit_config))
+
+    async def remove(self, runner: RunnerRecord) -> None:
+        """Deregister a runner (docs: "Delete a self-hosted runner").
+
+        Raises:
+            GitHubError: 422 when it runs a job, 404 when it is unknown.
+        """
+        scope, runner_id = runner.scope, runner.github_id
+        if scope.repo is None:
+            await self._connection.as_installation(
+                "removal of a runner",
+                lambda github: github.rest.actions.async_delete_self_hosted_runner_from_org(scope.owner, runner_id),
+                object,
+                installation_id=runner.installation_id,
+                permissions=_ORG,
+            )
+        else:
+            repo = scope.repo
+            await self._connection.as_installation(
+                "removal of a runner",
+                lambda github: github.rest.actions.async_delete_self_hosted_runner_from_repo(
+                    scope.owner, repo, runner_id
+                ),
+                object,
+                installation_id=runner.installation_id,
+                permissions=_REPOSITORY,
+                repository_id=runner.repository_id,
+            )
 
     async def _group(self, scope: Scope, installation_id: int) -> int:
         """The group from the settings, else the scope's default group, asked for once."""

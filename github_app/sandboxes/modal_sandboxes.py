@@ -8,11 +8,21 @@ import modal
 import modal.exception
 import structlog
 
+from github_app.ending import Witness
 from github_app.errors import SandboxError, SandboxNameTaken
 from github_app.model import SandboxSpec
 from github_app.sandboxes.image import ImageRecipe
 
 _START = files("github_app.sandboxes").joinpath("start.sh").read_text()
+# Asked by plain sh, so that it needs nothing of the image. The Worker is there a second before the job's first step.
+_QUESTION = """
+[ -e "${RUNNER_HOME:-/home/runner}/.job-started" ] && { echo working; exit; }
+for comm in /proc/[0-9]*/comm; do
+    read -r name 2>/dev/null < "$comm" && [ "$name" = Runner.Worker ] && { echo working; exit; }
+done
+echo idle
+"""
+_QUESTION_TIMEOUT_S = 20
 # What a later attempt may find otherwise: no machine free, a throttle, a cap, an outage.
 _RETRYABLE = (
     modal.exception.ResourceExhaustedError,
@@ -97,3 +107,35 @@ class ModalSandboxes:
                 client=self._client,
             )
         return sandbox.object_id
+
+    async def witness(self, sandbox_id: str) -> Witness:
+        """Ask inside a sandbox whether a job runs there.
+
+        Raises:
+            SandboxError: there was no answer; then nothing is known.
+        """
+        with _sandbox_errors(f"asking sandbox {sandbox_id}"):
+            try:
+                sandbox = await modal.Sandbox.from_id.aio(sandbox_id, client=self._client)
+                if await sandbox.poll.aio() is not None:
+                    return Witness.GONE
+                question = await sandbox.exec.aio("/bin/sh", "-c", _QUESTION, timeout=_QUESTION_TIMEOUT_S)
+                answer = (await question.stdout.read.aio()).strip()
+            except modal.exception.NotFoundError:
+                return Witness.GONE
+        if answer not in {Witness.IDLE.value, Witness.WORKING.value}:
+            raise SandboxError(f"asking sandbox {sandbox_id}: no answer", retryable=True)
+        return Witness(answer)
+
+    async def terminate(self, sandbox_id: str) -> None:
+        """Kill a sandbox; one that has ended or is unknown stays as it is.
+
+        Raises:
+            SandboxError: Modal did not answer.
+        """
+        with _sandbox_errors(f"terminating sandbox {sandbox_id}"):
+            try:
+                sandbox = await modal.Sandbox.from_id.aio(sandbox_id, client=self._client)
+                await sandbox.terminate.aio()
+            except modal.exception.NotFoundError:
+                return

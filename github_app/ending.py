@@ -1,0 +1,110 @@
+"""Ending a runner safely. The worst that this software can do is to kill a running job.
+
+GitHub's word alone is not enough: `busy` was seen to read false minutes into a job, and DELETE to go through then. So
+a second witness is asked, inside the sandbox, before and after GitHub is told to forget the runner.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import Protocol
+
+import structlog
+
+from github_app.errors import GitHubError
+from github_app.model import RunnerRecord
+
+# GitHub may have given the runner a job a moment before the DELETE; its Worker needs a second or two to appear.
+WORKER_APPEARS_S = 3.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Witness(StrEnum):
+    """What is seen inside a sandbox."""
+
+    IDLE = "idle"
+    WORKING = "working"
+    GONE = "gone"
+
+
+class Ending(StrEnum):
+    """How an attempt to end a runner went."""
+
+    ENDED = "ended"
+    WORKS = "works"
+    UNSURE = "unsure"
+
+
+class Runners(Protocol):
+    """What ending needs of GitHub."""
+
+    async def remove(self, runner: RunnerRecord) -> None:
+        """Deregister; a `GitHubError` 422 means busy, 404 unknown."""
+
+
+class Sandboxes(Protocol):
+    """What ending needs of Modal."""
+
+    async def witness(self, sandbox_id: str) -> Witness:
+        """Look inside."""
+        ...
+
+    async def terminate(self, sandbox_id: str) -> None:
+        """Kill; nothing happens to one that has ended."""
+
+
+async def end_safely(
+    runner: RunnerRecord,
+    *,
+    runners: Runners,
+    sandboxes: Sandboxes,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> Ending:
+    """End a runner unless anything says that it works. Takes about five seconds.
+
+    Raises:
+        GitHubError, SandboxError: someone did not answer; nothing was ended that should not be.
+    """
+    if await _look(runner, sandboxes) is Witness.WORKING:
+        return _told(runner, Ending.WORKS, "the sandbox runs a job")
+    try:
+        await runners.remove(runner)
+    except GitHubError as error:
+        if error.status == 422:
+            return _told(runner, Ending.WORKS, "GitHub says that it is busy")
+        if error.status != 404:
+            raise
+        # One 404 proves nothing: GitHub has answered it wrongly. A second, later one does.
+        await sleep(WORKER_APPEARS_S)
+        if not await _unknown_again(runner, runners):
+            return _told(runner, Ending.UNSURE, "GitHub's answers differ")
+    else:
+        await sleep(WORKER_APPEARS_S)
+    if await _look(runner, sandboxes) is Witness.WORKING:
+        return _told(runner, Ending.WORKS, "the sandbox has taken a job")
+    if runner.sandbox_id is not None:
+        await sandboxes.terminate(runner.sandbox_id)
+    return _told(runner, Ending.ENDED, None)
+
+
+async def _look(runner: RunnerRecord, sandboxes: Sandboxes) -> Witness:
+    if runner.sandbox_id is None:
+        return Witness.GONE
+    return await sandboxes.witness(runner.sandbox_id)
+
+
+async def _unknown_again(runner: RunnerRecord, runners: Runners) -> bool:
+    try:
+        await runners.remove(runner)
+    except GitHubError as error:
+        if error.status in {404, 422}:
+            return error.status == 404
+        raise
+    # The first answer was wrong, and now the runner is deregistered: as good as a first success.
+    return True
+
+
+def _told(runner: RunnerRecord, ending: Ending, reason: str | None) -> Ending:
+    _log.info("runner_end", runner=runner.name, sandbox=runner.sandbox_id, outcome=ending.value, reason=reason)
+    return ending

@@ -1,0 +1,94 @@
+"""modal.Image, and the uploads that an image takes files from. Nothing is built: every build succeeds."""
+
+import hashlib
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from grpclib import GRPCError, Status
+from modal_proto import api_pb2
+
+from github_app.simulator.modal.naming import environment_of, fresh_id
+from github_app.simulator.modal.rpcs import rpc
+
+
+class Images:
+    """Images by definition and by published name."""
+
+    def __init__(self) -> None:
+        self._ids: dict[bytes, str] = {}
+        self._known: set[str] = set()
+        self._tags: dict[str, str] = {}
+        self._uploads: set[str] = set()
+
+    def require(self, image_id: str) -> None:
+        """Raise NOT_FOUND for an image that was never built."""
+        if image_id not in self._known:
+            raise GRPCError(Status.NOT_FOUND, f"Image '{image_id}' not found.")
+
+    @rpc
+    async def image_get_or_create(self, request: api_pb2.ImageGetOrCreateRequest) -> api_pb2.ImageGetOrCreateResponse:
+        """Build, that is: give equal definitions equal ids unless the build is forced."""
+        definition = hashlib.sha256(request.image.SerializeToString(deterministic=True)).digest()
+        if request.force_build or definition not in self._ids:
+            self._ids[definition] = fresh_id("im")
+        image_id = self._ids[definition]
+        self._known.add(image_id)
+        return api_pb2.ImageGetOrCreateResponse(
+            image_id=image_id,
+            result=api_pb2.GenericResult(status=api_pb2.GenericResult.GENERIC_STATUS_SUCCESS),
+            metadata=api_pb2.ImageMetadata(image_builder_version=request.builder_version),
+        )
+
+    @rpc
+    async def image_publish(self, request: api_pb2.ImagePublishRequest) -> api_pb2.ImagePublishResponse:
+        """Serve `Image.publish`; a name published again points to the newer image."""
+        self.require(request.image_id)
+        self._tags[_full_name(request.tag, request.environment_name)] = request.image_id
+        return api_pb2.ImagePublishResponse(image_id=request.image_id, revision_id=fresh_id("ir"))
+
+    @rpc
+    async def image_get_by_tag(self, request: api_pb2.ImageGetByTagRequest) -> api_pb2.ImageGetByTagResponse:
+        """Serve `Image.from_name`."""
+        name = _full_name(request.tag, request.environment_name)
+        if name not in self._tags:
+            raise GRPCError(Status.NOT_FOUND, f"Image '{name}' not found.")
+        return api_pb2.ImageGetByTagResponse(image_id=self._tags[name])
+
+    @rpc
+    async def image_from_id(self, request: api_pb2.ImageFromIdRequest) -> api_pb2.ImageFromIdResponse:
+        """Serve `Image.from_id`."""
+        self.require(request.image_id)
+        return api_pb2.ImageFromIdResponse(image_id=request.image_id)
+
+    @rpc
+    async def mount_batched_check_existence(
+        self, request: api_pb2.MountBatchedCheckExistenceRequest
+    ) -> api_pb2.MountBatchedCheckExistenceResponse:
+        """Say which files of `add_local_file(copy=True)` are to be uploaded."""
+        missing = [sha256 for sha256 in request.sha256_hex_hashes if sha256 not in self._uploads]
+        return api_pb2.MountBatchedCheckExistenceResponse(missing_sha256_hex_hashes=missing, checked_at=_now())
+
+    @rpc
+    async def mount_put_file(self, request: api_pb2.MountPutFileRequest) -> api_pb2.MountPutFileResponse:
+        """Take an upload; its content is of no use here."""
+        self._uploads.add(request.sha256_hex)
+        return api_pb2.MountPutFileResponse(exists=True, checked_at=_now())
+
+    @rpc
+    async def mount_get_or_create(self, request: api_pb2.MountGetOrCreateRequest) -> api_pb2.MountGetOrCreateResponse:
+        """Bundle uploads into the mount that a build copies from."""
+        content = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+        return api_pb2.MountGetOrCreateResponse(
+            mount_id=f"mo-{content[:22]}",
+            handle_metadata=api_pb2.MountHandleMetadata(content_checksum_sha256_hex=content),
+        )
+
+
+def _full_name(tag: str, environment: str) -> str:
+    # The SDK puts the environment before the name only when one is configured.
+    return tag if "/" in tag else f"{environment_of(environment)}/{tag}"
+
+
+def _now() -> Timestamp:
+    now = Timestamp()
+    now.GetCurrentTime()
+    return now

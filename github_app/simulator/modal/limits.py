@@ -1,0 +1,44 @@
+"""The answers of a workspace that is at one of its limits."""
+
+import time
+from dataclasses import dataclass
+
+from grpclib import GRPCError, Status
+from modal_proto import api_pb2
+
+
+@dataclass(frozen=True)
+class Limits:
+    """A workspace's limits; None is no limit. A new workspace has 100, 10 and 5.0."""
+
+    containers: int | None = None
+    gpus: int | None = None
+    creates_per_second: float | None = None
+    burst: int = 150
+
+
+class CreationRate:
+    """A bucket of `burst` creations that fills at the workspace's rate."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._rate = limits.creates_per_second
+        self._burst = limits.burst
+        self._left = float(limits.burst)
+        self._counted_at = time.monotonic()
+
+    def take(self) -> None:
+        """Count one creation, or refuse it with the time after which to try again."""
+        if self._rate is None:
+            return
+        now = time.monotonic()
+        self._left = min(self._burst, self._left + (now - self._counted_at) * self._rate)
+        self._counted_at = now
+        if self._left < 1:
+            raise self._throttled((1 - self._left) / self._rate)
+        self._left -= 1
+
+    def _throttled(self, retry_after: float) -> GRPCError:
+        # The SDK retries at the server's pace, without end, only if the error carries this detail.
+        policy = api_pb2.RPCRetryPolicy(retry_after_secs=retry_after)
+        message = f"Sandbox creation rate limit ({self._rate:g}/s) exceeded"
+        return GRPCError(Status.RESOURCE_EXHAUSTED, message, [policy])

@@ -1,0 +1,18 @@
+"""The workflow language: read a GitHub Actions file, plan a run of it, run one of its jobs with act."""
+
+from github_app.simulator.workflow.act import JobOutcome, environment_of, run_job
+from github_app.simulator.workflow.loading import load
+from github_app.simulator.workflow.model import Job, JobInstance, Workflow, WorkflowError
+from github_app.simulator.workflow.run import Run
+
+__all__ = [
+    "Job",
+    "JobInstance",
+    "JobOutcome",
+    "Run",
+    "Workflow",
+    "WorkflowError",
+    "environment_of",
+    "load",
+    "run_job",
+]

@@ -1,0 +1,169 @@
+"""Run one job for real, with act on this machine and no Docker.
+
+Standard library only: the stand-in runner imports this inside every sandbox.
+"""
+
+import asyncio
+import json
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from github_app.simulator.workflow.joblog import JobLog
+
+# The one label of a standalone file, and the variable that says where its last job writes the outcome.
+LABEL = "simulated-runner"
+OUTCOME_VARIABLE = "MODAL_RUNNER_OUTCOME"
+
+# On its first SIGINT act ends the step that runs and goes on with those whose `if` still holds (always(),
+# cancelled()), as GitHub does; on its second it ends these too. GitHub leaves them five minutes; a demo cannot.
+CANCEL_GRACE_SECONDS = 5.0
+
+# What act reads for its `github` context, from the values given by `--env`.
+_GITHUB_VARIABLES = (
+    *("GITHUB_REPOSITORY", "GITHUB_REPOSITORY_OWNER", "GITHUB_REF", "GITHUB_REF_NAME", "GITHUB_REF_TYPE"),
+    *("GITHUB_BASE_REF", "GITHUB_HEAD_REF", "GITHUB_RUN_ID", "GITHUB_RUN_NUMBER", "GITHUB_RUN_ATTEMPT"),
+    *("GITHUB_SERVER_URL", "GITHUB_API_URL", "GITHUB_GRAPHQL_URL"),
+)
+
+
+@dataclass(frozen=True)
+class JobOutcome:
+    """How the job ended, and its outputs."""
+
+    conclusion: Literal["success", "failure", "cancelled"]
+    outputs: Mapping[str, str]
+
+
+def environment_of(github: Mapping[str, Any]) -> dict[str, str]:
+    """The `GITHUB_*` variables that give a job this `github` context."""
+    names = {name: name.removeprefix("GITHUB_").lower() for name in (*_GITHUB_VARIABLES, "GITHUB_SHA", "GITHUB_ACTOR")}
+    return {name: str(github[key]) for name, key in names.items() if github.get(key) not in (None, "")}
+
+
+async def run_job(
+    yaml_text: str,
+    *,
+    job_id: str,
+    workdir: Path,
+    event: Mapping[str, Any],
+    env: Mapping[str, str],
+    log: Callable[[str], None],
+) -> JobOutcome:
+    """Run a standalone file's job on the tree in `workdir`; `env` is all that its steps inherit.
+
+    The job starts in an empty workspace; `actions/checkout` copies `workdir` there. Everything that act writes
+    lies below `HOME` and is gone afterwards.
+    """
+    with tempfile.TemporaryDirectory(prefix=".act-", dir=env.get("HOME"), ignore_cleanup_errors=True) as folder:
+        scratch = Path(folder)
+        await asyncio.to_thread(_prepare, scratch, yaml_text, event)
+        job_log = JobLog(job_id, log)
+        await _run_act(_command(scratch, workdir, env), scratch, env, job_log)
+        job_log.explain()
+        return _outcome(scratch / "outcome.json", failed=job_log.broken)
+
+
+def _prepare(scratch: Path, yaml_text: str, event: Mapping[str, Any]) -> None:
+    (scratch / "workflow.yml").write_text(yaml_text, encoding="utf-8")
+    (scratch / "event.json").write_text(json.dumps(event), encoding="utf-8")
+    (scratch / "empty").mkdir()
+
+
+def _command(scratch: Path, workdir: Path, env: Mapping[str, str]) -> list[str]:
+    options = {
+        "--workflows": str(scratch / "workflow.yml"),
+        "--eventpath": str(scratch / "event.json"),
+        "--directory": str(workdir.resolve()),
+        "--platform": f"{LABEL}=-self-hosted",
+        "--action-cache-path": str(scratch / "cache"),
+        # The checked-out tree is whole, also where its .gitignore names files of it.
+        "--use-gitignore": "false",
+        # act would read these files from the tree, and so leak them into the job.
+        **dict.fromkeys(("--env-file", "--secret-file", "--var-file", "--input-file"), "/dev/null"),
+    }
+    if actor := env.get("GITHUB_ACTOR"):
+        options["--actor"] = actor
+    flags = ["--detect-event", "--json", "--no-cache-server", "--rm"]
+    # The sha alone has a name of act's own.
+    given = [f"--env={name}={env[name]}" for name in _GITHUB_VARIABLES if name in env]
+    given += [f"--env=SHA_REF={env['GITHUB_SHA']}"] if "GITHUB_SHA" in env else []
+    given.append(f"--env=DOCKER_HOST={env.get('DOCKER_HOST', '')}")
+    return [str(Path(sys.executable).with_name("act")), *flags, *(f"{k}={v}" for k, v in options.items()), *given]
+
+
+def _environment(scratch: Path, env: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "HOME": str(scratch / "empty"),
+        # act gives steps a terminal, where git would stop in a pager and wait for a key.
+        "GIT_PAGER": "cat",
+        "PAGER": "cat",
+        **env,
+        # No Docker, whatever runs on this machine; the steps themselves see the DOCKER_HOST that they were given.
+        "DOCKER_HOST": f"unix://{scratch}/no-docker.sock",
+        OUTCOME_VARIABLE: str(scratch / "outcome.json"),
+    }
+
+
+async def _run_act(command: list[str], scratch: Path, env: Mapping[str, str], job_log: JobLog) -> None:
+    # The working directory is an empty one: act reads options from an .actrc found there.
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=scratch / "empty",
+        env=_environment(scratch, env),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert process.stdout is not None  # noqa: S101 - it was asked for above
+    reading = asyncio.create_task(_read(process.stdout, job_log))
+    try:
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            await _end(process)
+        # A process that a step left behind may hold the pipe open for ever.
+        await asyncio.wait({reading}, timeout=2)
+        reading.cancel()
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End act and, by its own means, the steps: each runs in a session of its own, out of reach of ours."""
+    for stop in (signal.SIGINT, signal.SIGINT, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            process.send_signal(stop)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), CANCEL_GRACE_SECONDS)
+            return
+
+
+async def _read(stream: asyncio.StreamReader, job_log: JobLog) -> None:
+    async for line in _lines(stream):
+        job_log.take(line.decode(errors="replace"))
+
+
+async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    # Not readline(): a step may print a line of any length.
+    rest = b""
+    while chunk := await stream.read(65536):
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line
+    if rest:
+        yield rest
+
+
+def _outcome(report: Path, *, failed: bool) -> JobOutcome:
+    try:
+        written = json.loads(report.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return JobOutcome("failure", {})
+    # act writes null for no outputs.
+    outputs = {name: str(value) for name, value in (written["outputs"] or {}).items()}
+    succeeded = written["result"] == "success" and not failed
+    return JobOutcome("success" if succeeded else "failure", outputs)

@@ -1,0 +1,98 @@
+"""What one job becomes once its needs are finished: skipped, broken, or one instance for each combination."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from github_app.simulator.workflow.expressions import Scope, evaluate, parse_condition, resolve
+from github_app.simulator.workflow.matrix import Combination, combinations, display_name
+from github_app.simulator.workflow.model import Job, JobInstance
+from github_app.simulator.workflow.values import ExpressionError, to_number, to_text, truthy
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The instances of a job and the rules that bind them together."""
+
+    instances: tuple[JobInstance, ...]
+    fail_fast: bool = True
+    max_parallel: int | None = None
+
+
+def plan(job: Job, scope: Scope) -> Plan:
+    """Decide a job. `scope` holds github, needs, vars and inputs."""
+    try:
+        if not wanted(job, scope):
+            return Plan((JobInstance(job.id, job.id, job.name or job.id, skipped=True),))
+        return _expand(job, scope)
+    except ExpressionError as error:
+        return Plan((JobInstance(job.id, job.id, job.name or job.id, error=str(error)),))
+
+
+def wanted(job: Job, scope: Scope) -> bool:
+    """Whether the job's `if` holds."""
+    return truthy(evaluate(parse_condition(job.condition), scope))
+
+
+def _expand(job: Job, scope: Scope) -> Plan:
+    fail_fast = truthy(resolve(job.fail_fast, scope))
+    max_parallel = _max_parallel(job, scope)
+    made: list[Combination] = [{}] if job.matrix is None else combinations(resolve(job.matrix, scope))
+    instances = []
+    for index, combination in enumerate(made):
+        strategy = {
+            "fail-fast": fail_fast,
+            "job-index": index,
+            "job-total": len(made),
+            "max-parallel": max_parallel or len(made),
+        }
+        contexts = {**scope.contexts, "matrix": combination or None, "strategy": strategy}
+        key = job.id if job.matrix is None else f"{job.id}:{index}"
+        instances.append(_instance(job, key, combination, Scope(contexts)))
+    return Plan(tuple(instances), fail_fast, max_parallel)
+
+
+def _max_parallel(job: Job, scope: Scope) -> int | None:
+    if job.max_parallel is None:
+        return None
+    value = to_number(resolve(job.max_parallel, scope))
+    if not 1 <= value < 1e9:
+        raise ExpressionError("'max-parallel' must be a number from 1 up")
+    return int(value)
+
+
+def _instance(job: Job, key: str, combination: Combination, scope: Scope) -> JobInstance:
+    labels, group = labels_of(resolve(job.runs_on, scope))
+    timeout = to_number(resolve(job.timeout_minutes, scope))
+    if not timeout > 0:
+        raise ExpressionError("'timeout-minutes' must be a number above 0")
+    return JobInstance(
+        key=key,
+        job_id=job.id,
+        name=_name(job, combination, scope),
+        labels=labels,
+        group=group,
+        matrix=combination,
+        continue_on_error=truthy(resolve(job.continue_on_error, scope)),
+        timeout_minutes=timeout,
+    )
+
+
+def _name(job: Job, combination: Combination, scope: Scope) -> str:
+    # GitHub adds the combination to a name that does not choose its own words by an expression.
+    if job.name is not None and "${{" in job.name:
+        return to_text(resolve(job.name, scope))
+    return display_name(job.name or job.id, combination)
+
+
+def labels_of(runs_on: object) -> tuple[tuple[str, ...], str | None]:
+    """The labels and the runner group of an evaluated `runs-on`."""
+    group = None
+    if isinstance(runs_on, Mapping):
+        group = to_text(runs_on.get("group")) or None
+        runs_on = runs_on.get("labels", [])
+    labels = [runs_on] if isinstance(runs_on, str) else runs_on
+    if not isinstance(labels, list) or not all(isinstance(label, str) and label for label in labels):
+        raise ExpressionError("'runs-on' does not evaluate to labels")
+    if not labels and group is None:
+        raise ExpressionError("'runs-on' evaluates to no label")
+    return tuple(labels), group

@@ -1,0 +1,242 @@
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from github_app.simulator.workflow import JobOutcome, Run, environment_of, load, run_job
+
+GITHUB: dict[str, Any] = {
+    "event_name": "push",
+    "repository": "octo/demo",
+    "repository_owner": "octo",
+    "ref": "refs/heads/main",
+    "ref_name": "main",
+    "sha": "c0ffee",
+    "actor": "mona",
+    "run_id": 42,
+    "event": {"head_commit": {"message": "hello"}},
+}
+NASTY = "two\nlines ${{ github.sha }} $(id) `id` '\" \\ ü"
+
+
+class Stage:
+    """A home and a tree to run jobs in, and the log of what ran."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "home"
+        self.tree = folder / "tree"
+        self.home.mkdir()
+        self.tree.mkdir()
+        self.log: list[str] = []
+
+    async def run(self, run: Run, key: str, github: Mapping[str, Any] = GITHUB) -> JobOutcome:
+        return await run_job(
+            run.standalone(key),
+            job_id=key.partition(":")[0],
+            workdir=self.tree,
+            event=github["event"],
+            env={"PATH": os.environ["PATH"], "HOME": str(self.home), **environment_of(github)},
+            log=self.log.append,
+        )
+
+    async def only(self, steps: str, github: Mapping[str, Any] = GITHUB, on: str = "push") -> JobOutcome:
+        run = Run(load(f"on: {on}\njobs:\n  t:\n    runs-on: modal\n    steps:\n{steps}", "ci.yml"), github)
+        run.ready()
+        return await self.run(run, "t", github)
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+async def test_a_job_runs_its_steps_and_gives_back_its_outputs(stage: Stage) -> None:
+    run = Run(
+        load(
+            r"""
+on: push
+env: {TOP: top}
+defaults: {run: {shell: sh}}
+jobs:
+  a:
+    runs-on: modal
+    outputs: {v: "${{ steps.s.outputs.v }}"}
+    steps:
+      - name: Speak
+        run: echo "$TOP ${{ github.repository }} ${{ github.ref_name }} ${{ github.sha }} ${{ github.run_id }}"
+      - run: echo "${{ github.actor }} ${{ github.event.head_commit.message }}"
+      - id: s
+        run: |
+          printf 'v<<E\n%s\nE\n' "$SAID" >> "$GITHUB_OUTPUT"
+        env: {SAID: "said ${{ job.status }}"}
+""",
+            "ci.yml",
+        ),
+        GITHUB,
+    )
+    run.ready()
+
+    outcome = await stage.run(run, "a")
+
+    assert outcome == JobOutcome("success", {"v": "said success"})
+    assert stage.log[:2] == ["Run Speak", "top octo/demo main c0ffee 42"]
+    assert "mona hello" in stage.log
+
+
+async def test_needs_of_every_result_and_a_matrix_of_every_type_reach_the_job_as_data(stage: Stage) -> None:
+    run = Run(
+        load(
+            """
+on: push
+jobs:
+  good: {runs-on: x, steps: [{run: 'true'}]}
+  bad: {runs-on: x, steps: [{run: 'true'}]}
+  never: {runs-on: x, if: false, steps: [{run: 'true'}]}
+  t:
+    needs: [good, bad, never]
+    if: always()
+    runs-on: x
+    strategy: {matrix: "${{ fromJSON(needs.good.outputs.m) }}"}
+    outputs: {said: "${{ steps.s.outputs.said }}", m: "${{ toJSON(matrix.o) }}", n: "${{ matrix.n }}"}
+    steps:
+      - run: echo "${{ needs.good.result }} ${{ needs.bad.result }} ${{ needs.never.result }}"
+      - run: echo ${{ needs.bad.outputs.p }}
+      - id: s
+        env: {SAID: "${{ needs.good.outputs.nasty }}"}
+        run: printf 'said<<E\\n%s\\nE\\n' "$SAID" >> "$GITHUB_OUTPUT"
+""",
+            "ci.yml",
+        ),
+        GITHUB,
+    )
+    run.ready()
+    matrix = '{"n": [3.10], "o": [{"t": true, "z": null, "x": "${{ github.sha }}"}]}'
+    run.finish("good", "success", {"nasty": NASTY, "m": matrix})
+    run.finish("bad", "failure", {"p": "partial"})
+    run.ready()
+
+    outcome = await stage.run(run, "t:0")
+
+    assert outcome.outputs["said"] == NASTY
+    assert outcome.outputs["n"] == "3.1"
+    assert '"x": "${{ github.sha }}"' in outcome.outputs["m"]
+    assert "success failure skipped" in stage.log
+    assert "partial" in stage.log
+
+
+async def test_a_failing_step_fails_the_job_and_later_steps_run_if_they_ask_to(stage: Stage) -> None:
+    outcome = await stage.only(
+        """
+      - run: exit 3
+      - run: echo not reached
+      - if: failure()
+        run: echo cleaning up
+"""
+    )
+
+    assert outcome == JobOutcome("failure", {})
+    assert stage.log == [
+        "Run exit 3",
+        "Error: Process completed with exit code 3.",
+        "Run echo cleaning up",
+        "cleaning up",
+    ]
+
+
+@pytest.mark.parametrize("git", [True, False])
+async def test_checkout_copies_the_tree_and_nothing_is_left_behind(stage: Stage, *, git: bool) -> None:
+    (stage.tree / "hello.txt").write_text("hello from the tree")
+    (stage.tree / ".gitignore").write_text("hello.txt")
+    (stage.tree / ".env").write_text("LEAK=leaked")
+    (stage.tree / ".actrc").write_text("--no-such-option")
+    if git:
+        await (await asyncio.create_subprocess_exec("git", "init", "-q", stage.tree)).wait()
+    before = sorted(stage.tree.rglob("*"))
+
+    outcome = await stage.only(
+        """
+      - run: ls -A
+      - uses: actions/checkout@v4
+      - run: cat hello.txt; echo " [$LEAK]"; touch made-by-job
+"""
+    )
+
+    assert outcome.conclusion == "success"
+    assert stage.log[-1] == "hello from the tree []"
+    assert not [line for line in stage.log if "git" in line]
+    assert sorted(stage.tree.rglob("*")) == before
+    assert not [path for path in stage.home.rglob("*") if path.is_file()]
+
+
+async def test_the_inputs_of_a_manual_run_are_known(stage: Stage) -> None:
+    github = {**GITHUB, "event_name": "workflow_dispatch", "event": {"inputs": {"gpu": "a100"}}}
+    on = "{push: null, workflow_dispatch: {inputs: {gpu: {type: string}}}}"
+
+    await stage.only("      - run: echo ${{ inputs.gpu }} ${{ github.event_name }}\n", github, on)
+
+    assert stage.log[-1] == "a100 workflow_dispatch"
+
+
+@pytest.mark.parametrize(
+    ("step", "sentence"),
+    [
+        ("uses: no-such-host.invalid/action/x@v1", "no-such-host.invalid/action@v1 could not be fetched"),
+        ("uses: docker://alpine:3", "'docker://alpine:3' needs Docker"),
+        ("uses: ./missing", "failed to read 'action.yml'"),
+        ("run: echo ${{ fromJSON('{') }}", "Unable to interpolate"),
+    ],
+)
+async def test_a_step_that_cannot_run_here_fails_the_job_with_a_sentence(
+    stage: Stage, step: str, sentence: str
+) -> None:
+    outcome = await stage.only(f"      - {step}\n")
+
+    assert outcome.conclusion == "failure"
+    assert any(sentence in line for line in stage.log)
+
+
+async def test_a_masked_value_does_not_show_in_the_log(stage: Stage) -> None:
+    await stage.only("      - run: echo '::add-mask::hush'; echo \"it is hush\"; echo '::notice::seen'\n")
+
+    assert stage.log[1:] == ["it is ***", "::notice::seen"]
+
+
+async def test_a_cancelled_job_ends_its_step_and_still_runs_the_steps_that_ask_for_it(stage: Stage) -> None:
+    mark = stage.home / "started"
+    job = asyncio.create_task(
+        stage.only(f"""
+      - run: sleep 300 & echo $! > {mark}.tmp; mv {mark}.tmp {mark}; wait
+      - if: cancelled()
+        run: echo tidied up
+""")
+    )
+    await eventually(mark.exists)
+
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+
+    assert "tidied up" in stage.log
+    await eventually(lambda: not Path(f"/proc/{mark.read_text().strip()}").exists())
+
+
+def test_running_a_job_needs_the_standard_library_only() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import github_app.simulator.workflow.act; "
+        "print({name.partition('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names))"
+    )
+
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+
+    assert shown.stdout.strip() == "{'github_app'}"
