@@ -24,6 +24,9 @@ check: $(STAMP) ## formatting, lint, types, layers, dead code
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 
+bench: $(STAMP) ## time the intake of one delivery and the launch of one job
+	@$(BIN)/python -m tests.bench $(ARGS)
+
 format: $(STAMP) ## format the code and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .

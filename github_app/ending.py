@@ -12,20 +12,12 @@ from typing import Protocol
 import structlog
 
 from github_app.errors import GitHubError
-from github_app.model import RunnerRecord
+from github_app.model import RunnerRecord, Witness
 
 # GitHub may have given the runner a job a moment before the DELETE; its Worker needs a second or two to appear.
 WORKER_APPEARS_S = 3.0
 
 _log = structlog.get_logger(__name__)
-
-
-class Witness(StrEnum):
-    """What is seen inside a sandbox."""
-
-    IDLE = "idle"
-    WORKING = "working"
-    GONE = "gone"
 
 
 class Ending(StrEnum):

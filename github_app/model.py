@@ -130,6 +130,14 @@ class RunnerRecord(msgspec.Struct, frozen=True):
         return self.state in {RunnerState.STARTING, RunnerState.STARTED}
 
 
+class Witness(StrEnum):
+    """What is seen inside a sandbox."""
+
+    IDLE = "idle"
+    WORKING = "working"
+    GONE = "gone"
+
+
 class JitConfig(msgspec.Struct, frozen=True):
     """GitHub's answer to a JIT request. The encoded config holds a private key: a secret until the sandbox has it."""
 

@@ -8,9 +8,8 @@ import modal
 import modal.exception
 import structlog
 
-from github_app.ending import Witness
 from github_app.errors import SandboxError, SandboxNameTaken
-from github_app.model import SandboxSpec
+from github_app.model import SandboxSpec, Witness
 from github_app.sandboxes.image import ImageRecipe
 
 _START = files("github_app.sandboxes").joinpath("start.sh").read_text()

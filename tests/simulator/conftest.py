@@ -6,9 +6,9 @@ from typing import Any
 
 import modal
 import pytest
-from modal_workshop import IMAGE, Workshop, connect
 
 from github_app.simulator.modal import Limits, SimulatedModal
+from tests.simulator.modal_workshop import IMAGE, Workshop, connect
 
 
 @pytest.fixture

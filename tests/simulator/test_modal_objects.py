@@ -6,9 +6,9 @@ from pathlib import Path
 import modal
 import pytest
 from modal.exception import AlreadyExistsError, ConflictError, InvalidError, NotFoundError
-from modal_workshop import Workshop
 
 from github_app.simulator.modal import SimulatedModal
+from tests.simulator.modal_workshop import Workshop
 
 
 def a_dict(client: modal.Client, name: str = "jobs") -> "modal.Dict":

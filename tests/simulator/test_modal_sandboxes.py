@@ -12,9 +12,9 @@ from modal.exception import (
     SandboxTerminatedError,
     SandboxTimeoutError,
 )
-from modal_workshop import Workshop
 
 from github_app.simulator.modal import sandboxes as rpcs
+from tests.simulator.modal_workshop import Workshop
 
 BACKENDS = pytest.mark.parametrize("gpu", [None, "A100"], ids=["V2", "V1"])
 

@@ -10,10 +10,10 @@ from google.protobuf.message import Message
 from grpclib import GRPCError, Status
 from modal.exception import AuthError, ConflictError, ResourceExhaustedError, UnimplementedError
 from modal_proto.api_grpc import ModalClientBase
-from modal_workshop import Workshop, connect, until
 
 from github_app.simulator.modal import SimulatedModal
 from github_app.simulator.modal.rpcs import Service, rpc
+from tests.simulator.modal_workshop import Workshop, connect, until
 
 Open = Callable[..., Awaitable[Workshop]]
 
