@@ -1,14 +1,17 @@
-"""Demand against supply: which queued jobs lack a runner, and which idle runners nobody needs. Pure.
+"""Demand against supply: which queued jobs to start a runner for, which idle runners nobody needs. Pure.
 
 GitHub gives a queued job to any runner that has its labels, so whose runner was taken by whom does not matter:
 what counts are the totals for each kind of machine. One surplus cannot breed another, and a job whose runner was
 taken gets the taker's own, if that one fits.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from github_app.model import JobRecord, JobState, RunnerRecord, Shape
+from github_app.model import Claim, JobRecord, JobState, RunnerRecord, Shape, runner_name
+
+# A launch renews its claim every ten seconds; one that has not for this long has crashed.
+CLAIM_IS_STALE_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -18,12 +21,36 @@ class Demand:
     job: JobRecord
     shape: Shape
 
+    @property
+    def job_id(self) -> int:
+        """The job's id."""
+        return self.job.event.job_id
+
 
 @dataclass(frozen=True)
-class Balance:
-    """What is missing, oldest first, and what is too much."""
+class Start:
+    """Start a runner for a job, as this attempt, after so many that came to nothing in a row."""
 
-    missing: tuple[Demand, ...]
+    demand: Demand
+    attempt: int
+    failures: int = 0
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A job that waits although it has no runner; `until` is None while its launch is under way."""
+
+    demand: Demand
+    reason: str
+    until: float | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is missing (oldest first), what has to wait, what is too much."""
+
+    starts: tuple[Start, ...]
+    waits: tuple[Wait, ...]
     surplus: tuple[RunnerRecord, ...]
 
 
@@ -32,20 +59,39 @@ def fits(runner: RunnerRecord, demand: Demand) -> bool:
     job = demand.job.event
     has = {label.lower() for label in runner.labels}
     return (
-        runner.scope == job.scope and runner.shape == demand.shape and all(label.lower() in has for label in job.labels)
+        runner.place == job.place and runner.shape == demand.shape and all(label.lower() in has for label in job.labels)
     )
 
 
-def balance(demands: Iterable[Demand], runners: Iterable[RunnerRecord]) -> Balance:
-    """Match each queued job with an idle runner: its own first, then any that fits."""
+def plan(
+    demands: Iterable[Demand], runners: Mapping[str, RunnerRecord], claims: Mapping[str, Claim], now: float
+) -> Plan:
+    """Match each queued job with an idle runner, its own first; decide for those that are left.
+
+    `runners` and `claims` are keyed as in the store: by runner name, by `<job id>-<attempt>`.
+    """
+    demands = list(demands)
     waiting = sorted(
-        (d for d in demands if d.job.state is JobState.QUEUED), key=lambda d: (d.job.recorded_at, d.job.event.job_id)
+        (d for d in demands if d.job.state is JobState.QUEUED), key=lambda d: (d.job.recorded_at, d.job_id)
     )
-    idle = {runner.name: runner for runner in runners if runner.idle}
+    # Two events may cross, so that only the job's record says who has taken a runner.
+    taken = {d.job.runner_name for d in demands if d.job.state is not JobState.QUEUED}
+    missing, surplus = _match(waiting, [r for r in runners.values() if r.idle and r.name not in taken])
+    last = _last_attempts(claims)
+    decided = [_decide(demand, last.get(demand.job_id), claims, runners, now) for demand in missing]
+    return Plan(
+        starts=tuple(d for d in decided if isinstance(d, Start)),
+        waits=tuple(d for d in decided if isinstance(d, Wait)),
+        surplus=surplus,
+    )
+
+
+def _match(waiting: list[Demand], runners: Iterable[RunnerRecord]) -> tuple[list[Demand], tuple[RunnerRecord, ...]]:
+    idle = {runner.name: runner for runner in runners}
     own = {runner.started_for: runner for runner in idle.values()}
     rest = []
     for demand in waiting:
-        runner = own.get(demand.job.event.job_id)
+        runner = own.get(demand.job_id)
         if runner is not None and fits(runner, demand):
             del idle[runner.name]
         else:
@@ -57,4 +103,33 @@ def balance(demands: Iterable[Demand], runners: Iterable[RunnerRecord]) -> Balan
             missing.append(demand)
         else:
             del idle[runner.name]
-    return Balance(tuple(missing), tuple(idle.values()))
+    return missing, tuple(idle.values())
+
+
+def _last_attempts(claims: Mapping[str, Claim]) -> dict[int, int]:
+    last: dict[int, int] = {}
+    for key in claims:
+        job_id, attempt = (int(part) for part in key.split("-"))
+        last[job_id] = max(attempt, last.get(job_id, 0))
+    return last
+
+
+def _decide(
+    demand: Demand,
+    attempt: int | None,
+    claims: Mapping[str, Claim],
+    runners: Mapping[str, RunnerRecord],
+    now: float,
+) -> Start | Wait:
+    if attempt is None:
+        return Start(demand, attempt=1)
+    claim = claims[f"{demand.job_id}-{attempt}"]
+    if claim.not_before is not None:
+        if claim.not_before > now:
+            return Wait(demand, claim.reason or str(claim.hold), claim.not_before)
+        return Start(demand, attempt + 1, claim.failures)
+    under_way = runner_name(demand.job_id, attempt) not in runners
+    if under_way and claim.renewed_at > now - CLAIM_IS_STALE_S:
+        return Wait(demand, "its launch is under way")
+    # The attempt's runner was taken by another job, or its launch crashed.
+    return Start(demand, attempt + 1, claim.failures)

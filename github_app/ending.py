@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 
 from github_app.errors import GitHubError
-from github_app.model import RunnerRecord, Witness
+from github_app.model import Place, RunnerRecord, Witness
 
 # GitHub may have given the runner a job a moment before the DELETE; its Worker needs a second or two to appear.
 WORKER_APPEARS_S = 3.0
@@ -31,7 +31,7 @@ class Ending(StrEnum):
 class Runners(Protocol):
     """What ending needs of GitHub."""
 
-    async def remove(self, runner: RunnerRecord) -> None:
+    async def remove(self, place: Place, runner_id: int) -> None:
         """Deregister; a `GitHubError` 422 means busy, 404 unknown."""
 
 
@@ -61,7 +61,7 @@ async def end_safely(
     if await _look(runner, sandboxes) is Witness.WORKING:
         return _told(runner, Ending.WORKS, "the sandbox runs a job")
     try:
-        await runners.remove(runner)
+        await runners.remove(runner.place, runner.github_id)
     except GitHubError as error:
         if error.status == 422:
             return _told(runner, Ending.WORKS, "GitHub says that it is busy")
@@ -88,7 +88,7 @@ async def _look(runner: RunnerRecord, sandboxes: Sandboxes) -> Witness:
 
 async def _unknown_again(runner: RunnerRecord, runners: Runners) -> bool:
     try:
-        await runners.remove(runner)
+        await runners.remove(runner.place, runner.github_id)
     except GitHubError as error:
         if error.status in {404, 422}:
             return error.status == 404

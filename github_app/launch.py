@@ -1,49 +1,61 @@
-"""Starting a runner for a job: claim the attempt, ask GitHub for a JIT config, create the sandbox, record the runner.
+"""Starting a runner for a job: slots and budget, the claim, the JIT config, the record, the sandbox.
 
 Names are idempotency keys: the runner's name is unique at GitHub and among Modal's running sandboxes, so whatever is
 repeated after whatever failure cannot start two runners under one name.
 """
 
+import asyncio
+import contextlib
 import re
-import time
 import uuid
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
-import msgspec
 import structlog
 from tenacity import AsyncRetrying
 
 from github_app import retry
-from github_app.errors import GitHubError, ModalRunnerError, SandboxError
+from github_app.balance import Start
+from github_app.capacity import Slots, WriteBudget
+from github_app.clock import Clock
+from github_app.errors import GitHubError, ModalRunnerError, SandboxError, SandboxNameTaken
 from github_app.model import (
     Claim,
+    Hold,
     JitConfig,
     JobEvent,
+    Place,
     RunnerRecord,
     RunnerState,
+    RunnerStatus,
     SandboxSpec,
-    Scope,
     Shape,
     runner_name,
 )
+from github_app.records import change_runner, finish_runner, release_slots
 from github_app.store import CLAIMS, RUNNERS, ModalDictStore
 
+RENEW_EVERY_S = 10.0
+# A GPU create may block for 21 minutes and holds an input of the web function open; the others wait as records.
+GPU_CREATES_AT_ONCE = 4
+
 _log = structlog.get_logger(__name__)
-_NAMES_TO_TRY = 3
 
 
 class Runners(Protocol):
     """What a launch needs of GitHub."""
 
-    async def create_jit_config(
-        self, scope: Scope, *, installation_id: int, repository_id: int, name: str, labels: list[str]
-    ) -> JitConfig:
+    async def create_jit_config(self, place: Place, name: str, labels: Sequence[str]) -> JitConfig:
         """Register a runner."""
         ...
 
-    async def remove(self, runner: RunnerRecord) -> None:
+    async def remove(self, place: Place, runner_id: int) -> None:
         """Deregister a runner."""
+
+    async def find(self, place: Place, name: str) -> RunnerStatus | None:
+        """Look a runner up by name."""
+        ...
 
 
 class Sandboxes(Protocol):
@@ -53,97 +65,219 @@ class Sandboxes(Protocol):
         """Start a sandbox and return its id."""
         ...
 
+    async def find(self, name: str) -> str | None:
+        """Look a running sandbox up by name."""
+        ...
+
+
+class PutOff(Exception):  # noqa: N818 - a decision, not an error
+    """The launch ends here; the job waits for `seconds` (None: until something frees a place), and says why."""
+
+    def __init__(self, hold: Hold, reason: str, seconds: float | None = None) -> None:
+        super().__init__(reason)
+        self.hold = hold
+        self.reason = reason
+        self.seconds = seconds
+
 
 class Launcher:
-    """Starts one runner for one job."""
+    """Starts runners. `until` tells when a launch that had no claim yet may be tried again."""
 
     def __init__(
-        self, *, store: ModalDictStore, runners: Runners, sandboxes: Sandboxes, clock: Callable[[], float] = time.time
+        self,
+        *,
+        store: ModalDictStore,
+        runners: Runners,
+        sandboxes: Sandboxes,
+        slots: Slots,
+        budget: WriteBudget,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._runners = runners
         self._sandboxes = sandboxes
+        self._slots = slots
+        self._budget = budget
         self._clock = clock
+        self._gpu_creates: Counter[str] = Counter()
+        # When not None: GitHub refuses the version of actions/runner in the image, and every launch would fail.
+        self.stopped_because: str | None = None
 
-    async def launch(self, job: JobEvent, shape: Shape, first_attempt: int = 1) -> None:
-        """Start a runner for `job`, unless someone else has claimed to. Never raises: what failed is logged."""
-        started = self._clock()
+    @property
+    def capped(self) -> bool:
+        """Tell whether jobs may have to wait for one another, so that the order in which they start matters."""
+        return bool(self._slots.caps)
+
+    async def launch(self, start: Start) -> float | None:
+        """Start a runner, unless someone else has claimed to. Never raises: what failed is recorded and logged.
+
+        Returns the Unix time at which to try again, when no attempt was made for want of GitHub's write budget.
+        """
+        job, shape = start.demand.job.event, start.demand.shape
+        began = self._clock.now()
+        name = runner_name(job.job_id, start.attempt)
         try:
-            for attempt in range(first_attempt, first_attempt + _NAMES_TO_TRY):
-                if not await self._claim(job, attempt):
-                    _log.info("launch_claimed_elsewhere", attempt=attempt)
-                    return
-                if runner := await self._attempt(job, shape, attempt):
-                    took = round(self._clock() - started, 3)
-                    _log.info("runner_started", runner=runner.name, sandbox=runner.sandbox_id, duration_s=took)
-                    return
-            _log.error("launch_failed", reason=f"{_NAMES_TO_TRY} runner names are taken at GitHub")
+            if self.stopped_because is not None or self._gpus_are_busy(shape):
+                return None
+            if (again := await self._budgeted(job)) is not None:
+                return again
+            slots = await self._slots.take(job.repository, name)
+            if slots is None:
+                return None
+            if not await self._claim(start):
+                await release_slots(self._store, slots, name)
+                return None
+            runner = await self._with_claim(start, slots)
         except ModalRunnerError as error:
-            _log.error("launch_failed", reason=str(error), error=type(error).__name__)
-
-    async def _claim(self, job: JobEvent, attempt: int) -> bool:
-        claim = Claim(owner=uuid.uuid4().hex, claimed_at=self._clock())
-        return await self._store.put_new(CLAIMS, f"{job.job_id}-{attempt}", claim)
-
-    async def _attempt(self, job: JobEvent, shape: Shape, attempt: int) -> RunnerRecord | None:
-        """Start the runner of this attempt; None when GitHub has a runner of that name (409)."""
-        name = runner_name(job.job_id, attempt)
-        try:
-            jit = await self._jit_config(job, name)
-        except GitHubError as error:
-            if error.status != 409:
-                raise
-            _log.warning("runner_name_taken", runner=name)
+            _log.error("launch_failed", job=job.job_id, reason=str(error), error=type(error).__name__)
             return None
+        if runner is not None:
+            took = round(self._clock.now() - began, 3)
+            _log.info("runner_started", runner=runner.name, sandbox=runner.sandbox_id, duration_s=took)
+        return None
+
+    def _gpus_are_busy(self, shape: Shape) -> bool:
+        return shape.gpu is not None and self._gpu_creates[shape.gpu.type] >= GPU_CREATES_AT_ONCE
+
+    async def _budgeted(self, job: JobEvent) -> float | None:
+        """Wait a little for GitHub's write budget; return the time to ask again when it takes longer."""
+        patience = self._clock.now() + retry.PATIENCE_S
+        while (again := await self._budget.spend(job.installation_id)) is not None:
+            if again > patience:
+                return again
+            await self._clock.sleep(again - self._clock.now())
+        return None
+
+    async def _claim(self, start: Start) -> bool:
+        claim = Claim(uuid.uuid4().hex, self._clock.now(), start.failures)
+        return await self._store.put_new(CLAIMS, f"{start.demand.job_id}-{start.attempt}", claim)
+
+    async def _with_claim(self, start: Start, slots: tuple[str, ...]) -> RunnerRecord | None:
+        job = start.demand.job.event
+        name = runner_name(job.job_id, start.attempt)
+        try:
+            async with self._renewing(start):
+                return await self._start(job, start.demand.shape, name, slots)
+        except PutOff as off:
+            await release_slots(self._store, slots, name)
+            await self.put_off(start, off.hold, off.reason, off.seconds)
+            return None
+
+    async def put_off(self, start: Start, hold: Hold, reason: str, seconds: float | None = None) -> None:
+        """Record why the attempt came to nothing, and when the next may be made."""
+        failures = start.failures + 1
+        wait = retry.delay(hold, failures) if seconds is None else seconds
+        now = self._clock.now()
+        claim = Claim(uuid.uuid4().hex, now, failures, hold, reason, now + wait)
+        await self._store.put(CLAIMS, f"{start.demand.job_id}-{start.attempt}", claim)
+        held = _log.error if wait >= retry.HOUR_S else _log.warning
+        held("launch_put_off", job=start.demand.job_id, hold=hold.value, reason=reason, again_in_s=round(wait, 1))
+
+    @contextlib.asynccontextmanager
+    async def _renewing(self, start: Start) -> AsyncIterator[None]:
+        """Keep the claim fresh, so that a long wait for a GPU is not taken for a crash."""
+
+        async def renew() -> None:
+            while True:
+                await self._clock.sleep(RENEW_EVERY_S)
+                with contextlib.suppress(ModalRunnerError):
+                    claim = Claim(uuid.uuid4().hex, self._clock.now(), start.failures)
+                    await self._store.put(CLAIMS, f"{start.demand.job_id}-{start.attempt}", claim)
+
+        renewal = asyncio.create_task(renew())
+        try:
+            yield
+        finally:
+            renewal.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await renewal
+
+    async def _start(self, job: JobEvent, shape: Shape, name: str, slots: tuple[str, ...]) -> RunnerRecord:
+        jit = await self._jit_config(job, name)
         runner = RunnerRecord(
             name=name,
             started_for=job.job_id,
-            scope=job.scope,
-            installation_id=job.installation_id,
-            repository=job.repository,
-            repository_id=job.repository_id,
+            place=job.place,
             labels=job.labels,
             shape=shape,
             github_id=jit.runner_id,
-            started_at=self._clock(),
+            started_at=self._clock.now(),
+            slots=slots,
         )
+        # Before the sandbox is asked for: a crash from here on leaves a trace that the sweep follows.
         await self._store.put(RUNNERS, name, runner)
-        try:
-            sandbox_id = await self._sandboxes.create(SandboxSpec(name, shape, _tags(job, name), jit.encoded))
-        except SandboxError:
-            await self._give_up(runner)
-            raise
-        return await self._started(runner, sandbox_id)
+        sandbox_id = await self._create(runner, SandboxSpec(name, shape, _tags(job, name), jit.encoded))
+        # `in_progress` may have come first: then only the sandbox is added.
+        started = await change_runner(self._store, name, RunnerState.STARTED, sandbox_id=sandbox_id)
+        return started or runner
 
-    async def _started(self, runner: RunnerRecord, sandbox_id: str) -> RunnerRecord:
-        """Add the sandbox to the record, which `in_progress` may have moved on since."""
-        known = await self._store.get(RUNNERS, runner.name) or runner
-        state = RunnerState.STARTED if known.state is RunnerState.STARTING else known.state
-        after = msgspec.structs.replace(known, state=state, sandbox_id=sandbox_id)
-        await self._store.put(RUNNERS, runner.name, after)
-        return after
+    async def _jit_config(self, job: JobEvent, name: str) -> JitConfig:
+        try:
+            async for trial in AsyncRetrying(
+                retry=retry.RETRYABLE,
+                stop=retry.LAUNCH_STOP,
+                wait=retry.LAUNCH_WAIT,
+                sleep=self._clock.sleep,
+                reraise=True,
+            ):
+                with trial:
+                    return await self._runners.create_jit_config(job.place, name, job.labels)
+        except GitHubError as error:
+            if error.status == 409:
+                await self._remove_leftover(job, name)
+                raise PutOff(Hold.GITHUB_UNREACHABLE, f"GitHub has a runner {name} already", 0.0) from error
+            if error.retry_after:
+                self._budget.close(job.installation_id, self._clock.now() + error.retry_after)
+            raise _put_off_by_github(error) from error
+        raise AssertionError("tenacity raises or returns")
+
+    async def _remove_leftover(self, job: JobEvent, name: str) -> None:
+        """Remove what a lost answer of GitHub left: a runner of this name that never had a sandbox."""
+        try:
+            found = await self._runners.find(job.place, name)
+            if found is not None and found.status == "offline" and await self._sandboxes.find(name) is None:
+                await self._runners.remove(job.place, found.id)
+        except ModalRunnerError as error:
+            _log.warning("leftover_not_removed", runner=name, reason=str(error))
+
+    async def _create(self, runner: RunnerRecord, spec: SandboxSpec) -> str:
+        gpu = spec.shape.gpu.type if spec.shape.gpu else None
+        self._gpu_creates[gpu or ""] += 1
+        try:
+            return await self._sandboxes.create(spec)
+        except SandboxError as error:
+            # An answer may have been lost, and its repetition found the name taken: by ours.
+            if found := await self._created_after_all(spec.name, error):
+                return found
+            await self._give_up(runner)
+            hold = Hold.MODAL_CAPACITY if error.retryable else Hold.MODAL_REFUSES
+            raise PutOff(hold, str(error)) from error
+        finally:
+            self._gpu_creates[gpu or ""] -= 1
+
+    async def _created_after_all(self, name: str, error: SandboxError) -> str | None:
+        if not isinstance(error, SandboxNameTaken) and not error.retryable:
+            return None
+        with contextlib.suppress(SandboxError):
+            return await self._sandboxes.find(name)
+        return None
 
     async def _give_up(self, runner: RunnerRecord) -> None:
         """Deregister a runner that got no sandbox, so that it does not stand at GitHub for a day."""
         try:
-            await self._runners.remove(runner)
+            await self._runners.remove(runner.place, runner.github_id)
         except GitHubError as error:
+            # The sweep finds it: a runner of ours at GitHub with neither record nor sandbox.
             _log.warning("runner_not_removed", runner=runner.name, reason=str(error))
-        await self._store.take(RUNNERS, runner.name)
+        await finish_runner(self._store, runner, self._clock.now())
 
-    async def _jit_config(self, job: JobEvent, name: str) -> JitConfig:
-        async for trial in AsyncRetrying(
-            retry=retry.RETRYABLE, stop=retry.LAUNCH_STOP, wait=retry.launch_wait(), reraise=True
-        ):
-            with trial:
-                return await self._runners.create_jit_config(
-                    job.scope,
-                    installation_id=job.installation_id,
-                    repository_id=job.repository_id,
-                    name=name,
-                    labels=list(job.labels),
-                )
-        raise AssertionError("tenacity raises or returns")
+
+def _put_off_by_github(error: GitHubError) -> PutOff:
+    if error.retryable:
+        hold = Hold.GITHUB_LIMIT if error.retry_after else Hold.GITHUB_UNREACHABLE
+        return PutOff(hold, str(error), error.retry_after)
+    hold = Hold.GITHUB_NOT_FOUND if error.status == 404 else Hold.GITHUB_REFUSES
+    return PutOff(hold, str(error))
 
 
 def _tags(job: JobEvent, name: str) -> dict[str, str]:

@@ -16,8 +16,8 @@ _SECRET_SHAPES = re.compile(
     # GitHub tokens: 40 characters, or the 520 of `ghs_<App id>_<JWT>`.
     r"gh[a-z]_[A-Za-z0-9._-]{20,}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
-    # JWTs, and JIT configs: base64 of a JSON object opens with one of these.
-    r"|ey[JA][A-Za-z0-9_+/=.-]{40,}"
+    # JWTs, and JIT configs: base64 of a JSON object, that is of `{"`, `{ ` or `{` and a line's end.
+    r"|e(?:yI|yJ|yA|wo|w0)[A-Za-z0-9_+/=.-]{40,}"
     r"|\bas-[A-Za-z0-9]{20,}",
     re.DOTALL,
 )

@@ -22,6 +22,14 @@ class Scope(msgspec.Struct, frozen=True):
         return f"{self.owner}/{self.repo}" if self.repo else self.owner
 
 
+class Place(msgspec.Struct, frozen=True):
+    """A scope, and as which installation to speak of it. `repository_id` is 0 for an organisation."""
+
+    scope: Scope
+    installation_id: int
+    repository_id: int = 0
+
+
 class Action(StrEnum):
     """The `action` of a `workflow_job` event. Actions that GitHub may add are not ours to act on."""
 
@@ -49,6 +57,11 @@ class JobEvent(msgspec.Struct, frozen=True):
     runner_name: str | None = None
     conclusion: str | None = None
 
+    @property
+    def place(self) -> Place:
+        """Where its runner is registered."""
+        return Place(self.scope, self.installation_id, self.repository_id if self.scope.repo else 0)
+
 
 class JobState(StrEnum):
     """How far a job has come at GitHub, as far as we were told."""
@@ -64,15 +77,75 @@ class JobRecord(msgspec.Struct, frozen=True):
     event: JobEvent
     state: JobState
     recorded_at: float
+    changed_at: float = 0.0
     runner_name: str | None = None
     conclusion: str | None = None
 
 
+class Hold(StrEnum):
+    """Why a launch is put off. The words are what `status` and the log show."""
+
+    GITHUB_UNREACHABLE = "github-unreachable"
+    GITHUB_LIMIT = "github-limit"
+    GITHUB_REFUSES = "github-refuses"
+    GITHUB_NOT_FOUND = "github-not-found"
+    MODAL_UNREACHABLE = "modal-unreachable"
+    MODAL_CAPACITY = "modal-capacity"
+    MODAL_REFUSES = "modal-refuses"
+    RUNNER_DIED = "runner-died"
+    NEVER_ONLINE = "never-online"
+    NOT_PICKED_UP = "not-picked-up"
+
+
 class Claim(msgspec.Struct, frozen=True):
-    """The right to make one attempt at a launch: put once under `<job id>-<attempt>`; `owner` is unique."""
+    """The right to make one attempt at a launch: put once under `<job id>-<attempt>`; `owner` is unique.
+
+    While the launch lives it renews its claim. One that gives up says why, and until when (`not_before`).
+    `failures` counts the attempts in a row that came to nothing, this one included once it has.
+    """
 
     owner: str
-    claimed_at: float
+    renewed_at: float
+    failures: int = 0
+    hold: Hold | None = None
+    reason: str | None = None
+    not_before: float | None = None
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """One unit of a concurrency cap, held by a runner from before its launch to its proven end."""
+
+    owner: str
+    runner: str
+    taken_at: float
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """The right to some writes to GitHub within some seconds of `taken_at`."""
+
+    owner: str
+    taken_at: float
+
+
+class Watermark(msgspec.Struct, frozen=True):
+    """How far the sweep has read the App's deliveries."""
+
+    delivery_id: int
+    read_at: float
+
+
+class Allowance(msgspec.Struct, frozen=True):
+    """What the sweep may still read from GitHub for an installation, and whose turn is next."""
+
+    left: float
+    at: float
+    position: int = 0
+
+
+class Suspect(msgspec.Struct, frozen=True):
+    """Something that looks orphaned; a second look, later, decides."""
+
+    first_seen: float
 
 
 class Gpu(msgspec.Struct, frozen=True):
@@ -112,10 +185,7 @@ class RunnerRecord(msgspec.Struct, frozen=True):
 
     name: str
     started_for: int
-    scope: Scope
-    installation_id: int
-    repository: str
-    repository_id: int
+    place: Place
     labels: tuple[str, ...]
     shape: Shape
     github_id: int
@@ -123,6 +193,10 @@ class RunnerRecord(msgspec.Struct, frozen=True):
     sandbox_id: str | None = None
     state: RunnerState = RunnerState.STARTING
     runs_job: int | None = None
+    slots: tuple[str, ...] = ()
+    online_since: float | None = None
+    missing_since: float | None = None
+    finished_at: float | None = None
 
     @property
     def idle(self) -> bool:
@@ -152,6 +226,22 @@ class SandboxSpec(msgspec.Struct, frozen=True):
     shape: Shape
     tags: dict[str, str]
     jit_config: SecretStr
+
+
+class SandboxStatus(msgspec.Struct, frozen=True):
+    """A sandbox that has ended (`exit_code` is set) or runs. `output` is the end of what it printed."""
+
+    exit_code: int | None = None
+    output: str = ""
+
+
+class RunnerStatus(msgspec.Struct, frozen=True):
+    """What GitHub says of a runner. `busy` may lag by minutes."""
+
+    id: int
+    name: str
+    status: str = "offline"
+    busy: bool = False
 
 
 def runner_name(job_id: int, attempt: int) -> str:

@@ -1,22 +1,21 @@
 """Bringing runners and jobs into balance: starts what is missing, ends what is too much."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
 
-import msgspec
 import structlog
 
 from github_app import routing
-from github_app.balance import Balance, Demand, balance
+from github_app.balance import Demand, Plan, Start, plan
+from github_app.clock import Clock
 from github_app.ending import Ending, Runners, Sandboxes, end_safely
 from github_app.errors import ModalRunnerError
 from github_app.launch import Launcher
-from github_app.model import RunnerRecord, RunnerState
+from github_app.model import RunnerRecord
+from github_app.records import finish_runner
 from github_app.store import CLAIMS, JOBS, RUNNERS, ModalDictStore
 
-# A launch that lives has put its runner's record by then.
-CLAIM_IS_YOUNG_S = 30.0
+# A reconciler must never be the outage: no round starts more than this, and reaching it is an alarm.
+MOST_STARTS = 200
 
 _log = structlog.get_logger(__name__)
 
@@ -32,60 +31,90 @@ class Reconciler:
         runners: Runners,
         sandboxes: Sandboxes,
         runner_label: str,
-        clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Clock,
     ) -> None:
         self._store = store
-        self._launcher = launcher
+        self.launcher = launcher
         self._runners = runners
         self._sandboxes = sandboxes
         self._label = runner_label
         self._clock = clock
-        self._sleep = sleep
+        self._ending: set[str] = set()
+        self._round = asyncio.Lock()
+        self._asked_again = False
+        self._wakes_at: float | None = None
+        self._alarm: asyncio.Task[None] | None = None
 
     async def reconcile(self) -> None:
-        """Start a runner for each queued job that has none; end each idle runner that no job needs."""
+        """Start a runner for each queued job that has none; end each idle runner that no job needs. Never raises.
+
+        Of many that ask while a round is under way, one makes the next round.
+        """
+        if self._round.locked():
+            if self._asked_again:
+                return
+            self._asked_again = True
         try:
-            attempts, young = await self._attempts()
-            found = await self._balance()
+            async with self._round:
+                self._asked_again = False
+                found = await self.plan()
+            await self._carry_out(found)
         except ModalRunnerError as error:
             _log.error("reconcile_failed", reason=str(error))
-            return
-        for demand in found.missing:
-            _log.info("job_without_runner", job=demand.job.event.job_id, claimed=demand.job.event.job_id in young)
-        await asyncio.gather(
-            *(
-                self._launcher.launch(d.job.event, d.shape, attempts.get(d.job.event.job_id, 0) + 1)
-                for d in found.missing
-                if d.job.event.job_id not in young
-            ),
-            *(self._end(runner) for runner in found.surplus),
-        )
 
-    async def _balance(self) -> Balance:
+    async def plan(self) -> Plan:
+        """Read the records and say what is missing, what waits, and what is too much.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
         demands = []
         async for _, job in self._store.items(JOBS):
             routed = routing.route(job.event, self._label)
             if isinstance(routed, routing.Admit):
                 demands.append(Demand(job, routed.shape))
-        return balance(demands, [runner async for _, runner in self._store.items(RUNNERS)])
+        # Claims before runners: a launch puts them in this order, and one seen without the other is under way.
+        claims = {key: claim async for key, claim in self._store.items(CLAIMS)}
+        runners = {name: runner async for name, runner in self._store.items(RUNNERS)}
+        return plan(demands, runners, claims, self._clock.now())
 
-    async def _attempts(self) -> tuple[dict[int, int], set[int]]:
-        """The last attempt at each job, and the jobs whose launch may still be on its way to a record."""
-        attempts: dict[int, int] = {}
-        young: set[int] = set()
-        runners = {name async for name, _ in self._store.items(RUNNERS)}
-        async for key, claim in self._store.items(CLAIMS):
-            job_id, attempt = (int(part) for part in key.split("-"))
-            attempts[job_id] = max(attempt, attempts.get(job_id, 0))
-            if f"modal-{key}" not in runners and claim.claimed_at > self._clock() - CLAIM_IS_YOUNG_S:
-                young.add(job_id)
-        return attempts, young
+    async def _carry_out(self, found: Plan) -> None:
+        starts = found.starts[:MOST_STARTS]
+        if len(found.starts) > MOST_STARTS:
+            _log.error("too_many_starts", wanted=len(found.starts), most=MOST_STARTS)
+        await asyncio.gather(self._start(starts), *(self._end(runner) for runner in found.surplus))
+
+    async def _start(self, starts: tuple[Start, ...]) -> None:
+        if self.launcher.capped:
+            # Oldest first, and one after the other: whoever comes later finds the cap reached.
+            for start in starts:
+                await self.launch(start)
+        else:
+            await asyncio.gather(*(self.launch(start) for start in starts))
+
+    async def launch(self, start: Start) -> None:
+        """Start one runner, or see to it that this is tried again when GitHub's write budget allows."""
+        again = await self.launcher.launch(start)
+        if again is not None and (self._wakes_at is None or again < self._wakes_at):
+            self._wakes_at = again
+            self._alarm = asyncio.create_task(self._wake(again))
+
+    async def _wake(self, moment: float) -> None:
+        """Reconcile at `moment`: where the process lives on, this is sooner than the next event or sweep."""
+        await self._clock.sleep(max(0.0, moment - self._clock.now()))
+        if self._wakes_at == moment:
+            self._wakes_at = None
+            await self.reconcile()
 
     async def _end(self, runner: RunnerRecord) -> None:
+        if runner.name in self._ending:
+            return
+        self._ending.add(runner.name)
         try:
-            ending = await end_safely(runner, runners=self._runners, sandboxes=self._sandboxes, sleep=self._sleep)
+            ending = await end_safely(runner, runners=self._runners, sandboxes=self._sandboxes, sleep=self._clock.sleep)
             if ending is Ending.ENDED:
-                await self._store.put(RUNNERS, runner.name, msgspec.structs.replace(runner, state=RunnerState.FINISHED))
+                await finish_runner(self._store, runner, self._clock.now())
         except ModalRunnerError as error:
             _log.warning("runner_not_ended", runner=runner.name, reason=str(error))
+        finally:
+            self._ending.discard(runner.name)

@@ -4,23 +4,23 @@ What becomes of one event: known GUID? -> admitted? -> decide -> job's record ->
 Handling is idempotent, so the GUID is put last: a crash in between costs a repetition, never a job.
 """
 
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from typing import Protocol
 
-import msgspec
 import structlog
 
 from github_app import lifecycle, routing
-from github_app.launch import Launcher
-from github_app.model import RUNNER_NAME, Action, JobEvent, RunnerState
+from github_app.balance import Demand, Start
+from github_app.clock import Clock
+from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, RunnerState
 from github_app.reconcile import Reconciler
-from github_app.store import DELIVERIES, JOBS, RUNNERS, Delivered, ModalDictStore
+from github_app.records import change_runner, finish_runner
+from github_app.store import DELIVERIES, HISTORY, JOBS, RUNNERS, Delivered, ModalDictStore
 
 _log = structlog.get_logger(__name__)
-_RUNNER_STATES = {Action.IN_PROGRESS: RunnerState.BUSY, Action.COMPLETED: RunnerState.FINISHED}
 
 
 class Status(StrEnum):
@@ -35,11 +35,20 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a delivery, and what is to run after it was sent."""
+    """The answer to a delivery, what is to run after it was sent, and whether it changed what we know."""
 
     status: Status
     reason: str | None = None
     afterwards: Callable[[], Awaitable[None]] | None = None
+    news: bool = False
+
+
+class Installations(Protocol):
+    """Which installations the App has."""
+
+    async def knows(self, installation_id: int) -> bool:
+        """Tell whether an installation is one of the App's."""
+        ...
 
 
 class Service:
@@ -49,67 +58,104 @@ class Service:
         self,
         *,
         store: ModalDictStore,
-        launcher: Launcher,
+        installations: Installations,
         reconciler: Reconciler,
         runner_label: str,
-        clock: Callable[[], float] = time.time,
+        capped: bool,
+        clock: Clock,
     ) -> None:
         self._store = store
-        self._launcher = launcher
+        self._installations = installations
         self._reconciler = reconciler
         self._label = runner_label
+        self._capped = capped
         self._clock = clock
 
     async def handle(self, guid: str, event: JobEvent) -> Answer:
-        """Record what `event` says.
+        """Record what a delivery says.
 
         Raises:
             StoreError: nothing is lost; GitHub's redelivery of `guid` is handled as if it were the first.
+            GitHubError: it cannot be told whether the installation is ours; the same.
         """
         routed = routing.route(event, self._label)
         if isinstance(routed, routing.Ignore) and not routing.took_our_runner(event):
             return Answer(Status.IGNORED, routed.reason)
+        if not await self._installations.knows(event.installation_id):
+            _log.warning("installation_unknown", installation=event.installation_id)
+            return Answer(Status.REFUSED, f"installation {event.installation_id} is not one of this App's")
         if await self._store.get(DELIVERIES, guid):
             return Answer(Status.DUPLICATE, "this delivery was handled before")
-        if isinstance(routed, routing.Refuse):
-            answer = self._refuse(event, routed)
-        else:
-            answer = await self._apply(event, routed)
-        await self._store.put(DELIVERIES, guid, Delivered(self._clock()))
+        answer = await self.apply(event)
+        await self._store.put(DELIVERIES, guid, Delivered(self._clock.now()))
         return answer
+
+    async def apply(self, event: JobEvent) -> Answer:
+        """Record what is known of a job now, from a delivery or read by the sweep.
+
+        Raises:
+            StoreError: the store did not answer; repeating is safe.
+        """
+        routed = routing.route(event, self._label)
+        if isinstance(routed, routing.Refuse) and not routing.took_our_runner(event):
+            return self._refuse(event, routed)
+        known = await self._known(event)
+        step = lifecycle.decide(known, event, self._clock.now())
+        if isinstance(step, lifecycle.Nothing):
+            return Answer(Status.ACCEPTED, step.reason)
+        await self._record(step.record)
+        unbalanced = await self._note_runner(event)
+        if known is None and not isinstance(routed, routing.Admit):
+            _log.warning("foreign_job_took_runner", job=event.job_id, repo=event.repository, runner=event.runner_name)
+        _log.info("job_" + event.action.value, runner=event.runner_name, conclusion=event.conclusion)
+        if step.launch and isinstance(routed, routing.Admit) and not self._capped:
+            start = Start(Demand(step.record, routed.shape), attempt=1)
+            return Answer(Status.ACCEPTED, None, partial(self._reconciler.launch, start), news=True)
+        rebalance = self._reconciler.reconcile if unbalanced or self._capped else None
+        return Answer(Status.ACCEPTED, None, rebalance, news=True)
 
     def _refuse(self, event: JobEvent, refusal: routing.Refuse) -> Answer:
         if event.action is Action.QUEUED:
             _log.warning("job_refused", code=refusal.code, reason=refusal.sentence, labels=event.labels)
         return Answer(Status.REFUSED, refusal.sentence)
 
-    async def _apply(self, event: JobEvent, routed: routing.Ignore | routing.Admit) -> Answer:
+    async def _known(self, event: JobEvent) -> JobRecord | None:
         known = await self._store.get(JOBS, str(event.job_id))
-        step = lifecycle.decide(known, event, self._clock())
-        if isinstance(step, lifecycle.Nothing):
-            return Answer(Status.ACCEPTED, step.reason)
-        await self._store.put(JOBS, str(event.job_id), step.record)
-        unbalanced = await self._note_runner(event)
-        _log.info("job_" + event.action.value, runner=event.runner_name, conclusion=event.conclusion)
-        if step.launch and isinstance(routed, routing.Admit):
-            return Answer(Status.ACCEPTED, None, partial(self._launcher.launch, event, routed.shape))
-        return Answer(Status.ACCEPTED, None, self._reconciler.reconcile if unbalanced else None)
+        if known is None and event.action is not Action.COMPLETED:
+            # A late event of a job that is over must not start it again.
+            known = await self._store.get(HISTORY, str(event.job_id))
+        return known
+
+    async def _record(self, record: JobRecord) -> None:
+        key = str(record.event.job_id)
+        if record.state is JobState.DONE:
+            await self._store.put(HISTORY, key, record)
+            await self._store.take(JOBS, key)
+        else:
+            await self._store.put(JOBS, key, record)
 
     async def _note_runner(self, event: JobEvent) -> bool:
         """Record which job a runner has taken; tell whether that leaves a job without or a runner too many.
 
         GitHub gives a job any runner that fits, not the one that was started for it.
         """
-        state = _RUNNER_STATES.get(event.action)
-        if state is None:
+        name = event.runner_name
+        if event.action is Action.QUEUED:
             return False
-        if not event.runner_name:
-            return state is RunnerState.FINISHED
-        if not RUNNER_NAME.fullmatch(event.runner_name):
+        if name is None or not RUNNER_NAME.fullmatch(name):
+            # It ended before a runner took it, or another's runner did: its own is one too many.
             return True
-        runner = await self._store.get(RUNNERS, event.runner_name)
-        if runner is None or runner.state is RunnerState.FINISHED:
-            return False
-        after = msgspec.structs.replace(runner, state=state, runs_job=event.job_id)
-        await self._store.put(RUNNERS, runner.name, after)
+        runner = await self._store.get(RUNNERS, name)
+        if runner is None:
+            return event.job_id != _made_for(name)
+        if event.action is Action.COMPLETED:
+            await change_runner(self._store, name, runs_job=event.job_id)
+            await finish_runner(self._store, runner, self._clock.now())
+        else:
+            await change_runner(self._store, name, RunnerState.BUSY, runs_job=event.job_id)
         return event.job_id not in {runner.started_for, runner.runs_job}
+
+
+def _made_for(name: str) -> int:
+    found = RUNNER_NAME.fullmatch(name)
+    return int(found["job_id"]) if found else 0

@@ -42,6 +42,11 @@ class Settings(BaseSettings):
     runner_group_id: int | None = Field(
         None, description="Runner group that runners join. Unset: the default group.", gt=0
     )
+    max_concurrent_per_repo: int | None = Field(
+        None, description="Most runners at once for one repository; further jobs wait. Unset: no cap.", gt=0
+    )
+    max_concurrent: int | None = Field(None, description="Most runners at once in all. Unset: no cap.", gt=0)
+    sweep_interval_seconds: int = Field(60, description="How often `serve` sweeps by itself; 0 turns that off.", ge=0)
     runner_version: str = Field(
         "2.336.0", description="Version of actions/runner in the image.", pattern=r"^\d+\.\d+\.\d+$"
     )

@@ -1,7 +1,9 @@
 """`modal-runner serve`: the App under uvicorn, configured by the environment alone."""
 
 import asyncio
+import contextlib
 import socket
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 import structlog
@@ -9,14 +11,11 @@ import typer
 import uvicorn
 
 from github_app import log
+from github_app.clock import Clock
+from github_app.compose import compose
 from github_app.errors import ConfigError
-from github_app.github import Connection, Runners
-from github_app.launch import Launcher
-from github_app.reconcile import Reconciler
-from github_app.sandboxes import ModalSandboxes, runner_image
-from github_app.service import Service
 from github_app.settings import Settings, load_settings
-from github_app.store import ModalDictStore
+from github_app.sweep import Sweep
 from github_app.web import create_app
 
 # Cloud hosts and `docker stop` kill ten seconds after SIGTERM.
@@ -28,6 +27,8 @@ _log = structlog.get_logger(__name__)
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes any free one.", min=0, max=65535)] = 8000,
+    time_scale: Annotated[float, typer.Option(hidden=True, min=1.0)] = 1.0,
+    time_origin: Annotated[float, typer.Option(hidden=True)] = 0.0,
 ) -> None:
     """Serve GitHub's webhooks outside Modal.
 
@@ -38,7 +39,8 @@ def serve(
     """
     settings = load_settings()
     log.configure(settings.secrets())
-    asyncio.run(_serve(settings, _bind(host, port)))
+    # A soak compresses time by giving the clock another scale; nothing else differs.
+    asyncio.run(_serve(settings, _bind(host, port), Clock(time_scale, time_origin)))
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -50,27 +52,36 @@ def _bind(host: str, port: int) -> socket.socket:
         raise ConfigError([f"--host {host} --port {port}: cannot listen there ({error.strerror or error})"]) from None
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> None:
-    connection = Connection(api_url=settings.api_url, app_id=settings.github_app_id, private_key=settings.private_key)
+async def _serve(settings: Settings, listener: socket.socket, clock: Clock) -> None:
+    parts = compose(settings, clock)
     try:
         with listener:
-            sandboxes = ModalSandboxes(settings.modal_app_name, runner_image(settings.runner_version))
-            await sandboxes.prepare()
-            app = create_app(_service(settings, connection, sandboxes), settings.webhook_secret)
+            await parts.sandboxes.prepare()
+            app = create_app(parts.service, settings.webhook_secret)
             config = uvicorn.Config(
                 app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_SHUTDOWN_S
             )
             address, port = listener.getsockname()[:2]
             _log.info("serving", host=address, port=port, github=settings.api_url)
-            await uvicorn.Server(config).serve(sockets=[listener])
+            async with _sweeping(parts.sweep, settings.sweep_interval_seconds, clock):
+                await uvicorn.Server(config).serve(sockets=[listener])
     finally:
-        await connection.close()
+        await parts.connection.close()
 
 
-def _service(settings: Settings, connection: Connection, sandboxes: ModalSandboxes) -> Service:
-    store = ModalDictStore(settings.modal_app_name)
-    runners = Runners(connection, settings.runner_group_id)
-    launcher = Launcher(store=store, runners=runners, sandboxes=sandboxes)
-    label = settings.runner_label
-    reconciler = Reconciler(store=store, launcher=launcher, runners=runners, sandboxes=sandboxes, runner_label=label)
-    return Service(store=store, launcher=launcher, reconciler=reconciler, runner_label=label)
+@contextlib.asynccontextmanager
+async def _sweeping(sweep: Sweep, interval: int, clock: Clock) -> AsyncIterator[None]:
+    """Sweep on start and then every `interval` seconds."""
+
+    async def keep_sweeping() -> None:
+        while True:
+            await sweep.run()
+            await clock.sleep(interval)
+
+    task = asyncio.create_task(keep_sweeping()) if interval else None
+    try:
+        yield
+    finally:
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)

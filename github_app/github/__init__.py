@@ -1,6 +1,8 @@
-"""GitHub, through githubkit: tokens, runners, and the table of its errors."""
+"""GitHub, through githubkit: tokens, runners, jobs, the App's own deliveries, and the table of its errors."""
 
+from github_app.github.app import AppOnGitHub, FailedDelivery, Installation
 from github_app.github.connection import Connection
+from github_app.github.jobs import Jobs, Repository
 from github_app.github.runners import Runners
 
-__all__ = ["Connection", "Runners"]
+__all__ = ["AppOnGitHub", "Connection", "FailedDelivery", "Installation", "Jobs", "Repository", "Runners"]

@@ -5,6 +5,7 @@ explicit timeout there is none; its retry sleeps inside the call and repeats POS
 call unless the transport is shared, and closes a shared one after the call.
 """
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -14,8 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from githubkit import AppAuthStrategy, GitHub, Response, TokenAuthStrategy, UnauthAuthStrategy
 from githubkit.cache import MemCacheStrategy
 
+from github_app.clock import Clock
 from github_app.errors import GitHubError
-from github_app.github.errors import github_errors
+from github_app.github.errors import github_errors, seconds_to_wait
 from github_app.github.tokens import InstallationToken, InstallationTokens, Permissions, TokenAnswer, TokenKey
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
@@ -28,6 +30,13 @@ Call = Callable[[GitHub[Any]], Awaitable[Response[Any, Any]]]
 
 class SharedTransport(httpx.AsyncHTTPTransport):
     """A pool of connections that outlives the clients that githubkit makes for each call."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send, and put `retry-after` into seconds: at a date githubkit ends with a bare ValueError."""
+        response = await super().handle_async_request(request)
+        if asked := response.headers.get("retry-after"):
+            response.headers["retry-after"] = str(math.ceil(seconds_to_wait(asked)))
+        return response
 
     async def aclose(self) -> None:
         """Do nothing: githubkit closes its client after each call, and with it the pool."""
@@ -56,14 +65,20 @@ class Connection:
     """Calls as the App (its JWT) or as one of its installations (a token)."""
 
     def __init__(
-        self, *, api_url: str, app_id: int, private_key: RSAPrivateKey, transport: SharedTransport | None = None
+        self,
+        *,
+        api_url: str,
+        app_id: int,
+        private_key: RSAPrivateKey,
+        transport: SharedTransport | None = None,
+        clock: Clock = Clock(),  # noqa: B008 - it is frozen
     ) -> None:
         self._api_url = api_url
         self._transport = transport or SharedTransport()
         # githubkit signs with PyJWT, which takes a key object in place of the PEM; a PEM would stand in its repr.
         strategy = AppAuthStrategy(app_id, private_key)  # type: ignore[arg-type]
         self._app = connect(strategy, api_url, self._transport)
-        self._tokens = InstallationTokens(self._exchange)
+        self._tokens = InstallationTokens(self._exchange, clock.now)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -78,6 +93,17 @@ class Connection:
         with github_errors(name):
             response = await call(self._app)
         return _read(name, response, answer)
+
+    async def page_as_app(self, name: str, call: Call, answer: type[T]) -> tuple[T, str | None]:
+        """The same for one page of a list, with the cursor of the next one.
+
+        Raises:
+            GitHubError: GitHub refused or did not answer.
+        """
+        with github_errors(name):
+            response = await call(self._app)
+        following = response.raw_response.links.get("next", {}).get("url", "")
+        return _read(name, response, answer), httpx.URL(following).params.get("cursor")
 
     async def as_installation(
         self,

@@ -29,6 +29,9 @@ def github_errors(call: str) -> Iterator[None]:
     except GitHubException as error:
         cause = getattr(error, "exc", error)
         raise GitHubError(f"{call}: no connection to GitHub ({type(cause).__name__})", retryable=True) from error
+    except ValueError as error:
+        # githubkit checks a request's body before it sends it (101 labels), and reads some headers unguarded.
+        raise GitHubError(f"{call}: githubkit gave up ({type(error).__name__})", retryable=False) from error
 
 
 def _from_answer(call: str, answer: httpx.Response) -> GitHubError:
@@ -48,7 +51,7 @@ def _asked_wait(answer: httpx.Response) -> float | None:
     """Seconds that GitHub asks us to wait; None when it does not ask."""
     headers = answer.headers
     if asked := headers.get("retry-after"):
-        return _seconds(asked)
+        return seconds_to_wait(asked)
     if headers.get("x-ratelimit-remaining") == "0" and headers.get("x-ratelimit-reset", "").isdigit():
         return max(0.0, int(headers["x-ratelimit-reset"]) - time.time())
     # A secondary limit may come without any header; its message is then the only sign.
@@ -57,8 +60,9 @@ def _asked_wait(answer: httpx.Response) -> float | None:
     return None
 
 
-def _seconds(retry_after: str) -> float:
-    if retry_after.isdigit():
+def seconds_to_wait(retry_after: str) -> float:
+    """Read the header's value, which is a number of seconds or an HTTP date."""
+    if retry_after.isascii() and retry_after.isdigit():
         return float(retry_after)
     try:
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())

@@ -1,13 +1,17 @@
 """Runners at GitHub: just-in-time configs, for an organisation or for one repository of a personal account."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
 import structlog
+from githubkit import GitHub, Response
 from pydantic import SecretStr
 
 from github_app.errors import GitHubError
-from github_app.github.connection import Connection
+from github_app.github.connection import Call, Connection, T
 from github_app.github.tokens import permissions
-from github_app.model import JitConfig, RunnerRecord, Scope
+from github_app.model import JitConfig, Place, RunnerStatus, Scope
 
 # What each scope's calls need (docs: "Permissions required for GitHub Apps").
 _ORG = permissions({"organization_self_hosted_runners": "write"})
@@ -16,6 +20,15 @@ _REPOSITORY = permissions({"administration": "write"})
 _FIRST_GROUP = 1
 
 _log = structlog.get_logger(__name__)
+
+
+_PAGE = 100
+_MOST_PAGES = 100
+
+
+class _RunnerPage(msgspec.Struct):
+    total_count: int
+    runners: list[RunnerStatus]
 
 
 class _Runner(msgspec.Struct):
@@ -44,90 +57,113 @@ class Runners:
         self._group_id = group_id
         self._default_groups: dict[Scope, int] = {}
 
-    async def create_jit_config(
-        self, scope: Scope, *, installation_id: int, repository_id: int, name: str, labels: list[str]
-    ) -> JitConfig:
+    async def create_jit_config(self, place: Place, name: str, labels: Sequence[str]) -> JitConfig:
         """Register a runner of `name` with exactly these `labels` (docs: "Create configuration for a just-in-time
         runner"). A runner that never connects is removed by GitHub after a day.
 
         Raises:
             GitHubError: 409 when a runner of that name exists.
         """
-        group = await self._group(scope, installation_id)
-        if scope.repo is None:
-            answer = await self._connection.as_installation(
-                "JIT config",
-                lambda github: github.rest.actions.async_generate_runner_jitconfig_for_org(
-                    scope.owner, name=name, runner_group_id=group, labels=labels
-                ),
-                _JitAnswer,
-                installation_id=installation_id,
-                permissions=_ORG,
+        group = await self._group(place)
+        scope, wanted = place.scope, [*labels]
+
+        async def call(github: GitHub[Any]) -> Response[Any, Any]:
+            actions = github.rest.actions
+            if scope.repo is None:
+                return await actions.async_generate_runner_jitconfig_for_org(
+                    scope.owner, name=name, runner_group_id=group, labels=wanted
+                )
+            return await actions.async_generate_runner_jitconfig_for_repo(
+                scope.owner, scope.repo, name=name, runner_group_id=group, labels=wanted
             )
-        else:
-            repo = scope.repo
-            answer = await self._connection.as_installation(
-                "JIT config",
-                lambda github: github.rest.actions.async_generate_runner_jitconfig_for_repo(
-                    scope.owner, repo, name=name, runner_group_id=group, labels=labels
-                ),
-                _JitAnswer,
-                installation_id=installation_id,
-                permissions=_REPOSITORY,
-                repository_id=repository_id,
-            )
+
+        answer = await self._ask("JIT config", place, call, _JitAnswer)
         return JitConfig(answer.runner.id, SecretStr(answer.encoded_jit_config))
 
-    async def remove(self, runner: RunnerRecord) -> None:
+    async def remove(self, place: Place, runner_id: int) -> None:
         """Deregister a runner (docs: "Delete a self-hosted runner").
 
         Raises:
             GitHubError: 422 when it runs a job, 404 when it is unknown.
         """
-        scope, runner_id = runner.scope, runner.github_id
-        if scope.repo is None:
-            await self._connection.as_installation(
-                "removal of a runner",
-                lambda github: github.rest.actions.async_delete_self_hosted_runner_from_org(scope.owner, runner_id),
-                object,
-                installation_id=runner.installation_id,
-                permissions=_ORG,
-            )
-        else:
-            repo = scope.repo
-            await self._connection.as_installation(
-                "removal of a runner",
-                lambda github: github.rest.actions.async_delete_self_hosted_runner_from_repo(
-                    scope.owner, repo, runner_id
-                ),
-                object,
-                installation_id=runner.installation_id,
-                permissions=_REPOSITORY,
-                repository_id=runner.repository_id,
-            )
+        scope = place.scope
 
-    async def _group(self, scope: Scope, installation_id: int) -> int:
+        async def call(github: GitHub[Any]) -> Response[Any, Any]:
+            actions = github.rest.actions
+            if scope.repo is None:
+                return await actions.async_delete_self_hosted_runner_from_org(scope.owner, runner_id)
+            return await actions.async_delete_self_hosted_runner_from_repo(scope.owner, scope.repo, runner_id)
+
+        await self._ask("removal of a runner", place, call, object)
+
+    async def find(self, place: Place, name: str) -> RunnerStatus | None:
+        """Look a runner up by name.
+
+        Raises:
+            GitHubError: GitHub refused or did not answer.
+        """
+        found = await self._page(place, page=1, name=name)
+        return next((runner for runner in found.runners if runner.name == name), None)
+
+    async def list(self, place: Place) -> list[RunnerStatus]:
+        """Every runner of a scope, also those that are not ours.
+
+        Raises:
+            GitHubError: GitHub refused or did not answer; then nothing is known, not nothing there.
+        """
+        runners: list[RunnerStatus] = []
+        for page in range(1, _MOST_PAGES + 1):
+            found = await self._page(place, page=page)
+            runners += found.runners
+            if len(found.runners) < _PAGE or len(runners) >= found.total_count:
+                break
+        return runners
+
+    async def _page(self, place: Place, *, page: int, name: str | None = None) -> _RunnerPage:
+        scope = place.scope
+        wanted: dict[str, Any] = {"per_page": _PAGE, "page": page} | ({"name": name} if name else {})
+
+        async def call(github: GitHub[Any]) -> Response[Any, Any]:
+            actions = github.rest.actions
+            if scope.repo is None:
+                return await actions.async_list_self_hosted_runners_for_org(scope.owner, **wanted)
+            return await actions.async_list_self_hosted_runners_for_repo(scope.owner, scope.repo, **wanted)
+
+        return await self._ask("list of runners", place, call, _RunnerPage)
+
+    async def _ask(self, name: str, place: Place, call: Call, answer: type[T]) -> T:
+        """Make a call with the permission that the scope's runners need."""
+        personal = place.scope.repo is not None
+        return await self._connection.as_installation(
+            name,
+            call,
+            answer,
+            installation_id=place.installation_id,
+            permissions=_REPOSITORY if personal else _ORG,
+            repository_id=place.repository_id if personal else None,
+        )
+
+    async def _group(self, place: Place) -> int:
         """The group from the settings, else the scope's default group, asked for once."""
         if self._group_id is not None:
             return self._group_id
-        if scope.repo is not None:
+        if place.scope.repo is not None:
             return _FIRST_GROUP
-        if scope not in self._default_groups:
-            self._default_groups[scope] = await self._ask_default_group(scope, installation_id)
-        return self._default_groups[scope]
+        if place.scope not in self._default_groups:
+            self._default_groups[place.scope] = await self._ask_default_group(place)
+        return self._default_groups[place.scope]
 
-    async def _ask_default_group(self, scope: Scope, installation_id: int) -> int:
+    async def _ask_default_group(self, place: Place) -> int:
         try:
-            answer = await self._connection.as_installation(
+            answer = await self._ask(
                 "runner groups",
-                lambda github: github.rest.actions.async_list_self_hosted_runner_groups_for_org(scope.owner),
+                place,
+                lambda github: github.rest.actions.async_list_self_hosted_runner_groups_for_org(place.scope.owner),
                 _Groups,
-                installation_id=installation_id,
-                permissions=_ORG,
             )
         except GitHubError as error:
             if error.retryable:
                 raise
-            _log.warning("runner_groups_unreadable", scope=str(scope), error=str(error), group=_FIRST_GROUP)
+            _log.warning("runner_groups_unreadable", scope=str(place.scope), error=str(error), group=_FIRST_GROUP)
             return _FIRST_GROUP
         return next((group.id for group in answer.runner_groups if group.default), _FIRST_GROUP)

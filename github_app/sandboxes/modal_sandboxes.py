@@ -9,7 +9,7 @@ import modal.exception
 import structlog
 
 from github_app.errors import SandboxError, SandboxNameTaken
-from github_app.model import SandboxSpec, Witness
+from github_app.model import SandboxSpec, SandboxStatus, Witness
 from github_app.sandboxes.image import ImageRecipe
 
 _START = files("github_app.sandboxes").joinpath("start.sh").read_text()
@@ -22,6 +22,7 @@ done
 echo idle
 """
 _QUESTION_TIMEOUT_S = 20
+_LAST_LINES = 5
 # What a later attempt may find otherwise: no machine free, a throttle, a cap, an outage.
 _RETRYABLE = (
     modal.exception.ResourceExhaustedError,
@@ -44,6 +45,13 @@ def _sandbox_errors(call: str) -> Iterator[None]:
         raise SandboxError(
             f"{call}: {type(error).__name__}: {error}", retryable=isinstance(error, _RETRYABLE)
         ) from error
+
+
+async def _last_words(sandbox: modal.Sandbox) -> str:
+    try:
+        return "".join([entry.message async for entry in sandbox.logs.tail.aio(_LAST_LINES)]).strip()
+    except modal.exception.Error as error:
+        return f"(its output cannot be read: {type(error).__name__})"
 
 
 class ModalSandboxes:
@@ -77,7 +85,7 @@ class ModalSandboxes:
     async def _build(self, app: modal.App) -> None:
         _log.info("image_build_started", image=self._recipe.name, base=self._recipe.base)
         built = await self._recipe.image().build.aio(app)
-        await built.publish.aio(self._recipe.name)
+        await built.publish.aio(self._recipe.name, client=self._client)
         _log.info("image_built", image=self._recipe.name)
 
     async def create(self, spec: SandboxSpec) -> str:
@@ -106,6 +114,56 @@ class ModalSandboxes:
                 client=self._client,
             )
         return sandbox.object_id
+
+    async def find(self, name: str) -> str | None:
+        """Look a running sandbox up by name, which Modal keeps unique among the running ones.
+
+        Raises:
+            SandboxError: Modal did not answer.
+        """
+        with _sandbox_errors(f"looking for sandbox {name!r}"):
+            try:
+                sandbox = await modal.Sandbox.from_name.aio(self._app_name, name, client=self._client)
+                return sandbox.object_id if await sandbox.poll.aio() is None else None
+            except modal.exception.NotFoundError:
+                return None
+
+    async def running(self) -> set[str]:
+        """The ids of all running sandboxes of the App.
+
+        Raises:
+            SandboxError: Modal did not answer; then nothing is known, not nothing there.
+        """
+        with _sandbox_errors("listing sandboxes"):
+            app_id = self._app.app_id if self._app else None
+            return {each.object_id async for each in modal.Sandbox.list.aio(app_id=app_id, client=self._client)}
+
+    async def runner_of(self, sandbox_id: str) -> str | None:
+        """The runner's name in a sandbox's tags.
+
+        Raises:
+            SandboxError: Modal did not answer.
+        """
+        with _sandbox_errors(f"reading the tags of sandbox {sandbox_id}"):
+            try:
+                sandbox = await modal.Sandbox.from_id.aio(sandbox_id, client=self._client)
+                return (await sandbox.get_tags.aio()).get("runner")
+            except modal.exception.NotFoundError:
+                return None
+
+    async def status(self, sandbox_id: str) -> SandboxStatus:
+        """Tell whether a sandbox has ended, with what code and what last words.
+
+        Raises:
+            SandboxError: Modal did not answer.
+        """
+        with _sandbox_errors(f"asking after sandbox {sandbox_id}"):
+            try:
+                sandbox = await modal.Sandbox.from_id.aio(sandbox_id, client=self._client)
+                code = await sandbox.poll.aio()
+            except modal.exception.NotFoundError:
+                return SandboxStatus(exit_code=-1, output="Modal does not know this sandbox")
+            return SandboxStatus() if code is None else SandboxStatus(code, await _last_words(sandbox))
 
     async def witness(self, sandbox_id: str) -> Witness:
         """Ask inside a sandbox whether a job runs there.

@@ -1,7 +1,6 @@
 """One job inside the stand-in runner: the hook, the files, act, and the log on its way to GitHub."""
 
 import asyncio
-import contextlib
 import io
 import os
 import signal
@@ -32,7 +31,7 @@ async def run(service: Service, job: dict[str, Any]) -> tuple[Conclusion, dict[s
     """Run the job and return its conclusion and outputs; a cancellation or SIGTERM ends it as cancelled."""
     lines: list[str] = []
     work = asyncio.create_task(_steps(service, job, lines))
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, work.cancel)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _cancel, work)
     reporting = asyncio.create_task(_report(service, lines, work))
     try:
         async with asyncio.timeout(job["timeout_minutes"] * 60):
@@ -44,9 +43,7 @@ async def run(service: Service, job: dict[str, Any]) -> tuple[Conclusion, dict[s
         lines.append("The operation was canceled.")
         return "cancelled", {}
     finally:
-        reporting.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await reporting
+        await reporting
         await asyncio.to_thread(service.post, "progress", {"lines": lines[:]})
 
 
@@ -87,13 +84,19 @@ def _unpack(service: Service, tree: Path) -> None:
 
 async def _report(service: Service, lines: list[str], work: asyncio.Task[Any]) -> None:
     """Send the log as it grows, and learn from each answer whether the job was cancelled."""
-    while True:
-        await asyncio.sleep(_REPORT_EVERY_S)
+    while not work.done():
+        await asyncio.wait({work}, timeout=_REPORT_EVERY_S)
         sent = len(lines)
         answer = await asyncio.to_thread(service.post, "progress", {"lines": lines[:sent]})
         del lines[:sent]
         if answer["cancel"]:
-            work.cancel()
+            _cancel(work)
+
+
+def _cancel(work: asyncio.Task[Any]) -> None:
+    """Cancel once: a second time would cut off the ending of act, and leave its steps running."""
+    if not work.cancelling():
+        work.cancel()
 
 
 def _environment() -> dict[str, str]:

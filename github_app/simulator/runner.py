@@ -6,7 +6,6 @@ listener is one process (`Runner.Listener`) and the job runs in another (`Runner
 """
 
 import base64
-import binascii
 import json
 import os
 import signal
@@ -69,7 +68,7 @@ def main() -> int:
     jit_config = os.environ.pop(JIT_CONFIG, "")
     try:
         service = Service(jit_config)
-    except (binascii.Error, ValueError, KeyError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         _say(f"{JIT_CONFIG} is missing or is not a JIT config.")
         return 1
     _name_process("Runner.Listener")
@@ -94,15 +93,20 @@ def _wait_for_job(service: Service) -> dict[str, Any]:
 
 
 def _run_in_worker(service: Service, job: dict[str, Any]) -> None:
+    # Held back until it can be passed on.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     worker = os.fork()
     if worker == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         _name_process("Runner.Worker")
         os._exit(_work(service, job))
     # A runner that is told to end passes that on, and its job is reported as cancelled.
     signal.signal(signal.SIGTERM, lambda *_: os.kill(worker, signal.SIGTERM))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     _, status = os.waitpid(worker, 0)
-    if os.waitstatus_to_exitcode(status) != 0:
-        service.post("finish", {"conclusion": "failure"})
+    if exit_code := os.waitstatus_to_exitcode(status):
+        # A worker that was told to end before it could take that in dies of it.
+        service.post("finish", {"conclusion": "cancelled" if exit_code == -signal.SIGTERM else "failure"})
     _say(f"Job {job['name']} completed")
 
 

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from github_app.model import Claim, JobRecord, RunnerRecord
+from github_app.model import Allowance, Chunk, Claim, JobRecord, RunnerRecord, Slot, Suspect, Watermark
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -28,4 +28,11 @@ DELIVERIES = Kind("deliveries", Delivered)
 JOBS = Kind("jobs", JobRecord)
 CLAIMS = Kind("claims", Claim)
 RUNNERS = Kind("runners", RunnerRecord)
-KINDS = (DELIVERIES, JOBS, CLAIMS, RUNNERS)
+SLOTS = Kind("slots", Slot)
+BUDGET = Kind("budget", Chunk)
+# Finished jobs. Modal forgets an entry seven days after it was last read or written.
+HISTORY = Kind("history", JobRecord)
+WATERMARKS = Kind("watermarks", Watermark)
+ALLOWANCES = Kind("allowances", Allowance)
+SUSPECTS = Kind("suspects", Suspect)
+KINDS = (DELIVERIES, JOBS, CLAIMS, RUNNERS, SLOTS, BUDGET, HISTORY, WATERMARKS, ALLOWANCES, SUSPECTS)

@@ -84,13 +84,15 @@ def decode(headers: Mapping[str, str], body: bytes) -> Ping | Other | JobEvent:
     try:
         payload = msgspec.json.decode(body, type=_Payload)
         return _job_event(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        # msgspec names the field and never quotes the body.
+    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
+        # msgspec names the field and never quotes the body. A body may nest too deep for it (RecursionError), and a
+        # time may be one that has no Unix time (ValueError, OverflowError).
         raise DeliveryError(HTTPStatus.BAD_REQUEST, f"The payload is malformed: {error}") from None
 
 
-_Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]+$")]
-_FullName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$")]
+# Names become parts of URLs, which githubkit does not escape: so neither `..` nor a line's end.
+_Name = Annotated[str, msgspec.Meta(pattern=r"^(?!\.{1,2}\Z)[A-Za-z0-9._-]+\Z")]
+_FullName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+\Z")]
 _Id = Annotated[int, msgspec.Meta(ge=1)]
 
 

@@ -74,10 +74,8 @@ class Actions:
 
     def cancel_run(self, run: WorkflowRun) -> None:
         """Cancel a whole run, as a person does on its page."""
+        # What goes on all the same, like a job with always(), is the plan's to say.
         run.plan.cancel()
-        for job in run.jobs:
-            if job.status != "completed":
-                self.cancel(job)
         self._advance(run)
 
     def remove_runner(self, runner: Runner) -> None:
@@ -111,9 +109,7 @@ class Actions:
             for instance in instances:
                 self._add_job(run, instance)
         for key in run.plan.to_cancel():
-            for job in run.jobs:
-                if job.instance.key == key:
-                    self.cancel(job)
+            self.cancel(next(job for job in run.jobs if job.instance.key == key))
         run.updated_at = self._clock()
         if run.plan.done and run.status != "completed":
             run.status, run.conclusion = "completed", run.plan.conclusion
@@ -124,13 +120,11 @@ class Actions:
         run.jobs.append(job)
         self._world.jobs[job.id] = job
         if instance.skipped:
-            self._complete(job, "skipped")
+            self._complete(job, "cancelled" if instance.cancelled else "skipped")
         elif instance.error:
             job.log.append(instance.error)
             self._complete(job, "failure")
         else:
-            # On GitHub a run is in progress as soon as one of its jobs was ever queued and others are to come.
-            run.status = "in_progress" if len(run.jobs) > 1 else run.status
             self._tell("queued", job)
 
     def _complete(self, job: Job, conclusion: str) -> None:
@@ -148,6 +142,8 @@ class Actions:
 def _fits(runner: Runner, job: Job) -> bool:
     repository = job.run.repository
     if runner.home is not repository and runner.home is not repository.owner:
+        return False
+    if runner.home is repository.owner and not repository.private and not runner.group.allows_public_repositories:
         return False
     if job.instance.group is not None and job.instance.group != runner.group.name:
         return False

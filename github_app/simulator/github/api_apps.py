@@ -3,7 +3,7 @@
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.calls import As, Call, Endpoint, Reply, not_found
 from github_app.simulator.github.shapes import iso
-from github_app.simulator.github.state import Delivery, Installation
+from github_app.simulator.github.state import Account, Delivery, Installation, Repository
 
 
 async def _app(call: Call) -> Reply:
@@ -19,25 +19,47 @@ async def _installation(call: Call) -> Reply:
     return Reply(call.github.shapes.installation(_own_installation(call)))
 
 
-async def _account_installation(call: Call) -> Reply:
-    """GET /orgs/{org}/installation and /repos/{owner}/{repo}/installation."""
-    login = call.request.path_params.get("org") or call.path("owner")
+async def _organization_installation(call: Call) -> Reply:
+    account = call.github.world.accounts.get(call.path("org").lower())
+    return _installation_on(call, account if account and account.kind == "Organization" else None)
+
+
+async def _repository_installation(call: Call) -> Reply:
+    repository = call.github.world.repositories.get(f"{call.path('owner')}/{call.path('repo')}".lower())
+    return _installation_on(call, repository.owner if repository else None)
+
+
+def _installation_on(call: Call, account: Account | None) -> Reply:
     for installation in call.github.world.installations.values():
-        if installation.app is call.app and installation.account.login.lower() == str(login).lower():
+        if installation.app is call.app and installation.account is account:
             return Reply(call.github.shapes.installation(installation))
     raise not_found()
 
 
 async def _token(call: Call) -> Reply:
     body = call.body()
-    token, record = call.github.authority.mint(_own_installation(call), body.get("permissions"))
-    answer = {
+    installation = _own_installation(call)
+    token, record = call.github.authority.mint(installation, body.get("permissions"))
+    record.repositories = _chosen(call, installation.account)
+    answer: dict[str, object] = {
         "token": token,
         "expires_at": iso(record.expires_at),
         "permissions": record.permissions,
-        "repository_selection": "selected" if body.get("repository_ids") else "all",
+        "repository_selection": "all" if record.repositories is None else "selected",
     }
+    if record.repositories is not None:
+        answer["repositories"] = [call.github.shapes.repository(r) for r in record.repositories]
     return Reply(answer, 201)
+
+
+def _chosen(call: Call, owner: Account) -> list[Repository] | None:
+    """The repositories that a token is narrowed to, given by name or by id."""
+    wanted = [*(call.body().get("repositories") or ()), *(call.body().get("repository_ids") or ())]
+    own = [r for r in call.github.world.repositories.values() if r.owner is owner]
+    chosen = [r for r in own if r.name in wanted or r.id in wanted]
+    if len(chosen) < len(set(wanted)):
+        raise ApiError(422, "There is at least one repository that does not exist or is not accessible.")
+    return chosen or None
 
 
 async def _revoke_token(call: Call) -> Reply:
@@ -50,8 +72,12 @@ async def _revoke_token(call: Call) -> Reply:
 async def _hook_config(call: Call) -> Reply:
     if call.request.method == "PATCH":
         body = call.body()
-        call.app.hook_url = str(body.get("url", call.app.hook_url))
-        call.app.webhook_secret = str(body.get("secret", call.app.webhook_secret))
+        url, secret = body.get("url", call.app.hook_url), body.get("secret", call.app.webhook_secret)
+        if not isinstance(url, str) or not isinstance(secret, str):
+            raise ApiError(422, "Validation Failed: url and secret are strings.")
+        if body.get("content_type", "json") != "json":
+            raise ApiError(501, "Deliveries as a form are not simulated.")
+        call.app.hook_url, call.app.webhook_secret = url, secret
     config = {"url": call.app.hook_url, "content_type": "json", "insecure_ssl": "0", "secret": "********"}
     return Reply(config)
 
@@ -88,7 +114,7 @@ async def _convert_manifest(call: Call) -> Reply:
 
 
 async def _repositories(call: Call) -> Reply:
-    own = [r for r in call.github.world.repositories.values() if r.owner is call.installation.account]
+    own = [r for r in call.github.world.repositories.values() if call.reaches(r)]
     found, link = call.page(own)
     shapes = call.github.shapes
     body = {"total_count": len(own), "repositories": [shapes.repository(r) for r in found]}
@@ -122,8 +148,8 @@ ENDPOINTS = (
     Endpoint("GET", "/app/installations", _installations, As.APP),
     Endpoint("GET", "/app/installations/{installation_id}", _installation, As.APP),
     Endpoint("POST", "/app/installations/{installation_id}/access_tokens", _token, As.APP),
-    Endpoint("GET", "/orgs/{org}/installation", _account_installation, As.APP),
-    Endpoint("GET", "/repos/{owner}/{repo}/installation", _account_installation, As.APP),
+    Endpoint("GET", "/orgs/{org}/installation", _organization_installation, As.APP),
+    Endpoint("GET", "/repos/{owner}/{repo}/installation", _repository_installation, As.APP),
     Endpoint("GET", "/app/hook/config", _hook_config, As.APP),
     Endpoint("PATCH", "/app/hook/config", _hook_config, As.APP),
     Endpoint("GET", "/app/hook/deliveries", _deliveries, As.APP),

@@ -35,7 +35,7 @@ def _jit_request(call: Call, home: Account | Repository) -> tuple[str, tuple[str
         raise ApiError(422, "Invalid labels: each is a string of 1 to 256 characters.")
     owner = home if isinstance(home, Account) else home.owner
     group = next((g for g in call.github.world.groups[owner.login.lower()] if g.id == group_id), None)
-    if group is None:
+    if group is None or isinstance(group_id, bool):  # to Python, true equals 1
         raise ApiError(422, "Invalid runner group id.")
     return name, tuple(labels), group
 

@@ -81,9 +81,14 @@ class Call:
         """The repository of the path, if the caller is installed on its owner."""
         name = f"{self.path('owner')}/{self.path('repo')}".lower()
         repository = self.github.world.repositories.get(name)
-        if repository is None or repository.owner is not self.installation.account:
+        if repository is None or not self.reaches(repository):
             raise not_found()
         return repository
+
+    def reaches(self, repository: Repository) -> bool:
+        """Whether the caller's token is good for a repository."""
+        chosen = _known(self.token).repositories
+        return repository.owner is self.installation.account and (chosen is None or repository in chosen)
 
     def page(self, items: list[T]) -> tuple[list[T], dict[str, str]]:
         """Cut a list by `per_page` and `page`, with the `Link` header that tells of more."""

@@ -98,4 +98,8 @@ def _checked(manifest_json: str) -> dict[str, Any]:
     hook = manifest.get("hook_attributes")
     if not isinstance(hook, dict) or not isinstance(hook.get("url"), str):
         raise ApiError(422, 'Invalid manifest: "hook_attributes.url" wasn\'t supplied.')
+    if not isinstance(manifest.get("default_permissions", {}), dict):
+        raise ApiError(422, 'Invalid manifest: "default_permissions" is not an object.')
+    if not isinstance(manifest.get("default_events", []), list):
+        raise ApiError(422, 'Invalid manifest: "default_events" is not a list.')
     return manifest

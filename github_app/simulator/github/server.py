@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from typing import Self
 from urllib.parse import parse_qs, urlencode
 
 import uvicorn
@@ -71,7 +72,7 @@ class SimulatedGitHub:
             await self._serving
         self._socket.close()
 
-    async def __aenter__(self) -> "SimulatedGitHub":
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
@@ -121,8 +122,11 @@ class SimulatedGitHub:
         """Find out who calls, and charge the request to them."""
         authorization = request.headers.get("authorization", "")
         call = Call(self, request, await request.body())
+        if endpoint.needs is not None:
+            headers["X-Accepted-GitHub-Permissions"] = "=".join(endpoint.needs)
         if endpoint.caller is As.APP:
             call.calling_app = self.authority.app(authorization)
+            headers |= self.limits.spend(f"app {call.app.id}", endpoint.method)
         elif endpoint.caller is As.INSTALLATION:
             call.token = self.authority.installation(authorization, endpoint.needs)
             headers |= self.limits.spend(f"installation {call.installation.id}", endpoint.method)
@@ -130,7 +134,10 @@ class SimulatedGitHub:
 
     async def _new_app(self, request: Request) -> Response:
         """Take the manifest that a page posted, and send the browser back with the code."""
-        owner = self.world.accounts.get(str(request.path_params.get("org", "")).lower())
+        if login := request.path_params.get("org"):
+            owner = self.world.accounts.get(str(login).lower())
+        else:  # the page of whoever is signed in, here the first user
+            owner = next((a for a in self.world.accounts.values() if a.kind == "User"), None)
         if owner is None:
             return JSONResponse({"message": "Not Found"}, 404)
         form = parse_qs((await request.body()).decode("utf-8", "replace"))

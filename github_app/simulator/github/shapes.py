@@ -216,7 +216,7 @@ class Shapes:
             "default": group.default,
             "runners_url": f"{url}/runners",
             "inherited": False,
-            "allows_public_repositories": False,
+            "allows_public_repositories": group.allows_public_repositories,
             "restricted_to_workflows": False,
             "selected_workflows": [],
         }
@@ -342,7 +342,7 @@ def _commit(run: WorkflowRun) -> Json:
 
 
 def _event_job(action: str, job: Json) -> Json:
-    """Webhooks show a queued job without a start, and one in progress with at least one step."""
+    """Webhooks show a job in progress with at least one step."""
     if action == "in_progress":
         step = {"name": "Set up job", "status": "in_progress", "conclusion": None, "number": 1}
         job["steps"] = [{**step, "started_at": job["started_at"], "completed_at": None}]

@@ -67,11 +67,12 @@ class Installation:
 
 @dataclass(eq=False)
 class InstallationToken:
-    """A token of one hour. `permissions` may be fewer than the installation's."""
+    """A token of one hour. `permissions` may be fewer than the installation's, `repositories` not all (None)."""
 
     installation: Installation
     permissions: dict[str, str]
     expires_at: float
+    repositories: list[Repository] | None = None
 
 
 @dataclass(eq=False)
@@ -81,6 +82,8 @@ class RunnerGroup:
     id: int
     name: str
     default: bool
+    # GitHub's default too (docs: "Managing access to self-hosted runners using groups").
+    allows_public_repositories: bool = False
 
 
 @dataclass(eq=False)

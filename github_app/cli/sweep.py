@@ -1,0 +1,44 @@
+"""`modal-runner sweep`: one sweep by hand."""
+
+import asyncio
+from typing import Annotated
+
+import msgspec
+import typer
+
+from github_app import log
+from github_app.clock import Clock
+from github_app.compose import compose
+from github_app.settings import Settings, load_settings
+from github_app.sweep import SweepReport
+
+
+def sweep(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Compare jobs, runners and sandboxes once, and repair what differs. Safe beside a running App.
+
+    Needs the same settings as `serve`. Exit code 0: every part of the sweep was done; 1: one was not.
+
+    Example: modal-runner sweep --dry-run
+    """
+    settings = load_settings()
+    log.configure(settings.secrets())
+    report = asyncio.run(_sweep(settings, dry_run=dry_run))
+    if as_json:
+        typer.echo(msgspec.json.encode(report).decode())
+    else:
+        for name, value in msgspec.structs.asdict(report).items():
+            typer.echo(f"{name.replace('_', ' '):<20} {value}")
+    raise typer.Exit(1 if report.problems else 0)
+
+
+async def _sweep(settings: Settings, *, dry_run: bool) -> SweepReport:
+    parts = compose(settings, Clock())
+    try:
+        await parts.sandboxes.prepare()
+        return await parts.sweep.run(dry_run=dry_run)
+    finally:
+        await parts.connection.close()

@@ -1,0 +1,74 @@
+"""Putting the parts together: one way for `serve`, for `sweep` and for the functions on Modal."""
+
+from dataclasses import dataclass
+
+from github_app.capacity import Caps, Slots, WriteBudget
+from github_app.clock import Clock
+from github_app.github import AppOnGitHub, Connection, Jobs, Runners
+from github_app.launch import Launcher
+from github_app.reconcile import Reconciler
+from github_app.sandboxes import ModalSandboxes, runner_image
+from github_app.service import Service
+from github_app.settings import Settings
+from github_app.store import ModalDictStore
+from github_app.sweep import Sweep
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the entry points use."""
+
+    connection: Connection
+    sandboxes: ModalSandboxes
+    service: Service
+    sweep: Sweep
+
+
+def compose(settings: Settings, clock: Clock) -> Parts:
+    """Build everything from the settings; nothing is connected to yet."""
+    connection = Connection(
+        api_url=settings.api_url,
+        app_id=settings.github_app_id,
+        private_key=settings.private_key,
+        clock=clock,
+    )
+    store = ModalDictStore(settings.modal_app_name)
+    sandboxes = ModalSandboxes(settings.modal_app_name, runner_image(settings.runner_version))
+    runners = Runners(connection, settings.runner_group_id)
+    app = AppOnGitHub(connection, clock)
+    caps = Caps(settings.max_concurrent_per_repo, settings.max_concurrent)
+    launcher = Launcher(
+        store=store,
+        runners=runners,
+        sandboxes=sandboxes,
+        slots=Slots(store, caps, clock),
+        budget=WriteBudget(store, clock),
+        clock=clock,
+    )
+    reconciler = Reconciler(
+        store=store,
+        launcher=launcher,
+        runners=runners,
+        sandboxes=sandboxes,
+        runner_label=settings.runner_label,
+        clock=clock,
+    )
+    service = Service(
+        store=store,
+        installations=app,
+        reconciler=reconciler,
+        runner_label=settings.runner_label,
+        capped=bool(caps),
+        clock=clock,
+    )
+    sweep = Sweep(
+        store=store,
+        app=app,
+        jobs=Jobs(connection),
+        runners=runners,
+        sandboxes=sandboxes,
+        service=service,
+        reconciler=reconciler,
+        clock=clock,
+    )
+    return Parts(connection, sandboxes, service, sweep)

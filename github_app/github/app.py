@@ -1,0 +1,113 @@
+"""The App itself: its installations, and the deliveries that GitHub failed to hand over."""
+
+from typing import Any
+
+import msgspec
+from githubkit import GitHub, Response
+
+from github_app.clock import Clock
+from github_app.github.connection import Connection
+
+# An unknown id is asked for again at most this often: deliveries with made-up ids must not cost a call each.
+_ASK_AGAIN_S = 60.0
+_PAGE = 100
+_MOST_PAGES = 20
+
+
+class Account(msgspec.Struct):
+    """The account that an installation is on."""
+
+    login: str
+    type: str = "Organization"
+
+
+class Installation(msgspec.Struct):
+    """An installation of the App."""
+
+    id: int
+    account: Account | None = None
+    suspended_at: str | None = None
+
+
+class FailedDelivery(msgspec.Struct):
+    """A delivery that was not answered 2xx. `guid` is the same for each time it is handed over."""
+
+    id: int
+    guid: str
+    event: str
+    status_code: int = 0
+    redelivery: bool = False
+
+
+class AppOnGitHub:
+    """What is asked with the App's JWT."""
+
+    def __init__(self, connection: Connection, clock: Clock) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._known: dict[int, Installation] = {}
+        self._asked_at = float("-inf")
+
+    async def knows(self, installation_id: int) -> bool:
+        """Tell whether an installation is one of the App's.
+
+        Raises:
+            GitHubError: GitHub refused or did not answer.
+        """
+        if installation_id not in self._known and self._clock.now() - self._asked_at > _ASK_AGAIN_S:
+            await self.installations()
+        return installation_id in self._known
+
+    async def installations(self) -> list[Installation]:
+        """Every installation that is not suspended.
+
+        Raises:
+            GitHubError: GitHub refused or did not answer.
+        """
+        found: list[Installation] = []
+        for page in range(1, _MOST_PAGES + 1):
+
+            async def call(github: GitHub[Any], page: int = page) -> Response[Any, Any]:
+                return await github.rest.apps.async_list_installations(per_page=_PAGE, page=page)
+
+            batch = await self._connection.as_app("list of installations", call, list[Installation])
+            found += batch
+            if len(batch) < _PAGE:
+                break
+        self._known = {each.id: each for each in found if each.suspended_at is None}
+        self._asked_at = self._clock.now()
+        return list(self._known.values())
+
+    async def failed_deliveries(self, after: int) -> tuple[list[FailedDelivery], int]:
+        """Deliveries with a greater id than `after` that GitHub failed to hand over, and the greatest id seen.
+
+        Raises:
+            GitHubError: GitHub refused or did not answer.
+        """
+        failed: list[FailedDelivery] = []
+        cursor: str | None = None
+        greatest = after
+        for _ in range(_MOST_PAGES):
+            more: dict[str, Any] = {"cursor": cursor} if cursor else {}
+
+            async def call(github: GitHub[Any], more: dict[str, Any] = more) -> Response[Any, Any]:
+                return await github.rest.apps.async_list_webhook_deliveries(per_page=_PAGE, status="failure", **more)
+
+            batch, cursor = await self._connection.page_as_app("list of deliveries", call, list[FailedDelivery])
+            failed += [delivery for delivery in batch if delivery.id > after]
+            greatest = max([greatest, *(delivery.id for delivery in batch)])
+            if cursor is None or any(delivery.id <= after for delivery in batch):
+                break
+        return failed, greatest
+
+    async def redeliver(self, delivery_id: int) -> None:
+        """Ask GitHub to hand a delivery over again (docs: "Redelivering webhooks"; the GUID stays).
+
+        Raises:
+            GitHubError: GitHub refused or did not answer.
+        """
+        await self._connection.as_app(
+            "redelivery",
+            lambda github: github.rest.apps.async_redeliver_webhook_delivery(delivery_id),
+            object,
+        )

@@ -1,0 +1,43 @@
+"""Writing a runner's record: the one place where its state changes, checked against the table."""
+
+from typing import Any
+
+import msgspec
+import structlog
+
+from github_app import lifecycle
+from github_app.model import RunnerRecord, RunnerState
+from github_app.store import RUNNERS, SLOTS, ModalDictStore
+
+_log = structlog.get_logger(__name__)
+
+
+async def change_runner(
+    store: ModalDictStore, name: str, state: RunnerState | None = None, **changes: Any
+) -> RunnerRecord | None:
+    """Change the record of a runner, if there is one and the table allows the state; return what is there then."""
+    known = await store.get(RUNNERS, name)
+    if known is None:
+        return None
+    if state is not None and not lifecycle.may_become(known.state, state):
+        # Two writers may cross; who is later in the table stays.
+        _log.info("runner_state_kept", runner=name, state=known.state.value, refused=state.value)
+        state = None
+    after = msgspec.structs.replace(known, state=state or known.state, **changes)
+    if after != known:
+        await store.put(RUNNERS, name, after)
+    return after
+
+
+async def finish_runner(store: ModalDictStore, runner: RunnerRecord, now: float) -> None:
+    """Record the end of a runner and give its slots back."""
+    await change_runner(store, runner.name, RunnerState.FINISHED, finished_at=now)
+    await release_slots(store, runner.slots, runner.name)
+
+
+async def release_slots(store: ModalDictStore, slots: tuple[str, ...], runner: str) -> None:
+    """Give back the slots that `runner` holds."""
+    for key in slots:
+        slot = await store.get(SLOTS, key)
+        if slot is not None and slot.runner == runner:
+            await store.take(SLOTS, key)

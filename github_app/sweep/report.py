@@ -1,0 +1,24 @@
+"""What a sweep found and did, as numbers."""
+
+import msgspec
+
+
+class SweepReport(msgspec.Struct):
+    """The fields are what `modal-runner sweep --json` prints. In a dry run they say what would have been done."""
+
+    dry_run: bool = False
+    redelivered: int = 0
+    jobs_read: int = 0
+    jobs_corrected: int = 0
+    runners_checked: int = 0
+    sandboxes_running: int = 0
+    sandboxes_adopted: int = 0
+    sandboxes_died: int = 0
+    died_during_job: int = 0
+    runners_ended: int = 0
+    orphans_ended: int = 0
+    started: int = 0
+    waiting: int = 0
+    slots_released: int = 0
+    records_removed: int = 0
+    problems: list[str] = msgspec.field(default_factory=list)
