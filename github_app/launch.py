@@ -10,6 +10,7 @@ import re
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -80,8 +81,25 @@ class PutOff(Exception):  # noqa: N818 - a decision, not an error
         self.seconds = seconds
 
 
+@dataclass(frozen=True)
+class Admitted:
+    """A launch that has its claim and its slots."""
+
+    start: Start
+    slots: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Turned:
+    """A launch that has to wait, without a claim; `full` when the cap of its repository, or of all, is reached."""
+
+    reason: str
+    again: float | None = None
+    full: bool = False
+
+
 class Launcher:
-    """Starts runners. `until` tells when a launch that had no claim yet may be tried again."""
+    """Starts runners."""
 
     def __init__(
         self,
@@ -108,33 +126,38 @@ class Launcher:
         """Tell whether jobs may have to wait for one another, so that the order in which they start matters."""
         return bool(self._slots.caps)
 
-    async def launch(self, start: Start) -> float | None:
-        """Start a runner, unless someone else has claimed to. Never raises: what failed is recorded and logged.
+    async def admit(self, start: Start) -> "Admitted | Turned":
+        """Take what a launch needs: a share of the write budget, its slots, its claim. Nothing is started yet.
 
-        Returns the Unix time at which to try again, when no attempt was made for want of GitHub's write budget.
+        Raises:
+            StoreError: the store did not answer; what was taken is released by age.
         """
-        job, shape = start.demand.job.event, start.demand.shape
+        job, name = start.demand.job.event, runner_name(start.demand.job_id, start.attempt)
+        if self.stopped_because is not None:
+            return Turned(self.stopped_because)
+        if self._gpus_are_busy(start.demand.shape):
+            return Turned("other creations of this GPU type are under way")
+        if (again := await self._budgeted(job)) is not None:
+            return Turned("GitHub's write limit", again)
+        slots = await self._slots.take(job.repository, name)
+        if slots is None:
+            return Turned("the concurrency cap is reached", full=True)
+        if not await self._claim(start):
+            await release_slots(self._store, slots, name)
+            return Turned("its launch is under way elsewhere")
+        return Admitted(start, slots)
+
+    async def run(self, admitted: "Admitted") -> None:
+        """Start the runner. Never raises: what failed is recorded and logged."""
         began = self._clock.now()
-        name = runner_name(job.job_id, start.attempt)
         try:
-            if self.stopped_because is not None or self._gpus_are_busy(shape):
-                return None
-            if (again := await self._budgeted(job)) is not None:
-                return again
-            slots = await self._slots.take(job.repository, name)
-            if slots is None:
-                return None
-            if not await self._claim(start):
-                await release_slots(self._store, slots, name)
-                return None
-            runner = await self._with_claim(start, slots)
+            runner = await self._with_claim(admitted.start, admitted.slots)
         except ModalRunnerError as error:
-            _log.error("launch_failed", job=job.job_id, reason=str(error), error=type(error).__name__)
-            return None
+            _log.error("launch_failed", job=admitted.start.demand.job_id, reason=str(error), error=type(error).__name__)
+            return
         if runner is not None:
             took = round(self._clock.now() - began, 3)
             _log.info("runner_started", runner=runner.name, sandbox=runner.sandbox_id, duration_s=took)
-        return None
 
     def _gpus_are_busy(self, shape: Shape) -> bool:
         return shape.gpu is not None and self._gpu_creates[shape.gpu.type] >= GPU_CREATES_AT_ONCE

@@ -1,6 +1,7 @@
 """Bringing runners and jobs into balance: starts what is missing, ends what is too much."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import structlog
 
@@ -9,7 +10,7 @@ from github_app.balance import Demand, Plan, Start, plan
 from github_app.clock import Clock
 from github_app.ending import Ending, Runners, Sandboxes, end_safely
 from github_app.errors import ModalRunnerError
-from github_app.launch import Launcher
+from github_app.launch import Admitted, Launcher, Turned
 from github_app.model import RunnerRecord
 from github_app.records import finish_runner
 from github_app.store import CLAIMS, JOBS, RUNNERS, ModalDictStore
@@ -58,9 +59,13 @@ class Reconciler:
             async with self._round:
                 self._asked_again = False
                 found = await self.plan()
-            await self._carry_out(found)
+                under_way = [asyncio.create_task(self._end(runner)) for runner in found.surplus]
+                async for admitted in self._admit_all(found.starts):
+                    under_way.append(asyncio.create_task(self.launcher.run(admitted)))
         except ModalRunnerError as error:
             _log.error("reconcile_failed", reason=str(error))
+            return
+        await asyncio.gather(*under_way)
 
     async def plan(self) -> Plan:
         """Read the records and say what is missing, what waits, and what is too much.
@@ -78,26 +83,41 @@ class Reconciler:
         runners = {name: runner async for name, runner in self._store.items(RUNNERS)}
         return plan(demands, runners, claims, self._clock.now())
 
-    async def _carry_out(self, found: Plan) -> None:
-        starts = found.starts[:MOST_STARTS]
-        if len(found.starts) > MOST_STARTS:
-            _log.error("too_many_starts", wanted=len(found.starts), most=MOST_STARTS)
-        await asyncio.gather(self._start(starts), *(self._end(runner) for runner in found.surplus))
-
-    async def _start(self, starts: tuple[Start, ...]) -> None:
-        if self.launcher.capped:
-            # Oldest first, and one after the other: whoever comes later finds the cap reached.
-            for start in starts:
-                await self.launch(start)
-        else:
-            await asyncio.gather(*(self.launch(start) for start in starts))
+    async def _admit_all(self, starts: tuple[Start, ...]) -> AsyncIterator[Admitted]:
+        """Admit oldest first, one after the other, as far as caps, budget and brake allow."""
+        if len(starts) > MOST_STARTS:
+            _log.error("too_many_starts", wanted=len(starts), most=MOST_STARTS)
+        full: set[str] = set()
+        for start in starts[:MOST_STARTS]:
+            repository = start.demand.job.event.repository
+            if repository in full:
+                continue
+            match await self._admit(start):
+                case Admitted() as each:
+                    yield each
+                case Turned(full=True):
+                    full.add(repository)
+                case Turned(again=float()):
+                    return
 
     async def launch(self, start: Start) -> None:
-        """Start one runner, or see to it that this is tried again when GitHub's write budget allows."""
-        again = await self.launcher.launch(start)
-        if again is not None and (self._wakes_at is None or again < self._wakes_at):
-            self._wakes_at = again
-            self._alarm = asyncio.create_task(self._wake(again))
+        """Start one runner now, or see to it that this is tried again."""
+        admitted = await self._admit(start)
+        if isinstance(admitted, Admitted):
+            await self.launcher.run(admitted)
+
+    async def _admit(self, start: Start) -> Admitted | Turned:
+        try:
+            admitted = await self.launcher.admit(start)
+        except ModalRunnerError as error:
+            _log.error("launch_failed", job=start.demand.job_id, reason=str(error))
+            return Turned(str(error))
+        if isinstance(admitted, Turned):
+            _log.info("launch_waits", job=start.demand.job_id, reason=admitted.reason)
+            if admitted.again is not None and (self._wakes_at is None or admitted.again < self._wakes_at):
+                self._wakes_at = admitted.again
+                self._alarm = asyncio.create_task(self._wake(admitted.again))
+        return admitted
 
     async def _wake(self, moment: float) -> None:
         """Reconcile at `moment`: where the process lives on, this is sooner than the next event or sweep."""

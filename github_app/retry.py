@@ -34,8 +34,10 @@ class _AskedOrExponential(wait_base):
 
     def __call__(self, retry_state: RetryCallState) -> float:
         error = retry_state.outcome.exception() if retry_state.outcome else None
-        asked: float | None = getattr(error, "retry_after", None)
-        return float(self._exponential(retry_state) if asked is None else asked)
+        if isinstance(error, GitHubError) and error.retry_after is not None:
+            return error.retry_after
+        seconds: float = self._exponential(retry_state)
+        return seconds
 
 
 LAUNCH_WAIT = _AskedOrExponential()
@@ -52,4 +54,4 @@ def delay(hold: Hold, failures: int) -> float:
         return 0.0 if failures < STUCK_AFTER else HOUR_S
     if hold is Hold.RUNNER_DIED and failures >= FAILING_AFTER:
         return HOUR_S
-    return min(_LONGEST_DELAY_S, 5.0 * 2 ** min(failures, 10))
+    return min(_LONGEST_DELAY_S, 5.0 * 2.0 ** min(failures, 10))

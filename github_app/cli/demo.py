@@ -38,13 +38,13 @@ def demo(
         raise ConfigError([f"the demo needs {error.name}; install it with: pip install 'modal-runner[demo]'"]) from None
     chosen = source.from_workflow(workflow) if workflow else source.from_repository(repo) if repo else source.sample()
     console = Console(file=sys.stderr, quiet=True) if as_json else Console()
-    report = asyncio.run(_until_told_to_end(run.run_demo(chosen, console, stay=serve)))
+    report = asyncio.run(until_told_to_end(run.run_demo(chosen, console, stay=serve)))
     if as_json:
         typer.echo(report.as_json())
     raise typer.Exit(0 if report.well else 1)
 
 
-async def _until_told_to_end(work: Coroutine[Any, Any, T]) -> T:
+async def until_told_to_end(work: Coroutine[Any, Any, T]) -> T:
     """Run `work` so that SIGTERM and SIGINT cancel it once, and it cleans up undisturbed."""
     task = asyncio.ensure_future(work)
     told: list[int] = []

@@ -9,6 +9,7 @@ import typer
 
 from github_app.cli.demo import demo
 from github_app.cli.serve import serve
+from github_app.cli.soak import soak
 from github_app.cli.sweep import sweep
 from github_app.errors import ConfigError, ModalRunnerError
 
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(demo)
 app.command()(sweep)
+app.command()(soak)
 
 
 @app.callback()

@@ -71,17 +71,21 @@ async def _serve(settings: Settings, listener: socket.socket, clock: Clock) -> N
 
 @contextlib.asynccontextmanager
 async def _sweeping(sweep: Sweep, interval: int, clock: Clock) -> AsyncIterator[None]:
-    """Sweep on start and then every `interval` seconds."""
+    """Sweep on start and then every `interval` seconds. Sweeps may overlap: one may wait long for a GPU."""
+    under_way: set[asyncio.Task[object]] = set()
 
     async def keep_sweeping() -> None:
         while True:
-            await sweep.run()
+            one = asyncio.create_task(sweep.run())
+            under_way.add(one)
+            one.add_done_callback(under_way.discard)
             await clock.sleep(interval)
 
-    task = asyncio.create_task(keep_sweeping()) if interval else None
+    if interval:
+        under_way.add(asyncio.create_task(keep_sweeping()))
     try:
         yield
     finally:
-        if task is not None:
+        for task in under_way:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await asyncio.gather(*under_way, return_exceptions=True)

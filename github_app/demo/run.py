@@ -51,8 +51,8 @@ async def _watch(running: World, hosted: HostedRunners, show: Show) -> None:
         by_name = sandboxes_by_name(running)
         show([(state_of(job), report_job(job, by_name)) for job in jobs])
         hosted.serve([job for job in jobs if job.status == "queued" and is_hosted(job)])
-        if running.app_process.returncode is not None:
-            raise ModalRunnerError(f"the app ended on its own:\n{running.log.read_text()[-4000:]}")
+        if running.app.process.returncode is not None:
+            raise ModalRunnerError(f"the app ended on its own:\n{running.app.log.read_text()[-4000:]}")
         oldest_wait = time.time() - _LOST_AFTER_S
         moving = [
             job
@@ -74,8 +74,8 @@ async def _settle(running: World) -> None:
 
 
 async def _stay(running: World, console: Console) -> None:
-    console.print(f"\napp              {running.app_url}", highlight=False)
+    console.print(f"\napp              {running.app.url}", highlight=False)
     console.print(f"simulated GitHub {running.github.url}", highlight=False)
     console.print(f"simulated Modal  {running.modal.url}", highlight=False)
-    console.print(f"app's log        {running.log}\nCtrl-C ends all of it.", highlight=False)
-    await running.app_process.wait()
+    console.print(f"app's log        {running.app.log}\nCtrl-C ends all of it.", highlight=False)
+    await running.app.process.wait()

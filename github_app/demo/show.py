@@ -49,7 +49,8 @@ class _Lines:
         for number, (state, job) in enumerate(rows):
             if self._shown.get(number) != state:
                 self._shown[number] = state
-                where = f"  on {job.runner_name} in {job.sandbox_id}" if job.runner_name else ""
+                where = f"  on {job.runner_name}" if job.runner_name else ""
+                where += f" in {job.sandbox_id}" if job.sandbox_id else ""
                 took = f"  after {job.duration_ms} ms" if job.duration_ms is not None else ""
                 self._console.print(f"{state:<10} {escape(job.name)}{where}{took}", highlight=False, soft_wrap=True)
 

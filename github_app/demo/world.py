@@ -8,6 +8,7 @@ import secrets
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,12 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 from githubkit import GitHub, UnauthAuthStrategy
 
+from github_app.clock import Clock
 from github_app.errors import ModalRunnerError
 from github_app.manifest import load_manifest
 from github_app.simulator.github import SimulatedGitHub
 from github_app.simulator.github.state import Account, App
-from github_app.simulator.modal import RunnerImage, SimulatedModal
+from github_app.simulator.modal import Limits, RunnerImage, SimulatedModal
 
 _START_LIMIT_S = 60.0
 _STOP_LIMIT_S = 12.0
@@ -28,15 +30,28 @@ ORGANIZATION = "octo-org"
 
 
 @dataclass
+class Container:
+    """One process of the app. `log` is the file that its log goes to."""
+
+    url: str
+    process: asyncio.subprocess.Process
+    log: Path
+
+
+@dataclass
 class World:
-    """What runs. `log` is the file that the app's log goes to."""
+    """What runs. `environment` is what each container of the app was started with."""
 
     github: SimulatedGitHub
     modal: SimulatedModal
     organization: Account
-    app_url: str
-    app_process: asyncio.subprocess.Process
-    log: Path
+    containers: list[Container]
+    environment: Mapping[str, str]
+
+    @property
+    def app(self) -> Container:
+        """The first container."""
+        return self.containers[0]
 
 
 def stand_in_image() -> RunnerImage:
@@ -46,22 +61,36 @@ def stand_in_image() -> RunnerImage:
 
 
 @contextlib.asynccontextmanager
-async def world() -> AsyncIterator[World]:
+async def world(
+    *,
+    containers: int = 1,
+    clock: Clock = Clock(),  # noqa: B008 - it is frozen
+    image: RunnerImage | None = None,
+    limits: Limits = Limits(),  # noqa: B008 - the same
+    settings: Mapping[str, str] | None = None,
+) -> AsyncIterator[World]:
     """Start everything, and leave nothing behind."""
     async with contextlib.AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="modal-runner-demo-")))
-        github = await stack.enter_async_context(SimulatedGitHub())
-        modal = await stack.enter_async_context(SimulatedModal(image=stand_in_image()))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="modal-runner-")))
+        github = await stack.enter_async_context(SimulatedGitHub(clock.now, time.time))
+        modal = await stack.enter_async_context(SimulatedModal(image=image or stand_in_image(), limits=limits))
         organization = github.world.add_account(ORGANIZATION)
-        port = _free_port()
-        app_url = f"http://127.0.0.1:{port}"
-        app, variables = await register(github, organization, app_url)
-        log = folder / "app.log"
-        environment = {**_clean_environment(), **variables, **modal.env}
-        process = await stack.enter_async_context(_serve(port, environment, log))
-        await _until_healthy(app_url, process, log)
+        ports = [_free_port() for _ in range(containers)]
+        app, variables = await register(github, organization, f"http://127.0.0.1:{ports[0]}")
+        environment = {**_clean_environment(), **variables, **modal.env, **(settings or {})}
+        running = World(github, modal, organization, [], environment)
+        stack.push_async_callback(_stop_all, running)
+        for port in ports:
+            running.containers.append(await start_container(port, environment, folder / f"app-{port}.log", clock))
+        for container in running.containers:
+            await until_healthy(container)
+        github.webhooks.targets = [f"{container.url}/webhook" for container in running.containers]
         github.install(app, organization)
-        yield World(github, modal, organization, app_url, process, log)
+        yield running
+
+
+async def _stop_all(running: World) -> None:
+    await asyncio.gather(*(_stop(container.process) for container in running.containers))
 
 
 async def register(github: SimulatedGitHub, owner: Account, app_url: str) -> tuple[App, dict[str, str]]:
@@ -90,12 +119,12 @@ async def register(github: SimulatedGitHub, owner: Account, app_url: str) -> tup
     return github.world.apps[int(converted["id"])], variables
 
 
-@contextlib.asynccontextmanager
-async def _serve(port: int, environment: Mapping[str, str], log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def start_container(port: int, environment: Mapping[str, str], log: Path, clock: Clock) -> Container:
     """Run `modal-runner serve` as anyone would: a process, and its environment."""
-    with log.open("wb") as stderr:
+    with log.open("ab") as stderr:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-m", "github_app", "serve", "--port", str(port)),
+            *("--time-scale", str(clock.scale), "--time-origin", str(clock.origin)),
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=stderr,
@@ -103,10 +132,7 @@ async def _serve(port: int, environment: Mapping[str, str], log: Path) -> AsyncI
             # Ctrl-C at a terminal goes to a whole group; this process is ended by us, in its turn.
             start_new_session=True,
         )
-    try:
-        yield process
-    finally:
-        await _stop(process)
+    return Container(f"http://127.0.0.1:{port}", process, log)
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
@@ -120,14 +146,19 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-async def _until_healthy(app_url: str, process: asyncio.subprocess.Process, log: Path) -> None:
+async def until_healthy(container: Container) -> None:
+    """Wait until a container answers.
+
+    Raises:
+        ModalRunnerError: it ended instead; with the end of its log.
+    """
     async with httpx.AsyncClient(trust_env=False, timeout=_START_LIMIT_S) as client, asyncio.timeout(_START_LIMIT_S):
-        while process.returncode is None:
+        while container.process.returncode is None:
             with contextlib.suppress(httpx.TransportError):
-                if (await client.get(f"{app_url}/healthz")).status_code == 200:
+                if (await client.get(f"{container.url}/healthz")).status_code == 200:
                     return
             await asyncio.sleep(0.05)
-    raise ModalRunnerError(f"the app did not start:\n{log.read_text()[-4000:]}")
+    raise ModalRunnerError(f"the app did not start:\n{container.log.read_text()[-4000:]}")
 
 
 def _clean_environment() -> dict[str, str]:

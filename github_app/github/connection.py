@@ -21,6 +21,8 @@ from github_app.github.errors import github_errors, seconds_to_wait
 from github_app.github.tokens import InstallationToken, InstallationTokens, Permissions, TokenAnswer, TokenKey
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+# In compressed time the same machine still needs real time to answer.
+_SHORTEST_S = 2.0
 _USER_AGENT = "modal-runner"
 
 T = TypeVar("T")
@@ -46,13 +48,13 @@ class SharedTransport(httpx.AsyncHTTPTransport):
         await super().aclose()
 
 
-def connect(auth: Auth, api_url: str, transport: httpx.AsyncBaseTransport) -> GitHub[Any]:
+def connect(auth: Auth, api_url: str, transport: httpx.AsyncBaseTransport, scale: float = 1.0) -> GitHub[Any]:
     """Make a githubkit client with real timeouts and no retries of its own."""
     return GitHub(
         auth,
         base_url=api_url,
         user_agent=_USER_AGENT,
-        timeout=TIMEOUT,
+        timeout=TIMEOUT if scale == 1.0 else _SHORTEST_S,
         async_transport=transport,
         # A cache of its own: githubkit's default one is shared by all clients, and its keys do not name the host.
         cache_strategy=MemCacheStrategy(),
@@ -77,7 +79,7 @@ class Connection:
         self._transport = transport or SharedTransport()
         # githubkit signs with PyJWT, which takes a key object in place of the PEM; a PEM would stand in its repr.
         strategy = AppAuthStrategy(app_id, private_key)  # type: ignore[arg-type]
-        self._app = connect(strategy, api_url, self._transport)
+        self._app = connect(strategy, api_url, self._transport, clock.scale)
         self._tokens = InstallationTokens(self._exchange, clock.now)
 
     async def close(self) -> None:

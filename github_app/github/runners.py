@@ -1,5 +1,6 @@
 """Runners at GitHub: just-in-time configs, for an organisation or for one repository of a personal account."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,6 +57,7 @@ class Runners:
         self._connection = connection
         self._group_id = group_id
         self._default_groups: dict[Scope, int] = {}
+        self._asking = asyncio.Lock()
 
     async def create_jit_config(self, place: Place, name: str, labels: Sequence[str]) -> JitConfig:
         """Register a runner of `name` with exactly these `labels` (docs: "Create configuration for a just-in-time
@@ -149,9 +151,10 @@ class Runners:
             return self._group_id
         if place.scope.repo is not None:
             return _FIRST_GROUP
-        if place.scope not in self._default_groups:
-            self._default_groups[place.scope] = await self._ask_default_group(place)
-        return self._default_groups[place.scope]
+        async with self._asking:
+            if place.scope not in self._default_groups:
+                self._default_groups[place.scope] = await self._ask_default_group(place)
+            return self._default_groups[place.scope]
 
     async def _ask_default_group(self, place: Place) -> int:
         try:

@@ -6,18 +6,18 @@ listener is one process (`Runner.Listener`) and the job runs in another (`Runner
 """
 
 import base64
+import http.client
 import json
 import os
 import signal
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 JIT_CONFIG = "ACTIONS_RUNNER_INPUT_JITCONFIG"
 _REQUEST_TIMEOUT_S = 30.0
+_HEARTBEAT_S = 1.0
 
 
 class Gone(Exception):  # noqa: N818 - what GitHub says of the runner
@@ -29,13 +29,15 @@ class Service:
 
     def __init__(self, jit_config: str) -> None:
         files = {name: json.loads(base64.b64decode(text)) for name, text in _decoded(jit_config).items()}
-        self.name = files[".runner"]["agentName"]
-        self._url = f"{files['.runner']['serverUrl']}/_runner/{files['.runner']['agentId']}"
+        settings = files[".runner"]
+        self.name = settings["agentName"]
+        self.conduct = settings.get("conduct")
+        self._host = settings["serverUrl"].removeprefix("http://")
+        self._path = f"/_runner/{settings['agentId']}"
         self._headers = {
             "Authorization": f"Bearer {files['.credentials_rsaparams']['d']}",
             "Content-Type": "application/json",
         }
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def post(self, path: str, body: object) -> Any:
         """Send JSON and return the JSON of the answer."""
@@ -46,15 +48,18 @@ class Service:
         return self._request("GET", path, None)
 
     def _request(self, method: str, path: str, body: bytes | None) -> bytes:
-        request = urllib.request.Request(f"{self._url}/{path}", body, self._headers, method=method)  # noqa: S310
+        connection = http.client.HTTPConnection(self._host, timeout=_REQUEST_TIMEOUT_S)
         try:
-            with self._opener.open(request, timeout=_REQUEST_TIMEOUT_S) as answer:
-                content: bytes = answer.read()
-                return content
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
-                raise Gone from error
-            raise
+            connection.request(method, f"{self._path}/{path}", body, self._headers)
+            answer = connection.getresponse()
+            content: bytes = answer.read()
+        finally:
+            connection.close()
+        if answer.status == 404:
+            raise Gone
+        if answer.status >= 400:
+            raise OSError(f"{method} {path}: {answer.status} {answer.reason}")
+        return content
 
 
 def _decoded(jit_config: str) -> dict[str, str]:
@@ -72,15 +77,21 @@ def main() -> int:
         _say(f"{JIT_CONFIG} is missing or is not a JIT config.")
         return 1
     _name_process("Runner.Listener")
+    if service.conduct == "never-online":
+        signal.pause()
     try:
         service.post("session", {})
         _say(f"{service.name}: connected to GitHub; listening for jobs")
+        if service.conduct == "exit-0":
+            return 0
         job = _wait_for_job(service)
         _say(f"Running job: {job['name']}")
         _run_in_worker(service, job)
     except Gone:
         _say("The runner no longer exists on the server.")
-    except OSError as error:
+        if service.conduct == "ghost":
+            signal.pause()
+    except (OSError, http.client.HTTPException) as error:
         _say(f"No connection to GitHub: {error}")
     return 0
 
@@ -111,17 +122,33 @@ def _run_in_worker(service: Service, job: dict[str, Any]) -> None:
 
 
 def _work(service: Service, job: dict[str, Any]) -> int:
+    try:
+        service.post("progress", {"lines": []})
+        conclusion, outputs = _pass_time(service, job["seconds"]) if "seconds" in job else _run_steps(service, job)
+        service.post("finish", {"conclusion": conclusion, "outputs": outputs})
+    except BaseException as error:  # the last frame of a forked process
+        _say(f"The job could not be run: {type(error).__name__}: {error}")
+        return 1
+    return 0
+
+
+def _run_steps(service: Service, job: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    # Only the process that runs steps pays for these imports.
     import asyncio
 
     from github_app.simulator.job import run
 
-    try:
-        conclusion, outputs = asyncio.run(run(service, job))
-        service.post("finish", {"conclusion": conclusion, "outputs": outputs})
-    except BaseException as error:
-        _say(f"The job could not be run: {type(error).__name__}: {error}")
-        return 1
-    return 0
+    return asyncio.run(run(service, job))
+
+
+def _pass_time(service: Service, seconds: float) -> tuple[str, dict[str, str]]:
+    """Do nothing for so long, unless the job is cancelled: what a soak's jobs do."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, _HEARTBEAT_S))
+        if service.post("progress", {"lines": []})["cancel"]:
+            return "cancelled", {}
+    return "success", {}
 
 
 def _name_process(name: str) -> None:

@@ -4,6 +4,7 @@ A queued job goes to any online runner that has all of its labels, oldest job fi
 job plays no part (docs: "Using self-hosted runners in a workflow").
 """
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Mapping
@@ -25,9 +26,17 @@ class Actions:
         self._webhooks = webhooks
         self._shapes = shapes
         self._clock = clock
+        # Real seconds until the API tells that a runner is busy.
+        self.busy_lag_s = 0.0
 
-    def push(self, repository: Repository, files: Mapping[str, bytes], workflow_path: str) -> WorkflowRun:
-        """Push one commit and run one workflow file of it.
+    def push(
+        self,
+        repository: Repository,
+        files: Mapping[str, bytes],
+        workflow_path: str,
+        lengths: Mapping[str, float] | None = None,
+    ) -> WorkflowRun:
+        """Push one commit and run one workflow file of it; with `lengths` jobs only take their time.
 
         Raises:
             WorkflowError: the file is broken, or uses what is not known here.
@@ -50,6 +59,7 @@ class Actions:
             sha=sha,
             created_at=now,
             updated_at=now,
+            lengths=lengths,
         )
         self._world.runs[run_id] = run
         self._advance(run)
@@ -81,11 +91,19 @@ class Actions:
     def remove_runner(self, runner: Runner) -> None:
         """Forget a runner; one that still polls is told so."""
         self._world.runners.pop(runner.id, None)
+        runner.removed_at = runner.removed_at or self._clock()
         runner.changed.set()
+
+    def end_leases(self, seconds: float) -> None:
+        """Fail the jobs of runners that were not heard of for so long, as GitHub does ("lost communication")."""
+        for job in list(self._world.jobs.values()):
+            if job.status == "in_progress" and job.runner and self._clock() - job.runner.heard_at > seconds:
+                job.log.append("The self-hosted runner lost communication with the server.")
+                self.finish(job, "failure", {})
 
     def assign(self) -> None:
         """Give queued jobs, oldest first, to idle online runners."""
-        idle = [r for r in self._world.runners.values() if r.online and r.job is None]
+        idle = [r for r in self._world.runners.values() if r.waiting and r.job is None]
         if not idle:
             return
         for job in self._world.jobs.values():
@@ -100,6 +118,8 @@ class Actions:
         job.status, job.started_at, job.runner = "in_progress", self._clock(), runner
         job.run.status = "in_progress"
         runner.job = job
+        runner.heard_at = self._clock()
+        asyncio.get_running_loop().call_later(self.busy_lag_s, _tell_busy, runner)
         runner.changed.set()
         self._tell("in_progress", job)
 
@@ -167,3 +187,7 @@ def _context(repository: Repository, run_id: int, number: int, sha: str, workflo
         "run_attempt": "1",
         "workflow": workflow,
     }
+
+
+def _tell_busy(runner: Runner) -> None:
+    runner.busy = True

@@ -17,6 +17,7 @@ async def _create_jit_config(call: Call) -> Reply:
     if any(runner.name == name for runner in call.github.world.runners_of(home)):
         raise ApiError(409, "Already exists - A runner with the name already exists.")
     runner = call.github.world.add_runner(name, labels, home, group)
+    runner.conduct, runner.created_at = call.github.faults.conduct(), call.github.clock()
     body = {
         "runner": call.github.shapes.runner(runner),
         "encoded_jit_config": encode_jit_config(runner, call.github.url),
@@ -43,7 +44,13 @@ def _jit_request(call: Call, home: Account | Repository) -> tuple[str, tuple[str
 def encode_jit_config(runner: Runner, url: str) -> str:
     """A JIT config as actions/runner reads it: base64 of {file name: base64 of the file}."""
     files = {
-        ".runner": {"agentId": runner.id, "agentName": runner.name, "ephemeral": True, "serverUrl": url},
+        ".runner": {
+            "agentId": runner.id,
+            "agentName": runner.name,
+            "ephemeral": True,
+            "serverUrl": url,
+            "conduct": runner.conduct,
+        },
         ".credentials": {"scheme": "OAuth", "data": {"clientId": str(runner.id)}},
         ".credentials_rsaparams": {"d": runner.secret},
     }
@@ -66,8 +73,9 @@ async def _get(call: Call) -> Reply:
 
 async def _delete(call: Call) -> Reply:
     runner = _runner(call)
-    if runner.job is not None:
+    if runner.busy:
         raise ApiError(422, f"Runner {runner.name} is currently running a job and cannot be deleted.")
+    call.github.deregistered_at_work += runner.works
     call.github.actions.remove_runner(runner)
     return Reply(status=204)
 

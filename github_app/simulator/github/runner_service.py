@@ -22,26 +22,44 @@ async def _come_online(call: Call) -> Reply:
     if runner.online:
         raise ApiError(409, "A session for this runner already exists.")
     runner.online = True
-    call.github.actions.assign()
+    if runner.conduct == "ghost":
+        call.github.actions.remove_runner(runner)
     return Reply(status=204)
 
 
 async def _next_job(call: Call) -> Reply:
-    """Wait for a job; 204 when there is none yet, and the runner asks again."""
+    """Wait for a job; 204 when there is none yet, and the runner asks again. Only one that waits is given a job."""
     runner = _runner(call)
     runner.changed.clear()
-    if runner.job is None:
-        try:
-            async with asyncio.timeout(_LONG_POLL_S):
-                await runner.changed.wait()
-        except TimeoutError:
-            return Reply(status=204)
+    runner.waiting = True
+    try:
+        call.github.actions.assign()
+        if runner.job is None:
+            await _change_or_hangup(call, runner)
+    finally:
+        runner.waiting = False
     runner = _runner(call)
     return Reply(_message(runner.job)) if runner.job else Reply(status=204)
 
 
+async def _change_or_hangup(call: Call, runner: Runner) -> None:
+    """Wait until something is to be told; a runner whose connection ends meanwhile is offline."""
+    changed = asyncio.ensure_future(runner.changed.wait())
+    # The body has been read, so that the next message is that the client has gone.
+    hangup = asyncio.ensure_future(call.request.receive())
+    try:
+        done, _ = await asyncio.wait({changed, hangup}, timeout=_LONG_POLL_S, return_when=asyncio.FIRST_COMPLETED)
+        if hangup in done:
+            runner.online = False
+    finally:
+        changed.cancel()
+        hangup.cancel()
+
+
 def _message(job: Job) -> dict[str, Any]:
     plan = job.run.plan
+    if job.run.lengths is not None:
+        return {"job_id": job.id, "name": job.instance.name, "seconds": job.run.lengths[job.instance.name]}
     return {
         "job_id": job.id,
         "name": job.instance.name,
@@ -66,6 +84,8 @@ async def _files(call: Call) -> Reply:
 async def _progress(call: Call) -> Reply:
     """Take log lines, and tell whether the job is to stop."""
     job = _job(call)
+    if job.runner is not None:
+        job.runner.works = True
     job.log.extend(str(line) for line in call.body().get("lines", ()))
     del job.log[:-_LOG_LINES_KEPT]
     return Reply({"cancel": job.cancel_asked})
@@ -83,12 +103,17 @@ async def _finish(call: Call) -> Reply:
 
 def _runner(call: Call) -> Runner:
     secret = call.request.headers.get("authorization", "").removeprefix("Bearer ")
-    runner = call.github.world.runners.get(call.number("runner_id"))
-    if runner is None:
+    runner = call.github.world.all_runners.get(call.number("runner_id"))
+    if runner is None or (runner.removed_at is not None and not _works_on(runner)):
         raise ApiError(404, "The runner no longer exists on the server.")
     if runner.secret != secret:
         raise ApiError(401, "Bad credentials")
+    runner.heard_at = call.github.clock()
     return runner
+
+
+def _works_on(runner: Runner) -> bool:
+    return runner.job is not None and runner.job.status != "completed"
 
 
 def _job(call: Call) -> Job:

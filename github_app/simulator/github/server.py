@@ -14,11 +14,13 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from github_app.simulator.github import api_actions, api_apps, api_runners, runner_service
 from github_app.simulator.github.actions import Actions
 from github_app.simulator.github.auth import ApiError, Authority
 from github_app.simulator.github.calls import As, Call, Endpoint, Reply
+from github_app.simulator.github.faults import Faults, Hangup, NoFaults
 from github_app.simulator.github.limits import RateLimits
 from github_app.simulator.github.registration import Registration
 from github_app.simulator.github.shapes import Shapes
@@ -40,14 +42,17 @@ class _Server(uvicorn.Server):
 class SimulatedGitHub:
     """A GitHub on loopback. `start` it, add accounts, register an App, install it, push."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float] = time.time, jwt_clock: Callable[[], float] | None = None) -> None:
+        self.clock = clock
+        self.faults: Faults = NoFaults()
+        # Runners that a DELETE deregistered while their Runner.Worker was there to be seen.
+        self.deregistered_at_work = 0
         self._socket = listen()
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self.calls: Counter[str] = Counter()
         self.world = World()
         self.shapes = Shapes(self.url, self.url)
-        self.authority = Authority(self.world, clock)
+        self.authority = Authority(self.world, clock, jwt_clock or clock)
         self.limits = RateLimits(clock)
         self.webhooks = Webhooks(self.world, clock)
         self.actions = Actions(self.world, self.webhooks, self.shapes, clock)
@@ -79,9 +84,14 @@ class SimulatedGitHub:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
+    def inject(self, faults: Faults) -> None:
+        """Let things go wrong from now on."""
+        self.faults = self.webhooks.faults = faults
+        self.actions.busy_lag_s = faults.busy_lag_s
+
     def install(self, app: App, account: Account) -> Installation:
         """Install an App on an account, as its owner does with two clicks."""
-        installation = Installation(self.world.new_id(), app, account, self._clock())
+        installation = Installation(self.world.new_id(), app, account, self.clock())
         self.world.installations[installation.id] = installation
         payload = {
             "action": "created",
@@ -110,9 +120,15 @@ class SimulatedGitHub:
                 self.calls[f"{endpoint.method} {endpoint.path}"] += 1
             headers: dict[str, str] = {}
             try:
+                if counted:
+                    await self.faults.before(f"{endpoint.method} {endpoint.path}")
                 reply = await endpoint.handler(await self._call(endpoint, request, headers))
+                if counted:
+                    await self.faults.after(f"{endpoint.method} {endpoint.path}")
             except ApiError as error:
                 return _error(error, headers)
+            except Hangup:
+                return _HalfAnswer()
             return _response(reply, headers)
 
         # Starlette adds HEAD to GET; GitHub has it too.
@@ -147,6 +163,14 @@ class SimulatedGitHub:
             return _error(error, {})
         query = urlencode({"code": code, "state": request.query_params.get("state", "")})
         return RedirectResponse(f"{redirect}?{query}", 302)
+
+
+class _HalfAnswer(Response):
+    """Announces a body and never sends it; the server then closes the connection."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"1")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
 
 
 async def _unknown(request: Request) -> Response:

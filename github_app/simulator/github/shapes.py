@@ -202,7 +202,7 @@ class Shapes:
             "runner_group_id": runner.group.id,
             "os": "Linux" if runner.online else "unknown",
             "status": "online" if runner.online else "offline",
-            "busy": runner.job is not None,
+            "busy": runner.busy,
             "ephemeral": True,
             "labels": [{"id": n, "name": label, "type": "custom"} for n, label in enumerate(runner.labels, 1)],
         }

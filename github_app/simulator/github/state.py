@@ -96,9 +96,18 @@ class Runner:
     home: Account | Repository
     group: RunnerGroup
     secret: str
+    conduct: str | None = None
     online: bool = False
+    # It waits for a job at this moment, and can be given one.
+    waiting: bool = False
     job: "Job | None" = None
-    seen_at: float = 0.0
+    # What the API tells, which may lag behind `job`.
+    busy: bool = False
+    # Its Runner.Worker is there.
+    works: bool = False
+    created_at: float = 0.0
+    heard_at: float = 0.0
+    removed_at: float | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -119,6 +128,8 @@ class WorkflowRun:
     conclusion: str | None = None
     updated_at: float = 0.0
     jobs: "list[Job]" = field(default_factory=list)
+    # Seconds that each job takes, by its name, where nothing is to be run for real.
+    lengths: Mapping[str, float] | None = None
 
 
 @dataclass(eq=False)
@@ -169,6 +180,8 @@ class World:
         self.tokens: dict[str, InstallationToken] = {}
         self.groups: dict[str, list[RunnerGroup]] = {}
         self.runners: dict[int, Runner] = {}
+        # Those that are deregistered too: one that was while it worked still ends its job.
+        self.all_runners: dict[int, Runner] = {}
         self.runs: dict[int, WorkflowRun] = {}
         self.jobs: dict[int, Job] = {}
         self.deliveries: dict[int, Delivery] = {}
@@ -192,7 +205,7 @@ class World:
     def add_runner(self, name: str, labels: tuple[str, ...], home: Account | Repository, group: RunnerGroup) -> Runner:
         """Register a runner that has not connected yet."""
         runner = Runner(self.new_id(), name, labels, home, group, secrets.token_urlsafe(32))
-        self.runners[runner.id] = runner
+        self.runners[runner.id] = self.all_runners[runner.id] = runner
         return runner
 
     def runners_of(self, home: Account | Repository) -> list[Runner]:

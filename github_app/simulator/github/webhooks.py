@@ -12,7 +12,8 @@ from typing import Any
 
 import httpx
 
-from github_app.simulator.github.state import Delivery, Installation, World
+from github_app.simulator.github.faults import Faults, NoFaults
+from github_app.simulator.github.state import App, Delivery, Installation, World
 
 ANSWER_LIMIT_S = 10.0
 
@@ -27,6 +28,8 @@ class Webhooks:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
         self._client = httpx.AsyncClient(timeout=None, limits=limits, trust_env=False)  # noqa: S113 - limited below
         self.answer_limit_s = ANSWER_LIMIT_S
+        self.faults: Faults = NoFaults()
+        self.targets: list[str] = []
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
@@ -72,20 +75,34 @@ class Webhooks:
         while self._under_way:
             await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    def _start(self, delivery: Delivery) -> None:
-        self._world.deliveries[delivery.id] = delivery
-        task = asyncio.create_task(self._hand_over(delivery))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+    def _target(self, app: App) -> str:
+        """The App's webhook URL; several `targets` stand for the containers behind it, each in its turn."""
+        if not self.targets:
+            return app.hook_url
+        self.targets.append(self.targets.pop(0))
+        return self.targets[-1]
 
-    async def _hand_over(self, delivery: Delivery) -> None:
+    def _start(self, delivery: Delivery) -> None:
+        times = self.faults.hand_over(delivery)
+        if times:
+            self._world.deliveries[delivery.id] = delivery
+        for seconds in times:
+            task = asyncio.create_task(self._hand_over(delivery, seconds))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+
+    async def _hand_over(self, delivery: Delivery, seconds: float) -> None:
+        await asyncio.sleep(seconds)
         app = delivery.installation.app
         body = json.dumps(delivery.payload).encode()
         delivery.request_headers = _headers(delivery, app.id, app.webhook_secret, body)
         began = self._clock()
+        if self.faults.breaks_connection():
+            delivery.status = "failed to connect to host"
+            return
         try:
             async with asyncio.timeout(self.answer_limit_s):
-                answer = await self._client.post(app.hook_url, content=body, headers=delivery.request_headers)
+                answer = await self._client.post(self._target(app), content=body, headers=delivery.request_headers)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             delivery.status = "timed out" if isinstance(error, TimeoutError) else "failed to connect to host"
         else:

@@ -22,10 +22,19 @@ def plan(job: Job, scope: Scope) -> Plan:
     """Decide a job. `scope` holds github, needs, vars and inputs."""
     try:
         if not wanted(job, scope):
-            return Plan((JobInstance(job.id, job.id, job.name or job.id, skipped=True),))
+            return Plan((_decided(job, scope, skipped=True),))
         return _expand(job, scope)
     except ExpressionError as error:
-        return Plan((JobInstance(job.id, job.id, job.name or job.id, error=str(error)),))
+        return Plan((_decided(job, scope, error=str(error)),))
+
+
+def _decided(job: Job, scope: Scope, *, skipped: bool = False, error: str | None = None) -> JobInstance:
+    """A job that will not run, with the labels by which one can tell whose it would have been."""
+    try:
+        labels, _ = labels_of(resolve(job.runs_on, scope))
+    except ExpressionError:
+        labels = ()
+    return JobInstance(job.id, job.id, job.name or job.id, labels, skipped=skipped, error=error)
 
 
 def wanted(job: Job, scope: Scope) -> bool:

@@ -1,0 +1,1 @@
+"""The soak: the production app against simulators in which everything that can go wrong does, in compressed time."""

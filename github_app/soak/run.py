@@ -1,0 +1,180 @@
+"""Run a plan until all is quiet, then count."""
+
+import asyncio
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+
+import modal
+from modal_proto import api_pb2
+
+from github_app.clock import Clock
+from github_app.demo.world import World, start_container, until_healthy, world
+from github_app.simulator import runner as stand_in
+from github_app.simulator.github.state import Job
+from github_app.simulator.modal import Limits, RunnerImage
+from github_app.soak.count import SoakReport, count
+from github_app.soak.faults import GitHubFaults, ModalFaults
+from github_app.soak.plan import CAP_PER_REPOSITORY, SoakPlan, make_plan
+
+TIME_SCALE = 20.0
+# GitHub ends the job of a runner that it has not heard of for ten minutes.
+_LEASE_S = 600.0
+# After the last job has ended: time for the sweeps to find and end what is left over.
+_QUIET_S = 900.0
+_GIVE_UP_REAL_S = 170.0
+_LOOK_EVERY_REAL_S = 0.5
+
+
+async def soak(
+    *,
+    jobs: int,
+    seed: int,
+    faults: frozenset[str],
+    containers: int,
+    say: Callable[[str], None],
+    keep_logs: Path | None = None,
+) -> SoakReport:
+    """Run `jobs` jobs with these faults, and count what became of them."""
+    # A connection that is broken off on purpose is not worth a line each.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    clock = Clock(TIME_SCALE, time.time())
+    plan = make_plan(jobs, seed, cancel="cancel" in faults, kill="kill" in faults)
+    settings = {"MAX_CONCURRENT_PER_REPO": str(CAP_PER_REPOSITORY), "MODAL_MAX_THROTTLE_WAIT": "1"}
+    limits = Limits(containers=len(plan.runs) * 10 + 100, gpus=8 if "modal-throttle" in faults else None)
+    began = time.monotonic()
+    async with world(
+        containers=containers, clock=clock, image=_light_image(), limits=limits, settings=settings
+    ) as running:
+        github_faults = GitHubFaults(faults, seed, clock.scale)
+        github_faults.tokens = running.github.world.tokens
+        running.github.inject(github_faults)
+        modal_faults = ModalFaults(faults, seed, clock.scale, running.modal)
+        running.modal.interceptor = modal_faults
+        async with (
+            _background(_drive(running, plan, clock)),
+            _background(_kill(running, plan, clock)),
+            _background(_end_leases(running)),
+        ):
+            await _until_quiet(running, jobs, clock, say)
+        modal_faults.close()
+        running.modal.interceptor = None
+        slots = await _slots_left(running)
+        report = count(
+            running,
+            cap=CAP_PER_REPOSITORY,
+            leaked_slots=slots,
+            elapsed_s=time.monotonic() - began,
+            clock=clock,
+        )
+        if keep_logs is not None:
+            for container in running.containers:
+                (keep_logs / container.log.name).write_bytes(container.log.read_bytes())
+            (keep_logs / "world.txt").write_text(_describe(running, clock))
+        return report
+
+
+def _light_image() -> RunnerImage:
+    """The stand-in runner without site-packages: its jobs only take time, and its start is cheap."""
+    run = f'#!/bin/sh\nexec "{sys.executable}" -I -S "{Path(stand_in.__file__)}"\n'
+    return RunnerImage(env={"RUNNER_HOME": "{root}/runner"}, files={"runner/run.sh": run})
+
+
+@contextlib.asynccontextmanager
+async def _background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _drive(running: World, plan: SoakPlan, clock: Clock) -> None:
+    """Push each run at its time, and cancel what the plan cancels."""
+    cancels: set[asyncio.Task[None]] = set()
+    repositories = {}
+    for run in plan.runs:
+        await clock.sleep(max(0.0, clock.origin + run.at - clock.now()))
+        if run.repository not in repositories:
+            repositories[run.repository] = running.github.world.add_repository(running.organization, run.repository)
+        path = ".github/workflows/soak.yml"
+        lengths = {name: seconds / clock.scale for name, seconds in run.lengths.items()}
+        pushed = running.github.actions.push(repositories[run.repository], {path: run.workflow.encode()}, path, lengths)
+        for job in pushed.jobs:
+            if job.instance.name in plan.cancels:
+                cancels.add(asyncio.create_task(_cancel(running, job, plan.cancels[job.instance.name], clock)))
+    await asyncio.gather(*cancels)
+
+
+async def _cancel(running: World, job: Job, after: float, clock: Clock) -> None:
+    await clock.sleep(after)
+    if job.status != "completed":
+        running.github.actions.cancel(job)
+
+
+async def _kill(running: World, plan: SoakPlan, clock: Clock) -> None:
+    """`kill -9` one container after the other, and start it again."""
+    for number, at in enumerate(plan.kills):
+        await clock.sleep(max(0.0, clock.origin + at - clock.now()))
+        victim = running.containers[number % len(running.containers)]
+        victim.process.kill()
+        await victim.process.wait()
+        port = int(victim.url.rsplit(":", 1)[1])
+        running.containers[number % len(running.containers)] = again = await start_container(
+            port, running.environment, victim.log, clock
+        )
+        await until_healthy(again)
+
+
+async def _end_leases(running: World) -> None:
+    while True:
+        await asyncio.sleep(_LOOK_EVERY_REAL_S)
+        running.github.actions.end_leases(_LEASE_S)
+
+
+async def _until_quiet(running: World, jobs: int, clock: Clock, say: Callable[[str], None]) -> None:
+    """Wait until every job has ended and nothing is left over, or for as long as that may take."""
+    give_up = time.monotonic() + _GIVE_UP_REAL_S
+    done_at: float | None = None
+    while time.monotonic() < give_up:
+        await asyncio.sleep(_LOOK_EVERY_REAL_S)
+        known = running.github.jobs()
+        done = sum(job.status == "completed" for job in known)
+        alive = sum(view.running for view in running.modal.sandboxes())
+        say(f"{done}/{jobs} jobs done, {len(known) - done} open, {alive} sandboxes")
+        if done < jobs:
+            continue
+        done_at = done_at or clock.now()
+        nothing_left = alive == 0 and not running.github.world.runners and await _slots_left(running) == 0
+        if nothing_left or clock.now() - done_at > _QUIET_S:
+            return
+
+
+async def _slots_left(running: World) -> int:
+    url, token = running.modal.url, (running.modal.env["MODAL_TOKEN_ID"], running.modal.env["MODAL_TOKEN_SECRET"])
+    async with modal.Client(url, api_pb2.CLIENT_TYPE_CLIENT, token) as client:
+        slots = modal.Dict.from_name("modal-runner-slots", create_if_missing=True, client=client)
+        return await slots.len.aio()
+
+
+def _describe(running: World, clock: Clock) -> str:
+    """Every job and sandbox, for whoever looks into a failure."""
+    lines = []
+    for job in running.github.jobs():
+        taken_by = job.runner.name if job.runner else None
+        times = [job.created_at, job.started_at, job.completed_at]
+        shown = [None if t is None else round(t - clock.origin, 1) for t in times]
+        lines.append(f"job {job.id} {job.instance.name} {job.status} {job.conclusion} {taken_by} {shown}")
+    for view in running.modal.sandboxes():
+        ended = None if view.ended_at is None else round((view.ended_at - clock.origin) * clock.scale, 1)
+        created = round((view.created_at - clock.origin) * clock.scale, 1)
+        lines.append(f"sandbox {view.id} {view.name} {created}-{ended} {view.ended_by} {view.returncode}")
+    for runner in running.github.world.all_runners.values():
+        removed = None if runner.removed_at is None else round(runner.removed_at - clock.origin, 1)
+        lines.append(f"runner {runner.name} {runner.conduct} online={runner.online} removed={removed}")
+    return "\n".join(lines)
