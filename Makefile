@@ -6,7 +6,7 @@ STAMP := .venv/.complete
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench clean lock
+.PHONY: help demo test check format bench soak clean lock
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -26,6 +26,9 @@ check: $(STAMP) ## formatting, lint, types, layers, dead code
 
 bench: $(STAMP) ## time the intake of one delivery and the launch of one job
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+soak: $(STAMP) ## 500 jobs, every fault, two containers and kill -9, for seeds 1 to 3
+	@for seed in 1 2 3; do $(BIN)/modal-runner soak --jobs 500 --seed $$seed --containers 2 $(ARGS) || exit 1; done
 
 format: $(STAMP) ## format the code and mend what lint can mend
 	$(BIN)/ruff format .

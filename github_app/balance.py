@@ -8,7 +8,7 @@ taken gets the taker's own, if that one fits.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from github_app.model import Claim, JobRecord, JobState, RunnerRecord, Shape, runner_name
+from github_app.model import Claim, JobRecord, JobState, RunnerRecord, RunnerState, Shape, runner_name
 
 # A launch renews its claim every ten seconds; one that has not for this long has crashed.
 CLAIM_IS_STALE_S = 30.0
@@ -47,11 +47,15 @@ class Wait:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is missing (oldest first), what has to wait, what is too much."""
+    """What is missing (oldest first), what has to wait, what is too much.
+
+    `starting` is too much as well, but is still being launched: nobody knows yet what there is to end.
+    """
 
     starts: tuple[Start, ...]
     waits: tuple[Wait, ...]
     surplus: tuple[RunnerRecord, ...]
+    starting: tuple[RunnerRecord, ...] = ()
 
 
 def fits(runner: RunnerRecord, demand: Demand) -> bool:
@@ -76,17 +80,19 @@ def plan(
     )
     # Two events may cross, so that only the job's record says who has taken a runner.
     taken = {d.job.runner_name for d in demands if d.job.state is not JobState.QUEUED}
-    missing, surplus = _match(waiting, [r for r in runners.values() if r.idle and r.name not in taken])
+    missing, unneeded = _match(waiting, [r for r in runners.values() if r.idle and r.name not in taken])
     last = _last_attempts(claims)
     decided = [_decide(demand, last.get(demand.job_id), claims, runners, now) for demand in missing]
     return Plan(
         starts=tuple(d for d in decided if isinstance(d, Start)),
         waits=tuple(d for d in decided if isinstance(d, Wait)),
-        surplus=surplus,
+        surplus=tuple(runner for runner in unneeded if not _being_launched(runner, claims, now)),
+        starting=tuple(runner for runner in unneeded if _being_launched(runner, claims, now)),
     )
 
 
-def _match(waiting: list[Demand], runners: Iterable[RunnerRecord]) -> tuple[list[Demand], tuple[RunnerRecord, ...]]:
+def _match(waiting: list[Demand], runners: Iterable[RunnerRecord]) -> tuple[list[Demand], list[RunnerRecord]]:
+    """Give each job a runner: its own, or else the plainest that fits; those with most labels choose first."""
     idle = {runner.name: runner for runner in runners}
     own = {runner.started_for: runner for runner in idle.values()}
     rest = []
@@ -97,13 +103,24 @@ def _match(waiting: list[Demand], runners: Iterable[RunnerRecord]) -> tuple[list
         else:
             rest.append(demand)
     missing = []
-    for demand in rest:
-        runner = next((r for r in idle.values() if fits(r, demand)), None)
-        if runner is None:
-            missing.append(demand)
+    for demand in sorted(rest, key=lambda d: -len(d.job.event.labels)):
+        fitting = [runner for runner in idle.values() if fits(runner, demand)]
+        if fitting:
+            del idle[min(fitting, key=lambda runner: len(runner.labels)).name]
         else:
-            del idle[runner.name]
-    return missing, tuple(idle.values())
+            missing.append(demand)
+    return [demand for demand in rest if demand in missing], list(idle.values())
+
+
+def _being_launched(runner: RunnerRecord, claims: Mapping[str, Claim], now: float) -> bool:
+    """Its sandbox has been asked for, and its launch lives."""
+    claim = claims.get(runner.name.removeprefix("modal-"))
+    return (
+        runner.state is RunnerState.STARTING
+        and claim is not None
+        and claim.hold is None
+        and claim.renewed_at > now - CLAIM_IS_STALE_S
+    )
 
 
 def _last_attempts(claims: Mapping[str, Claim]) -> dict[int, int]:

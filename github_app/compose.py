@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 
+import modal
+
 from github_app.capacity import Caps, Slots, WriteBudget
 from github_app.clock import Clock
 from github_app.github import AppOnGitHub, Connection, Jobs, Runners
 from github_app.launch import Launcher
+from github_app.policy import Policy
 from github_app.reconcile import Reconciler
+from github_app.routing import Rules
 from github_app.sandboxes import ModalSandboxes, runner_image
 from github_app.service import Service
 from github_app.settings import Settings
@@ -24,18 +28,24 @@ class Parts:
     sweep: Sweep
 
 
-def compose(settings: Settings, clock: Clock) -> Parts:
-    """Build everything from the settings; nothing is connected to yet."""
+def compose(settings: Settings, clock: Clock, client: modal.Client | None = None) -> Parts:
+    """Build everything from the settings, and connect to nothing yet. Modal's own `client` is the environment's."""
     connection = Connection(
         api_url=settings.api_url,
         app_id=settings.github_app_id,
         private_key=settings.private_key,
         clock=clock,
     )
-    store = ModalDictStore(settings.modal_app_name)
-    sandboxes = ModalSandboxes(settings.modal_app_name, runner_image(settings.runner_version))
+    store = ModalDictStore(settings.modal_app_name, client)
+    sandboxes = ModalSandboxes(
+        settings.modal_app_name,
+        runner_image(settings.runner_version),
+        client,
+        allowed_repos=settings.allowed_repos,
+    )
     runners = Runners(connection, settings.runner_group_id)
     app = AppOnGitHub(connection, clock)
+    rules = Rules(settings.runner_label, Policy(settings.allowed_repos))
     caps = Caps(settings.max_concurrent_per_repo, settings.max_concurrent)
     launcher = Launcher(
         store=store,
@@ -50,14 +60,14 @@ def compose(settings: Settings, clock: Clock) -> Parts:
         launcher=launcher,
         runners=runners,
         sandboxes=sandboxes,
-        runner_label=settings.runner_label,
+        rules=rules,
         clock=clock,
     )
     service = Service(
         store=store,
         installations=app,
         reconciler=reconciler,
-        runner_label=settings.runner_label,
+        rules=rules,
         capped=bool(caps),
         clock=clock,
     )

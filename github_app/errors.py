@@ -2,6 +2,7 @@
 
 ModalRunnerError
 ├── ConfigError       the settings are wrong; lists every problem at once
+├── InputError        what the command line names cannot be used
 ├── DeliveryError     a webhook request that is not answered 2xx; carries the HTTP status
 ├── GitHubError       GitHub refused or did not answer
 ├── SandboxError      Modal refused or did not answer about sandboxes or images
@@ -25,6 +26,10 @@ class ConfigError(ModalRunnerError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(["The settings are not right:", *(f"  - {p}" for p in problems)]))
         self.problems = tuple(problems)
+
+
+class InputError(ModalRunnerError):
+    """What the command line names cannot be used; the message says why, and what to give instead."""
 
 
 class DeliveryError(ModalRunnerError):

@@ -17,7 +17,7 @@ import structlog
 from tenacity import AsyncRetrying
 
 from github_app import retry
-from github_app.balance import Start
+from github_app.balance import CLAIM_IS_STALE_S, Start
 from github_app.capacity import Slots, WriteBudget
 from github_app.clock import Clock
 from github_app.errors import GitHubError, ModalRunnerError, SandboxError, SandboxNameTaken
@@ -87,6 +87,14 @@ class Admitted:
 
     start: Start
     slots: tuple[str, ...]
+
+
+@dataclass
+class _Lease:
+    """When a claim was last renewed, and the longest time that it was not."""
+
+    renewed_at: float
+    longest_gap: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -176,11 +184,10 @@ class Launcher:
         return await self._store.put_new(CLAIMS, f"{start.demand.job_id}-{start.attempt}", claim)
 
     async def _with_claim(self, start: Start, slots: tuple[str, ...]) -> RunnerRecord | None:
-        job = start.demand.job.event
-        name = runner_name(job.job_id, start.attempt)
+        name = runner_name(start.demand.job_id, start.attempt)
         try:
-            async with self._renewing(start):
-                return await self._start(job, start.demand.shape, name, slots)
+            async with self._renewing(start) as lease:
+                return await self._start(start, name, slots, lease)
         except PutOff as off:
             await release_slots(self._store, slots, name)
             await self.put_off(start, off.hold, off.reason, off.seconds)
@@ -197,8 +204,9 @@ class Launcher:
         held("launch_put_off", job=start.demand.job_id, hold=hold.value, reason=reason, again_in_s=round(wait, 1))
 
     @contextlib.asynccontextmanager
-    async def _renewing(self, start: Start) -> AsyncIterator[None]:
+    async def _renewing(self, start: Start) -> AsyncIterator["_Lease"]:
         """Keep the claim fresh, so that a long wait for a GPU is not taken for a crash."""
+        lease = _Lease(self._clock.now())
 
         async def renew() -> None:
             while True:
@@ -206,16 +214,19 @@ class Launcher:
                 with contextlib.suppress(ModalRunnerError):
                     claim = Claim(uuid.uuid4().hex, self._clock.now(), start.failures)
                     await self._store.put(CLAIMS, f"{start.demand.job_id}-{start.attempt}", claim)
+                    lease.longest_gap = max(lease.longest_gap, self._clock.now() - lease.renewed_at)
+                    lease.renewed_at = claim.renewed_at
 
         renewal = asyncio.create_task(renew())
         try:
-            yield
+            yield lease
         finally:
             renewal.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await renewal
 
-    async def _start(self, job: JobEvent, shape: Shape, name: str, slots: tuple[str, ...]) -> RunnerRecord:
+    async def _start(self, start: Start, name: str, slots: tuple[str, ...], lease: "_Lease") -> RunnerRecord:
+        job, shape = start.demand.job.event, start.demand.shape
         jit = await self._jit_config(job, name)
         runner = RunnerRecord(
             name=name,
@@ -229,10 +240,25 @@ class Launcher:
         )
         # Before the sandbox is asked for: a crash from here on leaves a trace that the sweep follows.
         await self._store.put(RUNNERS, name, runner)
+        if await self._superseded(start, lease):
+            await self._give_up(runner)
+            raise PutOff(
+                Hold.MODAL_UNREACHABLE, "the launch was taken for crashed, and the next attempt has begun", 0.0
+            )
         sandbox_id = await self._create(runner, SandboxSpec(name, shape, _tags(job, name), jit.encoded))
         # `in_progress` may have come first: then only the sandbox is added.
         started = await change_runner(self._store, name, RunnerState.STARTED, sandbox_id=sandbox_id)
         return started or runner
+
+    async def _superseded(self, start: Start, lease: "_Lease") -> bool:
+        """Tell whether the next attempt has begun, which it may only once this one did not renew its claim in time.
+
+        From the record on, this attempt's runner counts as supply, and nothing else is started.
+        """
+        gap = max(lease.longest_gap, self._clock.now() - lease.renewed_at)
+        if gap < CLAIM_IS_STALE_S:
+            return False
+        return await self._store.get(CLAIMS, f"{start.demand.job_id}-{start.attempt + 1}") is not None
 
     async def _jit_config(self, job: JobEvent, name: str) -> JitConfig:
         try:

@@ -11,7 +11,7 @@ from github_app.clock import Clock
 from github_app.ending import Ending, Runners, Sandboxes, end_safely
 from github_app.errors import ModalRunnerError
 from github_app.launch import Admitted, Launcher, Turned
-from github_app.model import RunnerRecord
+from github_app.model import RunnerRecord, runner_name
 from github_app.records import finish_runner
 from github_app.store import CLAIMS, JOBS, RUNNERS, ModalDictStore
 
@@ -31,16 +31,18 @@ class Reconciler:
         launcher: Launcher,
         runners: Runners,
         sandboxes: Sandboxes,
-        runner_label: str,
+        rules: routing.Rules,
         clock: Clock,
     ) -> None:
         self._store = store
         self.launcher = launcher
         self._runners = runners
         self._sandboxes = sandboxes
-        self._label = runner_label
+        self._rules = rules
         self._clock = clock
         self._ending: set[str] = set()
+        # Runners that nobody needs any more and whose launch is still under way.
+        self._unwanted: set[str] = set()
         self._round = asyncio.Lock()
         self._asked_again = False
         self._wakes_at: float | None = None
@@ -59,13 +61,18 @@ class Reconciler:
             async with self._round:
                 self._asked_again = False
                 found = await self.plan()
-                under_way = [asyncio.create_task(self._end(runner)) for runner in found.surplus]
-                async for admitted in self._admit_all(found.starts):
-                    under_way.append(asyncio.create_task(self.launcher.run(admitted)))
+                endings = [asyncio.create_task(self._end(runner)) for runner in found.surplus]
+                # Each starts as soon as it is admitted: the next may have to wait for GitHub's write budget.
+                launches = [
+                    asyncio.create_task(self._run(admitted)) async for admitted in self._admit_all(found.starts)
+                ]
         except ModalRunnerError as error:
             _log.error("reconcile_failed", reason=str(error))
             return
-        await asyncio.gather(*under_way)
+        await asyncio.gather(*launches)
+        if any(await asyncio.gather(*endings)):
+            # What was ended may have been someone's after all, by an event that came meanwhile.
+            await self.reconcile()
 
     async def plan(self) -> Plan:
         """Read the records and say what is missing, what waits, and what is too much.
@@ -73,15 +80,18 @@ class Reconciler:
         Raises:
             StoreError: the store did not answer.
         """
+        # In the reverse of the order in which they are put: a runner is never seen without its claim and its job,
+        # which would make it one too many.
+        runners = {name: runner async for name, runner in self._store.items(RUNNERS)}
+        claims = {key: claim async for key, claim in self._store.items(CLAIMS)}
         demands = []
         async for _, job in self._store.items(JOBS):
-            routed = routing.route(job.event, self._label)
+            routed = routing.route(job.event, self._rules)
             if isinstance(routed, routing.Admit):
                 demands.append(Demand(job, routed.shape))
-        # Claims before runners: a launch puts them in this order, and one seen without the other is under way.
-        claims = {key: claim async for key, claim in self._store.items(CLAIMS)}
-        runners = {name: runner async for name, runner in self._store.items(RUNNERS)}
-        return plan(demands, runners, claims, self._clock.now())
+        found = plan(demands, runners, claims, self._clock.now())
+        self._unwanted |= {runner.name for runner in found.starting}
+        return found
 
     async def _admit_all(self, starts: tuple[Start, ...]) -> AsyncIterator[Admitted]:
         """Admit oldest first, one after the other, as far as caps, budget and brake allow."""
@@ -104,7 +114,15 @@ class Reconciler:
         """Start one runner now, or see to it that this is tried again."""
         admitted = await self._admit(start)
         if isinstance(admitted, Admitted):
-            await self.launcher.run(admitted)
+            await self._run(admitted)
+
+    async def _run(self, admitted: Admitted) -> None:
+        await self.launcher.run(admitted)
+        name = runner_name(admitted.start.demand.job_id, admitted.start.attempt)
+        if name in self._unwanted:
+            # Its job was over before it had started, and nothing that starts is ended.
+            self._unwanted.discard(name)
+            await self.reconcile()
 
     async def _admit(self, start: Start) -> Admitted | Turned:
         try:
@@ -126,15 +144,22 @@ class Reconciler:
             self._wakes_at = None
             await self.reconcile()
 
-    async def _end(self, runner: RunnerRecord) -> None:
-        if runner.name in self._ending:
-            return
-        self._ending.add(runner.name)
+    async def _end(self, surplus: RunnerRecord) -> bool:
+        """End a runner, by what its record says now; tell whether it was ended."""
+        if surplus.name in self._ending:
+            return False
+        self._ending.add(surplus.name)
         try:
+            runner = await self._store.get(RUNNERS, surplus.name)
+            if runner is None or not runner.idle:
+                return False
             ending = await end_safely(runner, runners=self._runners, sandboxes=self._sandboxes, sleep=self._clock.sleep)
             if ending is Ending.ENDED:
                 await finish_runner(self._store, runner, self._clock.now())
         except ModalRunnerError as error:
-            _log.warning("runner_not_ended", runner=runner.name, reason=str(error))
+            _log.warning("runner_not_ended", runner=surplus.name, reason=str(error))
+            return False
+        else:
+            return ending is Ending.ENDED
         finally:
-            self._ending.discard(runner.name)
+            self._ending.discard(surplus.name)

@@ -1,9 +1,10 @@
 """From a job's labels to the machine it gets, or to the reason why it gets none."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from github_app import labels
 from github_app.model import RUNNER_NAME, JobEvent, Shape
+from github_app.policy import Policy
 
 _HOURS = 3600
 # GitHub re-queues an assigned job that is not picked up at once; a runner that waits this long waits for nobody.
@@ -37,14 +38,24 @@ class Admit:
     shape: Shape
 
 
-def route(event: JobEvent, our_label: str) -> Ignore | Refuse | Admit:
-    """Decide on a job by its labels alone."""
-    match labels.parse(event.labels, our_label):
+@dataclass(frozen=True)
+class Rules:
+    """What decides: the label that selects us, and who may use us."""
+
+    label: str = "modal"
+    policy: Policy = field(default_factory=Policy)
+
+
+def route(event: JobEvent, rules: Rules) -> Ignore | Refuse | Admit:
+    """Decide on a job by its labels and its repository."""
+    match labels.parse(event.labels, rules.label):
         case labels.NotOurs(reason):
             return Ignore(reason)
         case labels.Rejected(code, sentence):
             return Refuse(code, sentence)
         case labels.Wanted(gpu):
+            if refusal := rules.policy.refusal(event.repository, private=event.private):
+                return Refuse("repository", refusal)
             return Admit(Shape(cpu=PLAIN_CPU, memory_mib=PLAIN_MEMORY_MIB, timeout_s=SANDBOX_TIMEOUT_S, gpu=gpu))
 
 

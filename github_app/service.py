@@ -60,14 +60,14 @@ class Service:
         store: ModalDictStore,
         installations: Installations,
         reconciler: Reconciler,
-        runner_label: str,
+        rules: routing.Rules,
         capped: bool,
         clock: Clock,
     ) -> None:
         self._store = store
         self._installations = installations
         self._reconciler = reconciler
-        self._label = runner_label
+        self._rules = rules
         self._capped = capped
         self._clock = clock
 
@@ -78,7 +78,7 @@ class Service:
             StoreError: nothing is lost; GitHub's redelivery of `guid` is handled as if it were the first.
             GitHubError: it cannot be told whether the installation is ours; the same.
         """
-        routed = routing.route(event, self._label)
+        routed = routing.route(event, self._rules)
         if isinstance(routed, routing.Ignore) and not routing.took_our_runner(event):
             return Answer(Status.IGNORED, routed.reason)
         if not await self._installations.knows(event.installation_id):
@@ -96,7 +96,7 @@ class Service:
         Raises:
             StoreError: the store did not answer; repeating is safe.
         """
-        routed = routing.route(event, self._label)
+        routed = routing.route(event, self._rules)
         if isinstance(routed, routing.Refuse) and not routing.took_our_runner(event):
             return self._refuse(event, routed)
         known = await self._known(event)

@@ -9,9 +9,10 @@ from typing import Annotated
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import Field, HttpUrl, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from github_app.errors import ConfigError
+from github_app.policy import PATTERN
 
 # Environment variables that hold nothing come from unset CI variables and empty lines of env files.
 _CONFIG = SettingsConfigDict(extra="ignore", env_ignore_empty=True, hide_input_in_errors=True, frozen=True)
@@ -39,6 +40,10 @@ class Settings(BaseSettings):
     )
     github_api_url: HttpUrl | None = Field(None, description="Overrides the REST API's base alone.")
     runner_label: str = Field("modal", description="The label that selects us.", min_length=1)
+    allowed_repos: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Globs of repositories, commas between; public ones in full. Unset: all that the group admits.",
+    )
     runner_group_id: int | None = Field(
         None, description="Runner group that runners join. Unset: the default group.", gt=0
     )
@@ -54,6 +59,16 @@ class Settings(BaseSettings):
         "modal-runner",
         description="Modal App; sandboxes live in `<name>-sandboxes`, records in `<name>-<kind>`.",
     )
+
+    @field_validator("allowed_repos", mode="before")
+    @classmethod
+    def _globs(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        globs = [glob.strip() for glob in value.split(",") if glob.strip()]
+        if wrong := [glob for glob in globs if not PATTERN.fullmatch(glob)]:
+            raise ValueError(f"{', '.join(wrong)}: not of the form owner/repo (with *, ? or [...] as wildcards)")
+        return tuple(globs)
 
     @field_validator("github_private_key", mode="after")
     @classmethod

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from github_app.errors import ConfigError
+from github_app.errors import InputError
 
 T = TypeVar("T")
 
@@ -31,11 +31,11 @@ def demo(
     Example: modal-runner demo --workflow .github/workflows/ci.yml
     """
     if workflow and repo:
-        raise ConfigError(["--workflow and --repo: give one of them"])
+        raise InputError("--workflow and --repo: give one of them")
     try:
         from github_app.demo import run, source
     except ImportError as error:
-        raise ConfigError([f"the demo needs {error.name}; install it with: pip install 'modal-runner[demo]'"]) from None
+        raise InputError(f"the demo needs {error.name}; install it with: pip install 'modal-runner[demo]'") from None
     chosen = source.from_workflow(workflow) if workflow else source.from_repository(repo) if repo else source.sample()
     console = Console(file=sys.stderr, quiet=True) if as_json else Console()
     report = asyncio.run(until_told_to_end(run.run_demo(chosen, console, stay=serve)))

@@ -11,7 +11,7 @@ from github_app.cli.demo import demo
 from github_app.cli.serve import serve
 from github_app.cli.soak import soak
 from github_app.cli.sweep import sweep
-from github_app.errors import ConfigError, ModalRunnerError
+from github_app.errors import ConfigError, InputError, ModalRunnerError
 
 app = typer.Typer(
     name="modal-runner",
@@ -37,6 +37,6 @@ def main() -> None:
         app()
     except ModalRunnerError as error:
         print(f"modal-runner: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(2 if isinstance(error, ConfigError) else 1)
+        sys.exit(2 if isinstance(error, ConfigError | InputError) else 1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -13,7 +13,7 @@ import uvicorn
 from github_app import log
 from github_app.clock import Clock
 from github_app.compose import compose
-from github_app.errors import ConfigError
+from github_app.errors import InputError
 from github_app.settings import Settings, load_settings
 from github_app.sweep import Sweep
 from github_app.web import create_app
@@ -49,7 +49,7 @@ def _bind(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        raise ConfigError([f"--host {host} --port {port}: cannot listen there ({error.strerror or error})"]) from None
+        raise InputError(f"--host {host} --port {port}: cannot listen there ({error.strerror or error})") from None
 
 
 async def _serve(settings: Settings, listener: socket.socket, clock: Clock) -> None:

@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from github_app.cli.demo import until_told_to_end
-from github_app.errors import ConfigError
+from github_app.errors import InputError
 
 
 def soak(
@@ -32,7 +32,7 @@ def soak(
 
     chosen = {"all": ALL, "none": frozenset[str]()}.get(faults) or frozenset(faults.split(",")) - {"none"}
     if unknown := chosen - ALL:
-        raise ConfigError([f"--faults: unknown {', '.join(sorted(unknown))}; there are {', '.join(sorted(ALL))}"])
+        raise InputError(f"--faults: unknown {', '.join(sorted(unknown))}; there are {', '.join(sorted(ALL))}")
     work = run(jobs=jobs, seed=seed, faults=chosen, containers=containers, say=_Progress(), keep_logs=logs)
     report = asyncio.run(until_told_to_end(work))
     if as_json:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from github_app.errors import ConfigError
+from github_app.errors import InputError
 from github_app.simulator.workflow import WorkflowError, load
 
 _FOLDER = ".github/workflows"
@@ -32,12 +32,12 @@ def from_workflow(file: Path) -> Source:
     """One workflow file, whatever event it is for.
 
     Raises:
-        ConfigError: it cannot be read, or is not a workflow that is known here (file, line, reason).
+        InputError: it cannot be read, or is not a workflow that is known here (file, line, reason).
     """
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise ConfigError([f"--workflow {file}: {error.strerror}"]) from None
+        raise InputError(f"--workflow {file}: {error.strerror}") from None
     _check(content, str(file))
     path = f"{_FOLDER}/{file.name}"
     return Source(file.stem, {path: content}, (path,))
@@ -47,7 +47,7 @@ def from_repository(root: Path) -> Source:
     """A repository's files as they are on disk, and those of its workflows that a push runs.
 
     Raises:
-        ConfigError: there is none, or one of them is not known here (file, line, reason).
+        InputError: there is none, or one of them is not known here (file, line, reason).
     """
     folder = root / _FOLDER
     found = sorted(path for path in folder.glob("*") if path.suffix in {".yml", ".yaml"})
@@ -58,7 +58,7 @@ def from_repository(root: Path) -> Source:
             _check(content, str(path))
             pushed.append(str(path.relative_to(root)))
     if not pushed:
-        raise ConfigError([f"--repo {root}: no workflow in {folder} runs on push"])
+        raise InputError(f"--repo {root}: no workflow in {folder} runs on push")
     return Source(root.resolve().name, _read(root, _tracked(root) or _walk(root)), tuple(pushed))
 
 
@@ -66,14 +66,14 @@ def _events(content: bytes, path: Path) -> Mapping[str, object]:
     try:
         return load(content.decode("utf-8", "replace"), str(path)).events
     except WorkflowError as error:
-        raise ConfigError([str(error)]) from None
+        raise InputError(str(error)) from None
 
 
 def _check(content: bytes, shown_path: str) -> None:
     try:
         load(content.decode("utf-8", "replace"), shown_path)
     except WorkflowError as error:
-        raise ConfigError([str(error)]) from None
+        raise InputError(str(error)) from None
 
 
 def _tracked(root: Path) -> list[Path]:

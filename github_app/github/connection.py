@@ -5,9 +5,10 @@ explicit timeout there is none; its retry sleeps inside the call and repeats POS
 call unless the transport is shared, and closes a shared one after the call.
 """
 
+import asyncio
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import httpx
 import msgspec
@@ -21,6 +22,7 @@ from github_app.github.errors import github_errors, seconds_to_wait
 from github_app.github.tokens import InstallationToken, InstallationTokens, Permissions, TokenAnswer, TokenKey
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+_DEADLINE_S = 30.0
 # In compressed time the same machine still needs real time to answer.
 _SHORTEST_S = 2.0
 _USER_AGENT = "modal-runner"
@@ -28,6 +30,7 @@ _USER_AGENT = "modal-runner"
 T = TypeVar("T")
 Auth = AppAuthStrategy | TokenAuthStrategy | UnauthAuthStrategy
 Call = Callable[[GitHub[Any]], Awaitable[Response[Any, Any]]]
+ConditionalCall = Callable[[GitHub[Any], dict[str, str]], Awaitable[Response[Any, Any]]]
 
 
 class SharedTransport(httpx.AsyncHTTPTransport):
@@ -80,6 +83,8 @@ class Connection:
         # githubkit signs with PyJWT, which takes a key object in place of the PEM; a PEM would stand in its repr.
         strategy = AppAuthStrategy(app_id, private_key)  # type: ignore[arg-type]
         self._app = connect(strategy, api_url, self._transport, clock.scale)
+        self._quotas: dict[int, float] = {}
+        self._read: dict[tuple[int, str], tuple[str | None, object]] = {}
         self._tokens = InstallationTokens(self._exchange, clock.now)
 
     async def close(self) -> None:
@@ -92,8 +97,7 @@ class Connection:
         Raises:
             GitHubError: GitHub refused or did not answer.
         """
-        with github_errors(name):
-            response = await call(self._app)
+        response = await _send(name, call, self._app)
         return _read(name, response, answer)
 
     async def page_as_app(self, name: str, call: Call, answer: type[T]) -> tuple[T, str | None]:
@@ -102,8 +106,7 @@ class Connection:
         Raises:
             GitHubError: GitHub refused or did not answer.
         """
-        with github_errors(name):
-            response = await call(self._app)
+        response = await _send(name, call, self._app)
         following = response.raw_response.links.get("next", {}).get("url", "")
         return _read(name, response, answer), httpx.URL(following).params.get("cursor")
 
@@ -125,19 +128,60 @@ class Connection:
         key = TokenKey(self._api_url, installation_id, permissions, repository_id)
         token = await self._tokens.get(key)
         try:
-            return await self._with_token(name, call, answer, token.get_secret_value())
+            return await self._with_token(name, call, answer, token.get_secret_value(), installation_id)
         except GitHubError as error:
             if error.status != 401:
                 raise
             self._tokens.refuse(key, token)
         token = await self._tokens.get(key)
-        return await self._with_token(name, call, answer, token.get_secret_value())
+        return await self._with_token(name, call, answer, token.get_secret_value(), installation_id)
 
-    async def _with_token(self, name: str, call: Call, answer: type[T], token: str) -> T:
+    def quota_left(self, installation_id: int) -> float:
+        """The share of the hourly limit that an installation still has, by GitHub's last answer (0 to 1)."""
+        return self._quotas.get(installation_id, 1.0)
+
+    async def read_if_changed(
+        self,
+        name: str,
+        call: ConditionalCall,
+        answer: type[T],
+        *,
+        installation_id: int,
+        permissions: Permissions,
+        key: str,
+    ) -> T:
+        """Read something that seldom changes: an answer 304 is free (docs: "Use conditional requests").
+
+        Raises:
+            GitHubError: GitHub refused or did not answer.
+        """
+        etag, known = self._read.get((installation_id, key), (None, None))
+
+        async def conditional(github: GitHub[Any]) -> Response[Any, Any]:
+            response = await call(github, {"If-None-Match": etag} if etag else {})
+            if response.status_code != 304:
+                self._read[installation_id, key] = (response.headers.get("etag"), None)
+            return response
+
+        fresh = await self.as_installation(
+            name,
+            conditional,
+            answer | None,  # type: ignore[arg-type]  # None is the empty body of a 304
+            installation_id=installation_id,
+            permissions=permissions,
+        )
+        if fresh is None:
+            return cast("T", known)
+        self._read[installation_id, key] = (self._read[installation_id, key][0], fresh)
+        return fresh
+
+    async def _with_token(self, name: str, call: Call, answer: type[T], token: str, installation_id: int) -> T:
         # The client is held in a variable: githubkit's namespaces keep only a weak reference to it.
         client = self._app.with_auth(TokenAuthStrategy(token))
-        with github_errors(name):
-            response = await call(client)
+        response = await _send(name, call, client)
+        limit, left = (response.headers.get(f"x-ratelimit-{what}", "") for what in ("limit", "remaining"))
+        if limit.isdigit() and left.isdigit() and int(limit):
+            self._quotas[installation_id] = int(left) / int(limit)
         return _read(name, response, answer)
 
     async def _exchange(self, key: TokenKey) -> InstallationToken:
@@ -150,6 +194,13 @@ class Connection:
             TokenAnswer,
         )
         return answer.seal()
+
+
+async def _send(name: str, call: Call, client: GitHub[Any]) -> Response[Any, Any]:
+    with github_errors(name):
+        # httpx limits each read, which a server that sends byte after byte never exceeds.
+        async with asyncio.timeout(_DEADLINE_S):
+            return await call(client)
 
 
 def _read(name: str, response: Response[Any, Any], answer: type[T]) -> T:

@@ -24,7 +24,7 @@ def github_errors(call: str) -> Iterator[None]:
         yield
     except RequestFailed as error:
         raise _from_answer(call, error.response.raw_response) from error
-    except RequestTimeout as error:
+    except (RequestTimeout, TimeoutError) as error:
         raise GitHubError(f"{call}: GitHub did not answer in time", retryable=True) from error
     except GitHubException as error:
         cause = getattr(error, "exc", error)

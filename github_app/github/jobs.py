@@ -69,6 +69,10 @@ class Jobs:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
+    def quota_left(self, installation_id: int) -> float:
+        """The share of its hourly limit that an installation still has (0 to 1)."""
+        return self._connection.quota_left(installation_id)
+
     async def repositories(self, installation_id: int) -> list[Repository]:
         """The repositories that an installation reaches.
 
@@ -120,13 +124,18 @@ class Jobs:
         seen: dict[int, None] = {}
         for status in OPEN_RUNS:
 
-            async def runs(github: GitHub[Any], status: Any = status) -> Response[Any, Any]:
+            async def runs(github: GitHub[Any], headers: dict[str, str], status: Any = status) -> Response[Any, Any]:
                 return await github.rest.actions.async_list_workflow_runs_for_repo(
-                    owner, repo, status=status, per_page=_PAGE
+                    owner, repo, status=status, per_page=_PAGE, headers=headers
                 )
 
-            found = await self._connection.as_installation(
-                "list of runs", runs, _Runs, installation_id=installation_id, permissions=_READ
+            found = await self._connection.read_if_changed(
+                "list of runs",
+                runs,
+                _Runs,
+                installation_id=installation_id,
+                permissions=_READ,
+                key=f"{repository.full_name}/{status}",
             )
             seen |= dict.fromkeys(run.id for run in found.workflow_runs)
         return list(seen)
@@ -142,13 +151,18 @@ class Jobs:
         while True:
             page += 1
 
-            async def jobs(github: GitHub[Any], page: int = page) -> Response[Any, Any]:
+            async def jobs(github: GitHub[Any], headers: dict[str, str], page: int = page) -> Response[Any, Any]:
                 return await github.rest.actions.async_list_jobs_for_workflow_run(
-                    owner, repo, run_id, per_page=_PAGE, page=page
+                    owner, repo, run_id, per_page=_PAGE, page=page, headers=headers
                 )
 
-            found = await self._connection.as_installation(
-                "jobs of a run", jobs, _Jobs, installation_id=installation_id, permissions=_READ
+            found = await self._connection.read_if_changed(
+                "jobs of a run",
+                jobs,
+                _Jobs,
+                installation_id=installation_id,
+                permissions=_READ,
+                key=f"{run_id}/{page}",
             )
             for job in found.jobs:
                 if action := _ACTIONS.get(job.status):

@@ -1,6 +1,6 @@
 """Runners' sandboxes, through Modal's SDK."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 
@@ -12,7 +12,8 @@ from github_app.errors import SandboxError, SandboxNameTaken
 from github_app.model import SandboxSpec, SandboxStatus, Witness
 from github_app.sandboxes.image import ImageRecipe
 
-_START = files("github_app.sandboxes").joinpath("start.sh").read_text()
+_SCRIPTS = files("github_app.sandboxes")
+_START = _SCRIPTS.joinpath("start.sh").read_text().replace("@HOOK@", _SCRIPTS.joinpath("job-started.sh").read_text())
 # Asked by plain sh, so that it needs nothing of the image. The Worker is there a second before the job's first step.
 _QUESTION = """
 [ -e "${RUNNER_HOME:-/home/runner}/.job-started" ] && { echo working; exit; }
@@ -57,9 +58,17 @@ async def _last_words(sandbox: modal.Sandbox) -> str:
 class ModalSandboxes:
     """The sandboxes of one Modal App, which holds nothing else: redeploying the control plane cannot end them."""
 
-    def __init__(self, app_name: str, recipe: ImageRecipe, client: modal.Client | None = None) -> None:
+    def __init__(
+        self,
+        app_name: str,
+        recipe: ImageRecipe,
+        client: modal.Client | None = None,
+        *,
+        allowed_repos: Sequence[str] = (),
+    ) -> None:
         self._app_name = f"{app_name}-sandboxes"
         self._recipe = recipe
+        self._allowed_repos = " ".join(allowed_repos)
         self._client = client
         self._app: modal.App | None = None
         self._image: modal.Image | None = None
@@ -106,7 +115,10 @@ class ModalSandboxes:
                 tags=spec.tags,
                 image=self._image,
                 # In the environment, never in argv, which every process of the machine can read.
-                env={"ACTIONS_RUNNER_INPUT_JITCONFIG": spec.jit_config.get_secret_value()},
+                env={
+                    "ACTIONS_RUNNER_INPUT_JITCONFIG": spec.jit_config.get_secret_value(),
+                    "MODAL_RUNNER_ALLOWED_REPOS": self._allowed_repos,
+                },
                 timeout=shape.timeout_s,
                 gpu=str(shape.gpu) if shape.gpu else None,
                 cpu=shape.cpu,

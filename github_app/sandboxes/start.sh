@@ -9,8 +9,10 @@ export ACTIONS_RUNNER_RETURN_VERSION_DEPRECATED_EXIT_CODE=1
 # Pass SIGTERM on, so that a job that is stopped is reported as cancelled instead of lost.
 export RUNNER_MANUALLY_TRAP_SIG=1
 
-# Leave a mark when a job starts: a second sign, beside the Worker process, by which a busy runner is known.
-printf 'touch "%s/.job-started"\n' "$home" > "$home/job-started.sh"
+# The hook checks admission and leaves a mark, by which a busy runner is known beside its Worker process.
+cat > "$home/job-started.sh" <<'HOOK'
+@HOOK@
+HOOK
 export ACTIONS_RUNNER_HOOK_JOB_STARTED="$home/job-started.sh"
 
 if [ "$(id -u)" = 0 ] && id runner >/dev/null 2>&1; then

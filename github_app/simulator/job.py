@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import os
 import signal
 import tarfile
@@ -48,7 +49,8 @@ async def run(service: Service, job: dict[str, Any]) -> tuple[Conclusion, dict[s
 
 
 async def _steps(service: Service, job: dict[str, Any], lines: list[str]) -> tuple[Conclusion, dict[str, str]]:
-    if not await _hook(lines):
+    environment = {**_environment(), **environment_of(job["github"])}
+    if not await _hook(job["github"]["event"], environment, lines):
         return "failure", {}
     tree = Path("_work").absolute()
     await asyncio.to_thread(_unpack, service, tree)
@@ -57,19 +59,25 @@ async def _steps(service: Service, job: dict[str, Any], lines: list[str]) -> tup
         job_id=job["act_job"],
         workdir=tree,
         event=job["github"]["event"],
-        env={**_environment(), **environment_of(job["github"])},
+        env=environment,
         log=lines.append,
     )
     return outcome.conclusion, dict(outcome.outputs)
 
 
-async def _hook(lines: list[str]) -> bool:
+async def _hook(event: dict[str, Any], environment: dict[str, str], lines: list[str]) -> bool:
     """Run the job-started hook, whose output shows in the job's log and whose failure fails the job."""
     script = os.environ.get(_HOOK)
     if script is None:
         return True
+    payload = Path("event.json").absolute()
+    payload.write_text(json.dumps(event), encoding="utf-8")
     hook = await asyncio.create_subprocess_exec(
-        "sh", script, env=_environment(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        "sh",
+        script,
+        env={**environment, "GITHUB_EVENT_PATH": str(payload)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
     output, _ = await hook.communicate()
     lines.extend(output.decode(errors="replace").splitlines())

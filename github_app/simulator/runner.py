@@ -18,6 +18,9 @@ from typing import Any
 JIT_CONFIG = "ACTIONS_RUNNER_INPUT_JITCONFIG"
 _REQUEST_TIMEOUT_S = 30.0
 _HEARTBEAT_S = 1.0
+_HOOK = "ACTIONS_RUNNER_HOOK_JOB_STARTED"
+# Conducts that end the runner before a job, and its exit code: 7 is for a version that GitHub refuses.
+_EXITS = {"exit-0": 0, "exit-7": 7}
 
 
 class Gone(Exception):  # noqa: N818 - what GitHub says of the runner
@@ -82,8 +85,8 @@ def main() -> int:
     try:
         service.post("session", {})
         _say(f"{service.name}: connected to GitHub; listening for jobs")
-        if service.conduct == "exit-0":
-            return 0
+        if service.conduct in _EXITS:
+            return _EXITS[service.conduct]
         job = _wait_for_job(service)
         _say(f"Running job: {job['name']}")
         _run_in_worker(service, job)
@@ -124,7 +127,7 @@ def _run_in_worker(service: Service, job: dict[str, Any]) -> None:
 def _work(service: Service, job: dict[str, Any]) -> int:
     try:
         service.post("progress", {"lines": []})
-        conclusion, outputs = _pass_time(service, job["seconds"]) if "seconds" in job else _run_steps(service, job)
+        conclusion, outputs = _pass_time(service, job) if "seconds" in job else _run_steps(service, job)
         service.post("finish", {"conclusion": conclusion, "outputs": outputs})
     except BaseException as error:  # the last frame of a forked process
         _say(f"The job could not be run: {type(error).__name__}: {error}")
@@ -141,9 +144,15 @@ def _run_steps(service: Service, job: dict[str, Any]) -> tuple[str, dict[str, st
     return asyncio.run(run(service, job))
 
 
-def _pass_time(service: Service, seconds: float) -> tuple[str, dict[str, str]]:
-    """Do nothing for so long, unless the job is cancelled: what a soak's jobs do."""
-    end = time.monotonic() + seconds
+def _pass_time(service: Service, job: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    """Do nothing for so long, unless the hook or a cancellation ends the job: what a soak's jobs do."""
+    end = time.monotonic() + job["seconds"]
+    if hook := os.environ.get(_HOOK):
+        payload = Path("event.json").absolute()
+        payload.write_text(json.dumps(job["github"]["event"]), encoding="utf-8")
+        told = {"GITHUB_REPOSITORY": job["github"]["repository"], "GITHUB_EVENT_PATH": str(payload)}
+        if os.spawnve(os.P_WAIT, "/bin/sh", ["sh", hook], {**os.environ, **told}) != 0:  # noqa: S606
+            return "failure", {}
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, _HEARTBEAT_S))
         if service.post("progress", {"lines": []})["cancel"]:

@@ -25,6 +25,10 @@ Apply = Callable[[JobEvent], Awaitable[bool]]
 class Jobs(Protocol):
     """What is needed of GitHub."""
 
+    def quota_left(self, installation_id: int) -> float:
+        """The share of the hourly limit that is left."""
+        ...
+
     async def repositories(self, installation_id: int) -> list[Repository]:
         """The repositories of an installation."""
         ...
@@ -45,19 +49,26 @@ class Jobs(Protocol):
 class ReadBudget:
     """What the sweep may still read from GitHub for one installation; kept in the store between sweeps."""
 
-    def __init__(self, store: ModalDictStore, installation_id: int, clock: Clock) -> None:
+    def __init__(self, store: ModalDictStore, installation_id: int, quota_left: float, clock: Clock) -> None:
         self._store = store
+        self._quota_left = quota_left
         self._key = str(installation_id)
         self._clock = clock
         self._left = 0.0
         self.position = 0
 
     async def open(self) -> None:
-        """Add what has come in since the last sweep."""
+        """Add what has come in since the last sweep: less as GitHub's quota falls, nothing under a tenth of it."""
         now = self._clock.now()
         known = await self._store.get(ALLOWANCES, self._key)
-        self._left = _BURST if known is None else min(_BURST, known.left + (now - known.at) / 60 * _PER_MINUTE)
+        self._left = _BURST if known is None else min(_BURST, known.left + (now - known.at) / 60 * self._per_minute)
         self.position = known.position if known else 0
+
+    @property
+    def _per_minute(self) -> float:
+        if self._quota_left < 0.1:
+            return 0.0
+        return _PER_MINUTE if self._quota_left > 0.5 else _PER_MINUTE / 3
 
     async def close(self) -> None:
         """Keep what is left, and where the next sweep goes on."""
@@ -78,6 +89,10 @@ class Demand:
         self._jobs = jobs
         self._apply = apply
         self._clock = clock
+
+    def quota_left(self, installation_id: int) -> float:
+        """The share of its hourly limit that an installation still has (0 to 1)."""
+        return self._jobs.quota_left(installation_id)
 
     async def read(
         self,

@@ -21,4 +21,5 @@ class SweepReport(msgspec.Struct):
     waiting: int = 0
     slots_released: int = 0
     records_removed: int = 0
+    waits: list[str] = msgspec.field(default_factory=list)
     problems: list[str] = msgspec.field(default_factory=list)

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable
+from datetime import UTC, datetime
 
 import msgspec
 import structlog
 
+from github_app.balance import Wait
 from github_app.clock import Clock
 from github_app.errors import ModalRunnerError
 from github_app.github import AppOnGitHub, Installation, Jobs, Runners
@@ -149,7 +151,8 @@ class Sweep:
             [name async for name, runner in self._store.items(RUNNERS) if runner.state is RunnerState.FINISHED]
         )
         for installation in await self._app.installations():
-            budget = ReadBudget(self._store, installation.id, self._clock)
+            quota = self._demand.quota_left(installation.id)
+            budget = ReadBudget(self._store, installation.id, quota, self._clock)
             await budget.open()
             own = {key: each for key, each in records.items() if each.event.installation_id == installation.id}
             in_doubt = doubtful(own, ended, self._clock.now())
@@ -186,8 +189,15 @@ class Sweep:
     async def _balance(self, report: SweepReport) -> None:
         plan = await self._reconciler.plan()
         report.started, report.waiting = len(plan.starts), len(plan.waits)
+        report.waits = [_wait(wait) for wait in plan.waits]
         if not report.dry_run:
             await self._reconciler.reconcile()
+
+
+def _wait(wait: Wait) -> str:
+    """A waiting job in a sentence: which, why, until when."""
+    until = "" if wait.until is None else f", until {datetime.fromtimestamp(wait.until, UTC):%Y-%m-%d %H:%M:%SZ}"
+    return f"job {wait.demand.job_id} of {wait.demand.job.event.repository}: {wait.reason}{until}"
 
 
 def _of_installation(installation: Installation) -> Place | None:

@@ -174,7 +174,11 @@ def _context(repository: Repository, run_id: int, number: int, sha: str, workflo
     """The `github` context of a push."""
     return {
         "event_name": "push",
-        "event": {"ref": "refs/heads/main", "after": sha, "repository": {"full_name": repository.full_name}},
+        "event": {
+            "ref": "refs/heads/main",
+            "after": sha,
+            "repository": {"full_name": repository.full_name, "private": repository.private},
+        },
         "ref": "refs/heads/main",
         "ref_name": "main",
         "ref_type": "branch",

@@ -30,7 +30,7 @@ class Faults(Protocol):
         ...
 
     def conduct(self) -> str | None:
-        """How the next runner misbehaves: `never-online`, `ghost`, `exit-0`, or not at all."""
+        """How the next runner misbehaves: `never-online`, `ghost`, `exit-0`, `exit-7`, or not at all."""
         ...
 
 

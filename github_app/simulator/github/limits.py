@@ -45,6 +45,14 @@ class RateLimits:
         self._spend_points(usage, now, _POINTS.get(method, _WRITE_POINTS), headers)
         return headers
 
+    def refund(self, caller: str) -> None:
+        """Take a request back: an answer 304 does not count against the primary limit."""
+        self._usage[caller].used -= 1
+
+    def used(self, caller: str) -> int:
+        """How many requests of this hour count."""
+        return self._usage[caller].used if caller in self._usage else 0
+
     def _spend_points(self, usage: _Usage, now: float, points: int, headers: dict[str, str]) -> None:
         while usage.spent and usage.spent[0][0] <= now - 60:
             usage.spent.popleft()

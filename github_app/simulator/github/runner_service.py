@@ -59,7 +59,12 @@ async def _change_or_hangup(call: Call, runner: Runner) -> None:
 def _message(job: Job) -> dict[str, Any]:
     plan = job.run.plan
     if job.run.lengths is not None:
-        return {"job_id": job.id, "name": job.instance.name, "seconds": job.run.lengths[job.instance.name]}
+        return {
+            "job_id": job.id,
+            "name": job.instance.name,
+            "github": job.run.context,
+            "seconds": job.run.lengths[job.instance.name],
+        }
     return {
         "job_id": job.id,
         "name": job.instance.name,

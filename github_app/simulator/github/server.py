@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import time
 from collections import Counter
@@ -122,14 +123,18 @@ class SimulatedGitHub:
             try:
                 if counted:
                     await self.faults.before(f"{endpoint.method} {endpoint.path}")
-                reply = await endpoint.handler(await self._call(endpoint, request, headers))
+                call = await self._call(endpoint, request, headers)
+                reply = await endpoint.handler(call)
                 if counted:
                     await self.faults.after(f"{endpoint.method} {endpoint.path}")
             except ApiError as error:
                 return _error(error, headers)
             except Hangup:
                 return _HalfAnswer()
-            return _response(reply, headers)
+            response = _unless_known(request, _response(reply, headers))
+            if response.status_code == 304 and call.token is not None:
+                self.limits.refund(f"installation {call.installation.id}")
+            return response
 
         # Starlette adds HEAD to GET; GitHub has it too.
         return Route(endpoint.path, serve, methods=[endpoint.method])
@@ -175,6 +180,18 @@ class _HalfAnswer(Response):
 
 async def _unknown(request: Request) -> Response:
     return JSONResponse({"message": f"{request.method} {request.url.path} is not simulated"}, 501)
+
+
+def _unless_known(request: Request, response: Response) -> Response:
+    """Give each answer an etag, and answer 304 without a body to whoever has it."""
+    if request.method != "GET" or response.status_code != 200:
+        return response
+    etag = f'W/"{hashlib.sha256(response.body).hexdigest()}"'
+    if request.headers.get("if-none-match") == etag:
+        kept = {name: value for name, value in response.headers.items() if name.startswith("x-")}
+        return Response(status_code=304, headers={**kept, "ETag": etag})
+    response.headers["ETag"] = etag
+    return response
 
 
 def _response(reply: Reply, headers: Mapping[str, str]) -> Response:

@@ -1,0 +1,90 @@
+"""What becomes of jobs and runners, whatever the order in which one hears of them."""
+
+from itertools import permutations, product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from github_app.lifecycle import JOBS, RUNNERS, Nothing, Step, decide, may_become
+from github_app.model import Action, JobRecord, JobState, RunnerState
+from tests.records import event, job
+
+ORDER = [None, JobState.QUEUED, JobState.RUNNING, JobState.DONE]
+
+
+def after(*actions: Action) -> tuple[JobRecord | None, int]:
+    """What is recorded after these events, and how often a runner was to be started."""
+    known, launches = None, 0
+    for now, action in enumerate(actions):
+        step = decide(known, event(action=action), float(now))
+        if isinstance(step, Step):
+            known, launches = step.record, launches + step.launch
+    return known, launches
+
+
+def test_every_state_has_a_row_and_the_final_one_leads_nowhere() -> None:
+    assert JOBS.keys() == {None, *JobState}
+    assert RUNNERS.keys() == set(RunnerState)
+    assert JOBS[JobState.DONE] == {}
+    assert RUNNERS[RunnerState.FINISHED] == frozenset()
+
+
+def test_a_state_only_moves_forward() -> None:
+    assert all(ORDER.index(then) > ORDER.index(now) for now, row in JOBS.items() for then in row.values())
+
+
+def test_a_queued_job_is_to_get_a_runner_once() -> None:
+    known, launches = after(Action.QUEUED, Action.QUEUED, Action.QUEUED)
+
+    assert known is not None
+    assert (known.state, launches) == (JobState.QUEUED, 1)
+
+
+@pytest.mark.parametrize("order", list(permutations([Action.QUEUED, Action.IN_PROGRESS, Action.COMPLETED])))
+def test_a_jobs_events_lead_to_its_end_in_whatever_order_they_come(order: tuple[Action, ...]) -> None:
+    known, launches = after(*order)
+
+    assert known is not None
+    assert known.state is JobState.DONE
+    assert launches == (order[0] is Action.QUEUED)
+
+
+def test_a_late_waiting_undoes_nothing_and_an_early_one_starts_nothing() -> None:
+    assert after(Action.WAITING) == (None, 0)
+    known, launches = after(Action.WAITING, Action.QUEUED, Action.WAITING)
+    assert known is not None
+    assert (known.state, launches) == (JobState.QUEUED, 1)
+
+
+@given(st.lists(st.sampled_from(Action), max_size=8))
+def test_repeating_each_event_changes_nothing(actions: list[Action]) -> None:
+    once, launches = after(*actions)
+    twice, again = after(*(action for action in actions for _ in range(2)))
+
+    assert (once and once.state, launches) == (twice and twice.state, again)
+
+
+def test_the_event_that_announced_a_job_stays_and_so_does_its_time() -> None:
+    known = job(JobState.QUEUED, recorded_at=5.0, labels=("modal", "gpu:t4"))
+    step = decide(known, event(action=Action.IN_PROGRESS, labels=(), runner_name="modal-1-1"), 9.0)
+
+    assert isinstance(step, Step)
+    assert (step.record.event, step.record.recorded_at) == (known.event, 5.0)
+    assert step.record.runner_name == "modal-1-1"
+
+
+def test_an_event_that_changes_nothing_says_why() -> None:
+    step = decide(job(JobState.DONE), event(action=Action.QUEUED), 0.0)
+
+    assert isinstance(step, Nothing)
+    assert "done" in step.reason
+
+
+@pytest.mark.parametrize(("now", "then"), list(product(RunnerState, RunnerState)))
+def test_a_runners_state_never_goes_back(now: RunnerState, then: RunnerState) -> None:
+    states = list(RunnerState)
+    if states.index(then) < states.index(now):
+        assert not may_become(now, then)
+    if now is then:
+        assert may_become(now, then)
