@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import modal
 
 from github_app.capacity import Caps, Slots, WriteBudget
+from github_app.claims import Claims
 from github_app.clock import Clock
 from github_app.github import AppOnGitHub, Connection, Jobs, Runners
 from github_app.launch import Launcher
@@ -47,10 +48,12 @@ def compose(settings: Settings, clock: Clock, client: modal.Client | None = None
     app = AppOnGitHub(connection, clock)
     rules = Rules(settings.runner_label, Policy(settings.allowed_repos))
     caps = Caps(settings.max_concurrent_per_repo, settings.max_concurrent)
+    claims = Claims(store, clock)
     launcher = Launcher(
         store=store,
         runners=runners,
         sandboxes=sandboxes,
+        claims=claims,
         slots=Slots(store, caps, clock),
         budget=WriteBudget(store, clock),
         clock=clock,
@@ -79,6 +82,7 @@ def compose(settings: Settings, clock: Clock, client: modal.Client | None = None
         sandboxes=sandboxes,
         service=service,
         reconciler=reconciler,
+        claims=claims,
         clock=clock,
     )
     return Parts(connection, sandboxes, service, sweep)

@@ -4,12 +4,10 @@ Names are idempotency keys: the runner's name is unique at GitHub and among Moda
 repeated after whatever failure cannot start two runners under one name.
 """
 
-import asyncio
 import contextlib
 import re
-import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,12 +15,12 @@ import structlog
 from tenacity import AsyncRetrying
 
 from github_app import retry
-from github_app.balance import CLAIM_IS_STALE_S, Start
+from github_app.balance import Start
 from github_app.capacity import Slots, WriteBudget
+from github_app.claims import Claims, Lease
 from github_app.clock import Clock
 from github_app.errors import GitHubError, ModalRunnerError, SandboxError, SandboxNameTaken
 from github_app.model import (
-    Claim,
     Hold,
     JitConfig,
     JobEvent,
@@ -35,9 +33,8 @@ from github_app.model import (
     runner_name,
 )
 from github_app.records import change_runner, finish_runner, release_slots
-from github_app.store import CLAIMS, RUNNERS, ModalDictStore
+from github_app.store import RUNNERS, ModalDictStore
 
-RENEW_EVERY_S = 10.0
 # A GPU create may block for 21 minutes and holds an input of the web function open; the others wait as records.
 GPU_CREATES_AT_ONCE = 4
 
@@ -89,14 +86,6 @@ class Admitted:
     slots: tuple[str, ...]
 
 
-@dataclass
-class _Lease:
-    """When a claim was last renewed, and the longest time that it was not."""
-
-    renewed_at: float
-    longest_gap: float = 0.0
-
-
 @dataclass(frozen=True)
 class Turned:
     """A launch that has to wait, without a claim; `full` when the cap of its repository, or of all, is reached."""
@@ -115,6 +104,7 @@ class Launcher:
         store: ModalDictStore,
         runners: Runners,
         sandboxes: Sandboxes,
+        claims: Claims,
         slots: Slots,
         budget: WriteBudget,
         clock: Clock,
@@ -122,6 +112,7 @@ class Launcher:
         self._store = store
         self._runners = runners
         self._sandboxes = sandboxes
+        self._claims = claims
         self._slots = slots
         self._budget = budget
         self._clock = clock
@@ -150,7 +141,7 @@ class Launcher:
         slots = await self._slots.take(job.repository, name)
         if slots is None:
             return Turned("the concurrency cap is reached", full=True)
-        if not await self._claim(start):
+        if not await self._claims.take(start):
             await release_slots(self._store, slots, name)
             return Turned("its launch is under way elsewhere")
         return Admitted(start, slots)
@@ -160,8 +151,10 @@ class Launcher:
         began = self._clock.now()
         try:
             runner = await self._with_claim(admitted.start, admitted.slots)
-        except ModalRunnerError as error:
-            _log.error("launch_failed", job=admitted.start.demand.job_id, reason=str(error), error=type(error).__name__)
+        except Exception as error:  # what is not foreseen must not take other launches with it
+            _log.exception(
+                "launch_failed", job=admitted.start.demand.job_id, reason=str(error), error=type(error).__name__
+            )
             return
         if runner is not None:
             took = round(self._clock.now() - began, 3)
@@ -179,53 +172,17 @@ class Launcher:
             await self._clock.sleep(again - self._clock.now())
         return None
 
-    async def _claim(self, start: Start) -> bool:
-        claim = Claim(uuid.uuid4().hex, self._clock.now(), start.failures)
-        return await self._store.put_new(CLAIMS, f"{start.demand.job_id}-{start.attempt}", claim)
-
     async def _with_claim(self, start: Start, slots: tuple[str, ...]) -> RunnerRecord | None:
         name = runner_name(start.demand.job_id, start.attempt)
         try:
-            async with self._renewing(start) as lease:
+            async with self._claims.renewing(start) as lease:
                 return await self._start(start, name, slots, lease)
         except PutOff as off:
             await release_slots(self._store, slots, name)
-            await self.put_off(start, off.hold, off.reason, off.seconds)
+            await self._claims.put_off(start, off.hold, off.reason, off.seconds)
             return None
 
-    async def put_off(self, start: Start, hold: Hold, reason: str, seconds: float | None = None) -> None:
-        """Record why the attempt came to nothing, and when the next may be made."""
-        failures = start.failures + 1
-        wait = retry.delay(hold, failures) if seconds is None else seconds
-        now = self._clock.now()
-        claim = Claim(uuid.uuid4().hex, now, failures, hold, reason, now + wait)
-        await self._store.put(CLAIMS, f"{start.demand.job_id}-{start.attempt}", claim)
-        held = _log.error if wait >= retry.HOUR_S else _log.warning
-        held("launch_put_off", job=start.demand.job_id, hold=hold.value, reason=reason, again_in_s=round(wait, 1))
-
-    @contextlib.asynccontextmanager
-    async def _renewing(self, start: Start) -> AsyncIterator["_Lease"]:
-        """Keep the claim fresh, so that a long wait for a GPU is not taken for a crash."""
-        lease = _Lease(self._clock.now())
-
-        async def renew() -> None:
-            while True:
-                await self._clock.sleep(RENEW_EVERY_S)
-                with contextlib.suppress(ModalRunnerError):
-                    claim = Claim(uuid.uuid4().hex, self._clock.now(), start.failures)
-                    await self._store.put(CLAIMS, f"{start.demand.job_id}-{start.attempt}", claim)
-                    lease.longest_gap = max(lease.longest_gap, self._clock.now() - lease.renewed_at)
-                    lease.renewed_at = claim.renewed_at
-
-        renewal = asyncio.create_task(renew())
-        try:
-            yield lease
-        finally:
-            renewal.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await renewal
-
-    async def _start(self, start: Start, name: str, slots: tuple[str, ...], lease: "_Lease") -> RunnerRecord:
+    async def _start(self, start: Start, name: str, slots: tuple[str, ...], lease: Lease) -> RunnerRecord:
         job, shape = start.demand.job.event, start.demand.shape
         jit = await self._jit_config(job, name)
         runner = RunnerRecord(
@@ -240,7 +197,7 @@ class Launcher:
         )
         # Before the sandbox is asked for: a crash from here on leaves a trace that the sweep follows.
         await self._store.put(RUNNERS, name, runner)
-        if await self._superseded(start, lease):
+        if await self._claims.superseded(start, lease):
             await self._give_up(runner)
             raise PutOff(
                 Hold.MODAL_UNREACHABLE, "the launch was taken for crashed, and the next attempt has begun", 0.0
@@ -249,16 +206,6 @@ class Launcher:
         # `in_progress` may have come first: then only the sandbox is added.
         started = await change_runner(self._store, name, RunnerState.STARTED, sandbox_id=sandbox_id)
         return started or runner
-
-    async def _superseded(self, start: Start, lease: "_Lease") -> bool:
-        """Tell whether the next attempt has begun, which it may only once this one did not renew its claim in time.
-
-        From the record on, this attempt's runner counts as supply, and nothing else is started.
-        """
-        gap = max(lease.longest_gap, self._clock.now() - lease.renewed_at)
-        if gap < CLAIM_IS_STALE_S:
-            return False
-        return await self._store.get(CLAIMS, f"{start.demand.job_id}-{start.attempt + 1}") is not None
 
     async def _jit_config(self, job: JobEvent, name: str) -> JitConfig:
         try:

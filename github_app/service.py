@@ -76,7 +76,6 @@ class Service:
 
         Raises:
             StoreError: nothing is lost; GitHub's redelivery of `guid` is handled as if it were the first.
-            GitHubError: it cannot be told whether the installation is ours; the same.
         """
         routed = routing.route(event, self._rules)
         if isinstance(routed, routing.Ignore) and not routing.took_our_runner(event):

@@ -1,13 +1,13 @@
 """What the demo runs: the sample, one workflow file, or a repository."""
 
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from github_app.errors import InputError
-from github_app.simulator.workflow import WorkflowError, load
+from github_app.simulator.workflow import Workflow, WorkflowError, load
 
 _FOLDER = ".github/workflows"
 
@@ -38,7 +38,7 @@ def from_workflow(file: Path) -> Source:
         content = file.read_bytes()
     except OSError as error:
         raise InputError(f"--workflow {file}: {error.strerror}") from None
-    _check(content, str(file))
+    _parse(content, str(file))
     path = f"{_FOLDER}/{file.name}"
     return Source(file.stem, {path: content}, (path,))
 
@@ -54,24 +54,16 @@ def from_repository(root: Path) -> Source:
     pushed = []
     for path in found:
         content = path.read_bytes()
-        if "push" in _events(content, path):
-            _check(content, str(path))
+        if "push" in _parse(content, str(path)).events:
             pushed.append(str(path.relative_to(root)))
     if not pushed:
         raise InputError(f"--repo {root}: no workflow in {folder} runs on push")
     return Source(root.resolve().name, _read(root, _tracked(root) or _walk(root)), tuple(pushed))
 
 
-def _events(content: bytes, path: Path) -> Mapping[str, object]:
+def _parse(content: bytes, shown_path: str) -> Workflow:
     try:
-        return load(content.decode("utf-8", "replace"), str(path)).events
-    except WorkflowError as error:
-        raise InputError(str(error)) from None
-
-
-def _check(content: bytes, shown_path: str) -> None:
-    try:
-        load(content.decode("utf-8", "replace"), shown_path)
+        return load(content.decode("utf-8", "replace"), shown_path)
     except WorkflowError as error:
         raise InputError(str(error)) from None
 
@@ -90,5 +82,5 @@ def _walk(root: Path) -> Iterator[Path]:
     return (path for path in sorted(root.rglob("*")) if ".git" not in path.relative_to(root).parts)
 
 
-def _read(root: Path, paths: "list[Path] | Iterator[Path]") -> dict[str, bytes]:
+def _read(root: Path, paths: Iterable[Path]) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in paths if path.is_file()}

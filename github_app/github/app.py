@@ -3,15 +3,19 @@
 from typing import Any
 
 import msgspec
+import structlog
 from githubkit import GitHub, Response
 
 from github_app.clock import Clock
+from github_app.errors import GitHubError
 from github_app.github.connection import Connection
 
 # An unknown id is asked for again at most this often: deliveries with made-up ids must not cost a call each.
 _ASK_AGAIN_S = 60.0
 _PAGE = 100
 _MOST_PAGES = 20
+
+_log = structlog.get_logger(__name__)
 
 
 class Account(msgspec.Struct):
@@ -49,13 +53,17 @@ class AppOnGitHub:
         self._asked_at = float("-inf")
 
     async def knows(self, installation_id: int) -> bool:
-        """Tell whether an installation is one of the App's.
+        """Tell whether an installation is one of the App's; where GitHub cannot say, it is.
 
-        Raises:
-            GitHubError: GitHub refused or did not answer.
+        A delivery's signature is checked by then, and the exchange of its token tells in the end: intake does not
+        depend on GitHub's API.
         """
         if installation_id not in self._known and self._clock.now() - self._asked_at > _ASK_AGAIN_S:
-            await self.installations()
+            try:
+                await self.installations()
+            except GitHubError as error:
+                _log.warning("installations_unreadable", reason=str(error))
+                return True
         return installation_id in self._known
 
     async def installations(self) -> list[Installation]:

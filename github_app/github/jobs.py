@@ -11,8 +11,8 @@ from github_app.github.connection import Connection
 from github_app.github.tokens import permissions
 from github_app.model import Action, JobEvent, Scope
 
-_READ = permissions({"actions": "read"})
-_METADATA = permissions({"metadata": "read"})
+# One token for all that the sweep reads.
+_READ = permissions({"actions": "read", "metadata": "read"})
 _PAGE = 100
 # A run is looked at while one of its jobs may be queued.
 OPEN_RUNS = ("queued", "in_progress")
@@ -87,7 +87,7 @@ class Jobs:
                 return await github.rest.apps.async_list_repos_accessible_to_installation(per_page=_PAGE, page=page)
 
             batch = await self._connection.as_installation(
-                "list of repositories", call, _Repositories, installation_id=installation_id, permissions=_METADATA
+                "list of repositories", call, _Repositories, installation_id=installation_id, permissions=_READ
             )
             found += batch.repositories
             if len(batch.repositories) < _PAGE:

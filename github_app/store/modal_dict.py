@@ -35,6 +35,15 @@ def _store_errors(call: str, kind: str) -> Iterator[None]:
         ) from error
 
 
+def _decode(kind: Kind[T], key: str, value: bytes) -> T:
+    try:
+        return msgspec.json.decode(value, type=kind.type)
+    except msgspec.DecodeError as error:
+        raise StoreError(
+            f"record {key!r} in the Dict of {kind.name} cannot be read: {error}", retryable=False
+        ) from None
+
+
 class ModalDictStore:
     """Reads and writes records; every method raises `StoreError` when Modal does not do its part."""
 
@@ -65,16 +74,16 @@ class ModalDictStore:
         """Read one record."""
         with _store_errors("get", kind.name):
             value = await self._dicts[kind.name].get.aio(key)
-        return None if value is None else msgspec.json.decode(value, type=kind.type)
+        return None if value is None else _decode(kind, key, value)
 
     async def take(self, kind: Kind[T], key: str) -> T | None:
         """Remove one record; of many who try at once, one gets it."""
         with _store_errors("pop", kind.name):
             value = await self._dicts[kind.name].pop.aio(key, None)
-        return None if value is None else msgspec.json.decode(value, type=kind.type)
+        return None if value is None else _decode(kind, key, value)
 
     async def items(self, kind: Kind[T]) -> AsyncIterator[tuple[str, T]]:
         """Read all records of a kind, in no order."""
         with _store_errors("items", kind.name):
             async for key, value in self._dicts[kind.name].items.aio():
-                yield key, msgspec.json.decode(value, type=kind.type)
+                yield key, _decode(kind, key, value)

@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from github_app.balance import CLAIM_IS_STALE_S, Demand, Start
+from github_app.claims import Claims
 from github_app.clock import Clock
 from github_app.ending import Ending, Runners, Sandboxes, end_safely
 from github_app.launch import Launcher
@@ -91,6 +92,7 @@ class Supply:
         runners: Runners,
         sandboxes: AllSandboxes,
         launcher: Launcher,
+        claims: Claims,
         ask_job: Callable[[int], Awaitable[JobRecord | None]],
         clock: Clock,
     ) -> None:
@@ -98,6 +100,7 @@ class Supply:
         self._runners = runners
         self._sandboxes = sandboxes
         self._launcher = launcher
+        self._claims = claims
         self._ask_job = ask_job
         self._clock = clock
 
@@ -207,7 +210,7 @@ class Supply:
         attempt = int(runner.name.rsplit("-", 1)[1])
         claim = found.claims.get(f"{job.event.job_id}-{attempt}")
         start = Start(Demand(job, runner.shape), attempt, claim.failures if claim else 0)
-        await self._launcher.put_off(start, hold, reason)
+        await self._claims.put_off(start, hold, reason)
 
     async def check_sandbox(self, sandbox_id: str, found: Found, report: SweepReport) -> None:
         """Look at a running sandbox that no record names."""

@@ -8,6 +8,7 @@ import msgspec
 import structlog
 
 from github_app.balance import Wait
+from github_app.claims import Claims
 from github_app.clock import Clock
 from github_app.errors import ModalRunnerError
 from github_app.github import AppOnGitHub, Installation, Jobs, Runners
@@ -42,6 +43,7 @@ class Sweep:
         sandboxes: ModalSandboxes,
         service: Service,
         reconciler: Reconciler,
+        claims: Claims,
         clock: Clock,
     ) -> None:
         self._store = store
@@ -57,6 +59,7 @@ class Sweep:
             runners=runners,
             sandboxes=sandboxes,
             launcher=reconciler.launcher,
+            claims=claims,
             ask_job=self._ask_job,
             clock=clock,
         )
@@ -78,6 +81,9 @@ class Sweep:
         except ModalRunnerError as error:
             report.problems.append(f"{name}: {error}")
             _log.error("sweep_part_failed", part=name, reason=str(error))
+        except Exception as error:  # one thing that makes no sense must not keep the rest from being repaired
+            report.problems.append(f"{name}: {type(error).__name__}")
+            _log.exception("sweep_part_failed", part=name)
 
     async def _check_supply(self, report: SweepReport) -> None:
         # Sandboxes first: a record of one that starts meanwhile is then read too.

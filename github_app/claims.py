@@ -1,0 +1,86 @@
+"""Claims: the right to make one attempt at a job's launch, and the record of why an attempt came to nothing.
+
+A claim is put once (put-if-absent) and from then on written by its owner alone, who renews it while the launch lives.
+"""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import structlog
+
+from github_app import retry
+from github_app.balance import CLAIM_IS_STALE_S, Start
+from github_app.clock import Clock
+from github_app.errors import ModalRunnerError
+from github_app.model import Claim, Hold
+from github_app.store import CLAIMS, ModalDictStore
+
+RENEW_EVERY_S = 10.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Lease:
+    """When a claim was last renewed, and the longest time that it was not."""
+
+    renewed_at: float
+    longest_gap: float = 0.0
+
+
+class Claims:
+    """Takes, renews and gives up claims."""
+
+    def __init__(self, store: ModalDictStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def take(self, start: Start) -> bool:
+        """Claim an attempt; of many who try, one gets it."""
+        claim = Claim(uuid.uuid4().hex, self._clock.now(), start.failures)
+        return await self._store.put_new(CLAIMS, f"{start.demand.job_id}-{start.attempt}", claim)
+
+    async def put_off(self, start: Start, hold: Hold, reason: str, seconds: float | None = None) -> None:
+        """Record why an attempt came to nothing, and when the next may be made."""
+        failures = start.failures + 1
+        wait = retry.delay(hold, failures) if seconds is None else seconds
+        now = self._clock.now()
+        claim = Claim(uuid.uuid4().hex, now, failures, hold, reason, now + wait)
+        await self._store.put(CLAIMS, f"{start.demand.job_id}-{start.attempt}", claim)
+        held = _log.error if wait >= retry.HOUR_S else _log.warning
+        held("launch_put_off", job=start.demand.job_id, hold=hold.value, reason=reason, again_in_s=round(wait, 1))
+
+    @contextlib.asynccontextmanager
+    async def renewing(self, start: Start) -> AsyncIterator[Lease]:
+        """Keep a claim fresh, so that a long wait for a GPU is not taken for a crash."""
+        lease = Lease(self._clock.now())
+
+        async def renew() -> None:
+            while True:
+                await self._clock.sleep(RENEW_EVERY_S)
+                with contextlib.suppress(ModalRunnerError):
+                    claim = Claim(uuid.uuid4().hex, self._clock.now(), start.failures)
+                    await self._store.put(CLAIMS, f"{start.demand.job_id}-{start.attempt}", claim)
+                    lease.longest_gap = max(lease.longest_gap, self._clock.now() - lease.renewed_at)
+                    lease.renewed_at = claim.renewed_at
+
+        renewal = asyncio.create_task(renew())
+        try:
+            yield lease
+        finally:
+            renewal.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await renewal
+
+    async def superseded(self, start: Start, lease: Lease) -> bool:
+        """Tell whether the next attempt has begun, which it may only once this one did not renew its claim in time.
+
+        From the record on, this attempt's runner counts as supply, and nothing else is started.
+        """
+        gap = max(lease.longest_gap, self._clock.now() - lease.renewed_at)
+        if gap < CLAIM_IS_STALE_S:
+            return False
+        return await self._store.get(CLAIMS, f"{start.demand.job_id}-{start.attempt + 1}") is not None
