@@ -10,8 +10,8 @@ from github_app.model import RUNNER_NAME
 from github_app.simulator.github.state import Job, Runner
 from github_app.simulator.modal import SandboxView
 
-# Ending a surplus runner takes about five seconds, and an event may be a minute late.
-_OVERLAP_S = 15.0
+# Both times are of one machine, and a moment lies between an effect and its time being taken.
+_OVERLAP_S = 0.5
 
 
 class SoakReport(msgspec.Struct, frozen=True):
