@@ -2,7 +2,7 @@
 
 from github_app.github.app import AppOnGitHub, FailedDelivery, Installation
 from github_app.github.connection import Connection
-from github_app.github.jobs import Jobs, Repository
+from github_app.github.jobs import Jobs
 from github_app.github.runners import Runners
 
-__all__ = ["AppOnGitHub", "Connection", "FailedDelivery", "Installation", "Jobs", "Repository", "Runners"]
+__all__ = ["AppOnGitHub", "Connection", "FailedDelivery", "Installation", "Jobs", "Runners"]

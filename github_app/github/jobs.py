@@ -1,7 +1,6 @@
 """Demand as GitHub tells it: repositories, their runs, the jobs of these."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -9,27 +8,14 @@ from githubkit import GitHub, Response
 
 from github_app.github.connection import Connection
 from github_app.github.tokens import permissions
-from github_app.model import Action, JobEvent, Scope
+from github_app.model import Action, JobEvent
+from github_app.wire import Job, Repository, job_event
 
 # One token for all that the sweep reads.
 _READ = permissions({"actions": "read", "metadata": "read"})
 _PAGE = 100
 # A run is looked at while one of its jobs may be queued.
 OPEN_RUNS = ("queued", "in_progress")
-
-
-class _Owner(msgspec.Struct):
-    login: str
-    type: str = "User"
-
-
-class Repository(msgspec.Struct, frozen=True):
-    """A repository of an installation."""
-
-    id: int
-    full_name: str
-    owner: _Owner
-    private: bool = True
 
 
 class _Repositories(msgspec.Struct):
@@ -44,20 +30,8 @@ class _Runs(msgspec.Struct):
     workflow_runs: list[_Run]
 
 
-class _Job(msgspec.Struct):
-    id: int
-    run_id: int
-    labels: tuple[str, ...]
-    status: str
-    name: str = ""
-    run_attempt: int = 1
-    conclusion: str | None = None
-    created_at: datetime | None = None
-    runner_name: str | None = None
-
-
 class _Jobs(msgspec.Struct):
-    jobs: list[_Job]
+    jobs: list[Job]
 
 
 _ACTIONS = {"queued": Action.QUEUED, "in_progress": Action.IN_PROGRESS, "completed": Action.COMPLETED}
@@ -103,7 +77,7 @@ class Jobs:
         job = await self._connection.as_installation(
             "job",
             lambda github: github.rest.actions.async_get_job_for_workflow_run(owner, repo, known.job_id),
-            _Job,
+            Job,
             installation_id=known.installation_id,
             permissions=_READ,
         )
@@ -166,26 +140,6 @@ class Jobs:
             )
             for job in found.jobs:
                 if action := _ACTIONS.get(job.status):
-                    yield _event(action, job, repository, installation_id)
+                    yield job_event(action, job, repository, installation_id)
             if len(found.jobs) < _PAGE:
                 return
-
-
-def _event(action: Action, job: _Job, repository: Repository, installation_id: int) -> JobEvent:
-    name = repository.full_name.split("/")[1]
-    return JobEvent(
-        action=action,
-        job_id=job.id,
-        run_id=job.run_id,
-        run_attempt=job.run_attempt,
-        job_name=job.name,
-        labels=job.labels,
-        repository=repository.full_name,
-        repository_id=repository.id,
-        private=repository.private,
-        scope=Scope(repository.owner.login, name if repository.owner.type == "User" else None),
-        installation_id=installation_id,
-        queued_at=job.created_at.timestamp() if job.created_at else None,
-        runner_name=job.runner_name or None,
-        conclusion=job.conclusion,
-    )

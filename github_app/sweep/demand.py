@@ -7,10 +7,10 @@ import structlog
 
 from github_app.clock import Clock
 from github_app.errors import GitHubError
-from github_app.github import Repository
 from github_app.model import Allowance, JobEvent, JobRecord
 from github_app.store import ALLOWANCES, ModalDictStore
 from github_app.sweep.report import SweepReport
+from github_app.wire import Repository
 
 # A tenth of the 5,000 calls an hour that an installation has: 60 at once, and 7.3 a minute after that.
 _BURST = 60.0

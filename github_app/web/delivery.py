@@ -7,14 +7,13 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated
 
 import msgspec
 
 from github_app.errors import DeliveryError
-from github_app.model import Action, JobEvent, Scope
+from github_app.model import Action, JobEvent
+from github_app.wire import Id, Job, Repository, job_event
 
 # GitHub caps payloads at 25 MB.
 MAX_BODY = 25 * 1024 * 1024
@@ -90,66 +89,30 @@ def decode(headers: Mapping[str, str], body: bytes) -> Ping | Other | JobEvent:
         raise DeliveryError(HTTPStatus.BAD_REQUEST, f"The payload is malformed: {error}") from None
 
 
-# Names become parts of URLs, which githubkit does not escape: so neither `..` nor a line's end.
-_Name = Annotated[str, msgspec.Meta(pattern=r"^(?!\.{1,2}\Z)[A-Za-z0-9._-]+\Z")]
-_FullName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+\Z")]
-_Id = Annotated[int, msgspec.Meta(ge=1)]
-
-
-class _Job(msgspec.Struct):
-    id: _Id
-    run_id: _Id
-    labels: tuple[str, ...]
-    name: str = ""
-    run_attempt: int = 1
-    conclusion: str | None = None
-    created_at: datetime | None = None
-    runner_name: str | None = None
-
-
-class _Owner(msgspec.Struct):
-    login: _Name
-    type: str = "User"
-
-
-class _Repository(msgspec.Struct):
-    id: _Id
-    name: _Name
-    full_name: _FullName
-    owner: _Owner
-    private: bool
-
-
 class _Installation(msgspec.Struct):
-    id: _Id
+    id: Id
+
+
+class _Organization(msgspec.Struct):
+    """There when the repository belongs to one."""
 
 
 class _Payload(msgspec.Struct):
     action: str
-    workflow_job: _Job
-    repository: _Repository
+    workflow_job: Job
+    repository: Repository
     # Deliveries of a repository's or organisation's own webhook lack it; those of an App have it.
     installation: _Installation
+    organization: _Organization | None = None
 
 
 def _job_event(payload: _Payload) -> JobEvent | Other:
     if payload.action not in set(Action):
         return Other(f"the action {payload.action!r} is nothing to act on")
-    job, repository = payload.workflow_job, payload.repository
-    personal = repository.owner.type == "User"
-    return JobEvent(
-        action=Action(payload.action),
-        job_id=job.id,
-        run_id=job.run_id,
-        run_attempt=job.run_attempt,
-        job_name=job.name,
-        labels=job.labels,
-        repository=repository.full_name,
-        repository_id=repository.id,
-        private=repository.private,
-        scope=Scope(repository.owner.login, repository.name if personal else None),
-        installation_id=payload.installation.id,
-        queued_at=job.created_at.timestamp() if job.created_at else None,
-        runner_name=job.runner_name or None,
-        conclusion=job.conclusion,
+    return job_event(
+        Action(payload.action),
+        payload.workflow_job,
+        payload.repository,
+        payload.installation.id,
+        of_organization=payload.organization is not None,
     )

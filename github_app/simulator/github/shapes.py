@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from github_app.simulator.github.links import REPOSITORY_FACTS, REPOSITORY_LINKS, USER_LINKS
 from github_app.simulator.github.state import (
     Account,
     App,
@@ -16,83 +17,6 @@ from github_app.simulator.github.state import (
 )
 
 Json = dict[str, Any]
-
-# What follows a user's and a repository's URL in the links that GitHub gives with each.
-_USER_LINKS = {
-    "events_url": "/events{/privacy}",
-    "followers_url": "/followers",
-    "following_url": "/following{/other_user}",
-    "gists_url": "/gists{/gist_id}",
-    "organizations_url": "/orgs",
-    "received_events_url": "/received_events",
-    "repos_url": "/repos",
-    "starred_url": "/starred{/owner}{/repo}",
-    "subscriptions_url": "/subscriptions",
-}
-_REPOSITORY_LINKS = {
-    "archive_url": "/{archive_format}{/ref}",
-    "assignees_url": "/assignees{/user}",
-    "blobs_url": "/git/blobs{/sha}",
-    "branches_url": "/branches{/branch}",
-    "collaborators_url": "/collaborators{/collaborator}",
-    "comments_url": "/comments{/number}",
-    "commits_url": "/commits{/sha}",
-    "compare_url": "/compare/{base}...{head}",
-    "contents_url": "/contents/{+path}",
-    "contributors_url": "/contributors",
-    "deployments_url": "/deployments",
-    "downloads_url": "/downloads",
-    "events_url": "/events",
-    "forks_url": "/forks",
-    "git_commits_url": "/git/commits{/sha}",
-    "git_refs_url": "/git/refs{/sha}",
-    "git_tags_url": "/git/tags{/sha}",
-    "hooks_url": "/hooks",
-    "issue_comment_url": "/issues/comments{/number}",
-    "issue_events_url": "/issues/events{/number}",
-    "issues_url": "/issues{/number}",
-    "keys_url": "/keys{/key_id}",
-    "labels_url": "/labels{/name}",
-    "languages_url": "/languages",
-    "merges_url": "/merges",
-    "milestones_url": "/milestones{/number}",
-    "notifications_url": "/notifications{?since,all,participating}",
-    "pulls_url": "/pulls{/number}",
-    "releases_url": "/releases{/id}",
-    "stargazers_url": "/stargazers",
-    "statuses_url": "/statuses/{sha}",
-    "subscribers_url": "/subscribers",
-    "subscription_url": "/subscription",
-    "tags_url": "/tags",
-    "teams_url": "/teams",
-    "trees_url": "/git/trees{/sha}",
-}
-_REPOSITORY_FACTS: Json = {
-    "description": None,
-    "fork": False,
-    "archived": False,
-    "disabled": False,
-    "default_branch": "main",
-    "forks": 0,
-    "forks_count": 0,
-    "has_downloads": True,
-    "has_issues": True,
-    "has_pages": False,
-    "has_projects": False,
-    "has_wiki": False,
-    "homepage": None,
-    "language": None,
-    "license": None,
-    "mirror_url": None,
-    "open_issues": 0,
-    "open_issues_count": 0,
-    "size": 0,
-    "stargazers_count": 0,
-    "topics": [],
-    "visibility": "private",
-    "watchers": 0,
-    "watchers_count": 0,
-}
 
 
 class Shapes:
@@ -114,7 +38,7 @@ class Shapes:
             "html_url": f"{self._web}/{account.login}",
             "type": account.kind,
             "site_admin": False,
-            **{name: url + tail for name, tail in _USER_LINKS.items()},
+            **{name: url + tail for name, tail in USER_LINKS.items()},
         }
 
     def organization(self, account: Account) -> Json:
@@ -136,7 +60,7 @@ class Shapes:
         url = f"{self._api}/repos/{repository.full_name}"
         html = f"{self._web}/{repository.full_name}"
         return {
-            **_REPOSITORY_FACTS,
+            **REPOSITORY_FACTS,
             "id": repository.id,
             "node_id": _node("R", repository.id),
             "name": repository.name,
@@ -153,7 +77,7 @@ class Shapes:
             "created_at": iso(0),
             "updated_at": iso(0),
             "pushed_at": iso(0),
-            **{name: url + tail for name, tail in _REPOSITORY_LINKS.items()},
+            **{name: url + tail for name, tail in REPOSITORY_LINKS.items()},
         }
 
     def app(self, app: App) -> Json:

@@ -1,0 +1,71 @@
+"""Jobs and repositories in GitHub's JSON, the same in deliveries and in the REST API, cut to what is used."""
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+
+from github_app.model import Action, JobEvent, Scope
+
+# Names become parts of URLs, which githubkit does not escape: so neither `..` nor a line's end.
+Name = Annotated[str, msgspec.Meta(pattern=r"^(?!\.{1,2}\Z)[A-Za-z0-9._-]+\Z")]
+FullName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+\Z")]
+Id = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Job(msgspec.Struct):
+    """A workflow job. `status` is read from the REST API alone: in a delivery the action says more."""
+
+    id: Id
+    run_id: Id
+    labels: tuple[str, ...]
+    status: str = ""
+    name: str = ""
+    run_attempt: int = 1
+    conclusion: str | None = None
+    created_at: datetime | None = None
+    runner_name: str | None = None
+
+
+class Owner(msgspec.Struct):
+    """The account that a repository belongs to."""
+
+    login: Name
+    type: str = "User"
+
+
+class Repository(msgspec.Struct):
+    """A repository."""
+
+    id: Id
+    name: Name
+    full_name: FullName
+    owner: Owner
+    private: bool
+
+
+def job_event(
+    action: Action, job: Job, repository: Repository, installation_id: int, *, of_organization: bool = False
+) -> JobEvent:
+    """Say in our words what happened to a job.
+
+    Raises:
+        ValueError, OverflowError: its time has no Unix time.
+    """
+    personal = repository.owner.type == "User" and not of_organization
+    return JobEvent(
+        action=action,
+        job_id=job.id,
+        run_id=job.run_id,
+        run_attempt=job.run_attempt,
+        job_name=job.name,
+        labels=job.labels,
+        repository=repository.full_name,
+        repository_id=repository.id,
+        private=repository.private,
+        scope=Scope(repository.owner.login, repository.name if personal else None),
+        installation_id=installation_id,
+        queued_at=job.created_at.timestamp() if job.created_at else None,
+        runner_name=job.runner_name or None,
+        conclusion=job.conclusion,
+    )
