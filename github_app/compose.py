@@ -1,5 +1,6 @@
 """Putting the parts together: one way for `serve`, for `sweep` and for the functions on Modal."""
 
+import os
 from dataclasses import dataclass
 
 import modal
@@ -31,6 +32,8 @@ class Parts:
 
 def compose(settings: Settings, clock: Clock, client: modal.Client | None = None) -> Parts:
     """Build everything from the settings, and connect to nothing yet. Modal's own `client` is the environment's."""
+    # The SDK's own retry of a throttled call has no end; a launch is put off instead, with the reason in sight.
+    os.environ.setdefault("MODAL_MAX_THROTTLE_WAIT", "20")
     connection = Connection(
         api_url=settings.api_url,
         app_id=settings.github_app_id,
@@ -45,6 +48,7 @@ def compose(settings: Settings, clock: Clock, client: modal.Client | None = None
         allowed_repos=settings.allowed_repos,
     )
     runners = Runners(connection, settings.runner_group_id)
+    jobs = Jobs(connection)
     app = AppOnGitHub(connection, clock)
     rules = Rules(settings.runner_label, Policy(settings.allowed_repos))
     caps = Caps(settings.max_concurrent_per_repo, settings.max_concurrent)
@@ -69,6 +73,7 @@ def compose(settings: Settings, clock: Clock, client: modal.Client | None = None
     service = Service(
         store=store,
         installations=app,
+        jobs=jobs,
         reconciler=reconciler,
         rules=rules,
         capped=bool(caps),
@@ -77,7 +82,7 @@ def compose(settings: Settings, clock: Clock, client: modal.Client | None = None
     sweep = Sweep(
         store=store,
         app=app,
-        jobs=Jobs(connection),
+        jobs=jobs,
         runners=runners,
         sandboxes=sandboxes,
         service=service,

@@ -4,10 +4,12 @@ What becomes of one event: known GUID? -> admitted? -> decide -> job's record ->
 Handling is idempotent, so the GUID is put last: a crash in between costs a repetition, never a job.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from math import inf
 from typing import Protocol
 
 import structlog
@@ -15,10 +17,14 @@ import structlog
 from github_app import lifecycle, routing
 from github_app.balance import Demand, Start
 from github_app.clock import Clock
+from github_app.errors import GitHubError
 from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, RunnerState
 from github_app.reconcile import Reconciler
 from github_app.records import change_runner, finish_runner
 from github_app.store import DELIVERIES, HISTORY, JOBS, RUNNERS, Delivered, ModalDictStore
+
+# A `queued` that is older is not believed without asking GitHub.
+OLD_S = 600.0
 
 _log = structlog.get_logger(__name__)
 
@@ -51,6 +57,14 @@ class Installations(Protocol):
         ...
 
 
+class Jobs(Protocol):
+    """What GitHub says of a job now."""
+
+    async def job(self, known: JobEvent) -> JobEvent | None:
+        """Ask after one job."""
+        ...
+
+
 class Service:
     """Handles the events of every installation of the App."""
 
@@ -59,6 +73,7 @@ class Service:
         *,
         store: ModalDictStore,
         installations: Installations,
+        jobs: Jobs,
         reconciler: Reconciler,
         rules: routing.Rules,
         capped: bool,
@@ -66,6 +81,7 @@ class Service:
     ) -> None:
         self._store = store
         self._installations = installations
+        self._jobs = jobs
         self._reconciler = reconciler
         self._rules = rules
         self._capped = capped
@@ -85,9 +101,21 @@ class Service:
             return Answer(Status.REFUSED, f"installation {event.installation_id} is not one of this App's")
         if await self._store.get(DELIVERIES, guid):
             return Answer(Status.DUPLICATE, "this delivery was handled before")
-        answer = await self.apply(event)
+        answer = await self.apply(await self._current(event))
         await self._store.put(DELIVERIES, guid, Delivered(self._clock.now()))
         return answer
+
+    async def _current(self, event: JobEvent) -> JobEvent:
+        """Bring a `queued` that is long past up to date: a redelivery may be days late, and its job over."""
+        if event.action is not Action.QUEUED or self._clock.now() - (event.queued_at or inf) < OLD_S:
+            return event
+        try:
+            # GitHub waits ten seconds for the answer to a delivery.
+            async with asyncio.timeout(3):
+                return await self._jobs.job(event) or event
+        except (GitHubError, TimeoutError) as error:
+            _log.warning("job_unreadable", reason=str(error))
+            return event
 
     async def apply(self, event: JobEvent) -> Answer:
         """Record what is known of a job now, from a delivery or read by the sweep.

@@ -238,6 +238,23 @@ async def test_deliveries_that_github_failed_to_hand_over_are_asked_for_again_on
         assert (first.redelivered, second.redelivered) == (1, 0)
 
 
+async def test_a_delivery_that_comes_days_late_starts_nothing_for_a_job_that_is_over() -> None:
+    async with universe() as it:
+        it.script.lose_deliveries = True
+        it.push({"job": (PLAIN, 5)})
+        it.github.actions.cancel(it.job("job"))
+        it.script.lose_deliveries = False
+        job = it.job("job")
+        payload = it.github.shapes.job_event("queued", job, it.installation)
+        payload["workflow_job"] |= {"status": "queued", "conclusion": None, "created_at": "2026-01-01T00:00:00Z"}
+        it.github.webhooks.send(it.installation, "workflow_job", payload, it.repository.id)
+        await it.github.webhooks.settle()
+        await it.clock.sleep(30)
+
+        assert not it.sandboxes()
+        assert it.github.calls[JIT] == 0
+
+
 async def test_two_sweeps_at_once_start_one_runner() -> None:
     async with universe() as it:
         it.script.lose_deliveries = True

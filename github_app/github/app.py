@@ -1,5 +1,7 @@
 """The App itself: its installations, and the deliveries that GitHub failed to hand over."""
 
+import asyncio
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -12,6 +14,8 @@ from github_app.github.connection import Connection
 
 # An unknown id is asked for again at most this often: deliveries with made-up ids must not cost a call each.
 _ASK_AGAIN_S = 60.0
+# GitHub waits ten seconds for the answer to a delivery.
+_ANSWER_S = 3.0
 _PAGE = 100
 _MOST_PAGES = 20
 
@@ -41,6 +45,7 @@ class FailedDelivery(msgspec.Struct):
     event: str
     status_code: int = 0
     redelivery: bool = False
+    delivered_at: datetime | None = None
 
 
 class AppOnGitHub:
@@ -51,6 +56,7 @@ class AppOnGitHub:
         self._clock = clock
         self._known: dict[int, Installation] = {}
         self._asked_at = float("-inf")
+        self._unreadable_until = float("-inf")
 
     async def knows(self, installation_id: int) -> bool:
         """Tell whether an installation is one of the App's; where GitHub cannot say, it is.
@@ -58,11 +64,16 @@ class AppOnGitHub:
         A delivery's signature is checked by then, and the exchange of its token tells in the end: intake does not
         depend on GitHub's API.
         """
-        if installation_id not in self._known and self._clock.now() - self._asked_at > _ASK_AGAIN_S:
+        now = self._clock.now()
+        if installation_id in self._known or now < self._unreadable_until:
+            return True
+        if now - self._asked_at > _ASK_AGAIN_S:
             try:
-                await self.installations()
-            except GitHubError as error:
+                async with asyncio.timeout(_ANSWER_S):
+                    await self.installations()
+            except (GitHubError, TimeoutError) as error:
                 _log.warning("installations_unreadable", reason=str(error))
+                self._unreadable_until = now + _ASK_AGAIN_S
                 return True
         return installation_id in self._known
 
@@ -102,7 +113,7 @@ class AppOnGitHub:
                 return await github.rest.apps.async_list_webhook_deliveries(per_page=_PAGE, status="failure", **more)
 
             batch, cursor = await self._connection.page_as_app("list of deliveries", call, list[FailedDelivery])
-            failed += [delivery for delivery in batch if delivery.id > after]
+            failed += [delivery for delivery in batch if delivery.id > after and not 200 <= delivery.status_code < 300]
             greatest = max([greatest, *(delivery.id for delivery in batch)])
             if cursor is None or any(delivery.id <= after for delivery in batch):
                 break

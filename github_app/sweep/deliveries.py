@@ -13,6 +13,8 @@ from github_app.store import WATERMARKS, ModalDictStore
 from github_app.sweep.report import SweepReport
 
 _KEY = "deliveries"
+# GitHub refuses to redeliver what is older.
+_WINDOW_S = 3 * 24 * 3600.0
 
 
 class App(Protocol):
@@ -36,7 +38,7 @@ async def redeliver_failures(app: App, store: ModalDictStore, clock: Clock, repo
     after = mark.delivery_id if mark else 0
     failed, greatest = await app.failed_deliveries(after)
     for delivery in sorted(failed, key=lambda each: each.id):
-        if delivery.event != "workflow_job":
+        if delivery.event != "workflow_job" or _too_old(delivery, clock):
             continue
         report.redelivered += 1
         if not report.dry_run:
@@ -44,3 +46,7 @@ async def redeliver_failures(app: App, store: ModalDictStore, clock: Clock, repo
             await store.put(WATERMARKS, _KEY, Watermark(delivery.id, clock.now()))
     if greatest > after and not report.dry_run:
         await store.put(WATERMARKS, _KEY, Watermark(greatest, clock.now()))
+
+
+def _too_old(delivery: FailedDelivery, clock: Clock) -> bool:
+    return delivery.delivered_at is not None and clock.now() - delivery.delivered_at.timestamp() > _WINDOW_S
