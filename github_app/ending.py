@@ -38,6 +38,10 @@ class Runners(Protocol):
 class Sandboxes(Protocol):
     """What ending needs of Modal."""
 
+    async def find(self, name: str) -> str | None:
+        """Look a running sandbox up by name."""
+        ...
+
     async def witness(self, sandbox_id: str) -> Witness:
         """Look inside."""
         ...
@@ -75,15 +79,17 @@ async def end_safely(
         await sleep(WORKER_APPEARS_S)
     if await _look(runner, sandboxes) is Witness.WORKING:
         return _told(runner, Ending.WORKS, "the sandbox has taken a job")
-    if runner.sandbox_id is not None:
-        await sandboxes.terminate(runner.sandbox_id)
+    # By name again: a creation whose answer was late may have brought the sandbox meanwhile.
+    sandbox_id = runner.sandbox_id or await sandboxes.find(runner.name)
+    if sandbox_id is not None:
+        await sandboxes.terminate(sandbox_id)
     return _told(runner, Ending.ENDED, None)
 
 
 async def _look(runner: RunnerRecord, sandboxes: Sandboxes) -> Witness:
-    if runner.sandbox_id is None:
-        return Witness.GONE
-    return await sandboxes.witness(runner.sandbox_id)
+    # An id that is not recorded does not mean that there is no sandbox: names are unique, and lead to it.
+    sandbox_id = runner.sandbox_id or await sandboxes.find(runner.name)
+    return Witness.GONE if sandbox_id is None else await sandboxes.witness(sandbox_id)
 
 
 async def _unknown_again(runner: RunnerRecord, runners: Runners) -> bool:

@@ -4,7 +4,6 @@ Names are idempotency keys: the runner's name is unique at GitHub and among Moda
 repeated after whatever failure cannot start two runners under one name.
 """
 
-import contextlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -242,9 +241,12 @@ class Launcher:
         try:
             return await self._sandboxes.create(spec)
         except SandboxError as error:
-            # An answer may have been lost, and its repetition found the name taken: by ours.
+            # An answer may have been lost, and its repetition found the name taken: by ours. A lookup that fails
+            # leaves that open; then the record stays, and the sweep adopts the sandbox or ends the runner safely.
             if found := await self._created_after_all(spec.name, error):
                 return found
+            if isinstance(error, SandboxNameTaken):
+                raise
             await self._give_up(runner)
             hold = Hold.MODAL_CAPACITY if error.retryable else Hold.MODAL_REFUSES
             raise PutOff(hold, str(error)) from error
@@ -254,9 +256,7 @@ class Launcher:
     async def _created_after_all(self, name: str, error: SandboxError) -> str | None:
         if not isinstance(error, SandboxNameTaken) and not error.retryable:
             return None
-        with contextlib.suppress(SandboxError):
-            return await self._sandboxes.find(name)
-        return None
+        return await self._sandboxes.find(name)
 
     async def _give_up(self, runner: RunnerRecord) -> None:
         """Deregister a runner that got no sandbox, so that it does not stand at GitHub for a day."""

@@ -127,6 +127,13 @@ class Chunk(msgspec.Struct, frozen=True):
     taken_at: float
 
 
+class Redelivered(msgspec.Struct, frozen=True):
+    """A delivery that GitHub was asked for again, under its GUID; `owner` is unique."""
+
+    owner: str
+    at: float
+
+
 class Watermark(msgspec.Struct, frozen=True):
     """How far the sweep has read the App's deliveries."""
 

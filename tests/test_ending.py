@@ -15,11 +15,23 @@ IDLE, WORKING, GONE = Witness.IDLE, Witness.WORKING, Witness.GONE
 class Outside:
     """GitHub and Modal, as ending sees them: plays a script and notes what happens, in order."""
 
-    def __init__(self, *, witnesses: Sequence[Witness] = (IDLE, IDLE), removals: Sequence[int] = (204,)) -> None:
+    def __init__(
+        self,
+        *,
+        witnesses: Sequence[Witness] = (IDLE, IDLE),
+        removals: Sequence[int] = (204,),
+        named: str | None = None,
+    ) -> None:
+        self._named = named
         self._witnesses = list(witnesses)
         self._removals = list(removals)
         self.happened: list[str] = []
         self.slept = 0.0
+
+    async def find(self, name: str) -> str | None:
+        """Look a sandbox up by name."""
+        self.happened.append(f"find {name}")
+        return self._named
 
     async def witness(self, sandbox_id: str) -> Witness:
         """Look inside."""
@@ -149,9 +161,16 @@ async def test_a_runner_whose_sandbox_is_gone_is_still_deregistered() -> None:
     assert "remove 7 of octo-org: 204" in outside.happened
 
 
-async def test_a_runner_that_never_had_a_sandbox_is_deregistered_without_a_question() -> None:
+async def test_a_runner_that_has_no_sandbox_by_any_name_is_deregistered() -> None:
     outside = Outside()
 
     assert await outside.end(runner(sandbox_id=None)) is Ending.ENDED
     assert "remove 7 of octo-org: 204" in outside.happened
     assert not any(step.startswith(("ask", "terminate")) for step in outside.happened)
+
+
+async def test_a_sandbox_that_was_never_recorded_is_found_by_name_and_asked_first() -> None:
+    outside = Outside(witnesses=(Witness.WORKING,), named="sb-9")
+
+    assert await outside.end(runner(sandbox_id=None)) is Ending.WORKS
+    assert outside.happened[1:] == ["ask sb-9"]

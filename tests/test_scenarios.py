@@ -5,14 +5,19 @@ The table at the end names each case and the test that covers it, or why it cann
 
 import asyncio
 import uuid
+from collections import Counter
 
+import msgspec
 import pytest
 from grpclib import GRPCError, Status
 
+from github_app.ending import Ending, end_safely
+from github_app.model import RunnerState
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.faults import Hangup
 from github_app.simulator.github.state import Job
 from github_app.simulator.modal import Limits
+from github_app.store import RUNNERS
 from tests.universe import GPU, PLAIN, Script, Universe, universe
 
 JIT = "POST /orgs/{org}/actions/runners/generate-jitconfig"
@@ -238,6 +243,51 @@ async def test_deliveries_that_github_failed_to_hand_over_are_asked_for_again_on
         assert (first.redelivered, second.redelivered) == (1, 0)
 
 
+async def test_a_delivery_that_fails_for_ever_is_asked_for_once_by_however_many_sweeps() -> None:
+    async with universe() as it:
+        it.script.break_deliveries = True
+        it.push({"job": (PLAIN, 5)})
+        await it.github.webhooks.settle()
+        for _ in range(4):
+            await asyncio.gather(it.sweep(), it.sweep())
+            await it.github.webhooks.settle()
+        again = Counter(each.guid for each in it.github.world.deliveries.values() if each.redelivery)
+
+        assert again
+        assert set(again.values()) == {1}
+
+
+async def test_another_deployments_online_runner_of_the_same_form_of_name_is_left_alone() -> None:
+    async with universe() as it:
+        group = it.github.world.groups["octo-org"][0]
+        foreign = it.github.world.add_runner("modal-77-1", PLAIN, it.organization, group)
+        foreign.online = True
+        for _ in range(3):
+            await it.sweep()
+            await it.clock.sleep(60)
+
+        assert it.runners() == [foreign]
+
+
+async def test_a_runner_whose_sandbox_was_never_recorded_is_not_ended_while_it_works() -> None:
+    """The app was killed between SandboxCreate and its record, and GitHub's `busy` lags."""
+    async with universe(script=Script(busy_lag_s=60)) as it:
+        it.push({"job": (PLAIN, 240)})
+        await it.until(lambda: it.job("job").status == "in_progress")
+        await it.github.webhooks.settle()
+        (name,) = await it.records()
+        runner = await it.store.get(RUNNERS, name)
+        assert runner is not None
+        await it.clock.sleep(5)
+        forgotten = msgspec.structs.replace(runner, sandbox_id=None, state=RunnerState.STARTING)
+        ending = await end_safely(forgotten, runners=it.runner_api, sandboxes=it.parts.sandboxes, sleep=it.clock.sleep)
+        await it.until_done(sweeping=True)
+
+        assert ending is Ending.WORKS
+        assert it.github.deregistered_at_work == 0
+        assert it.job("job").conclusion == "success"
+
+
 async def test_a_delivery_that_comes_days_late_starts_nothing_for_a_job_that_is_over() -> None:
     async with universe() as it:
         it.script.lose_deliveries = True
@@ -290,12 +340,12 @@ async def test_runners_and_sandboxes_that_are_not_ours_are_left_alone() -> None:
 
 
 async def test_an_orphan_at_github_is_removed_only_after_a_second_look() -> None:
-    async with universe() as it:
+    async with universe(scale=2000) as it:
         group = it.github.world.groups["octo-org"][0]
         it.github.world.add_runner("modal-42-1", PLAIN, it.organization, group)
         await it.sweep()
         after_first = len(it.runners())
-        await it.clock.sleep(60)
+        await it.clock.sleep(2500)
         await it.sweep()
 
         assert (after_first, len(it.runners())) == (1, 0)

@@ -17,6 +17,7 @@ import uvicorn
 from github_app.clock import Clock
 from github_app.compose import Parts, compose
 from github_app.demo.world import register
+from github_app.github import Runners
 from github_app.settings import Settings
 from github_app.simulator import runner as stand_in
 from github_app.simulator.github import SimulatedGitHub
@@ -100,6 +101,11 @@ class Universe:
     def runners(self) -> list[Runner]:
         """What is registered at GitHub."""
         return list(self.github.world.runners.values())
+
+    @property
+    def runner_api(self) -> Runners:
+        """The adapter to GitHub's runners."""
+        return Runners(self.parts.connection, group_id=None)
 
     async def sweep(self) -> SweepReport:
         """Sweep once."""

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from github_app.model import Allowance, Chunk, Claim, JobRecord, RunnerRecord, Slot, Suspect, Watermark
+from github_app.model import Allowance, Chunk, Claim, JobRecord, Redelivered, RunnerRecord, Slot, Suspect, Watermark
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -32,7 +32,8 @@ SLOTS = Kind("slots", Slot)
 BUDGET = Kind("budget", Chunk)
 # Finished jobs. Modal forgets an entry seven days after it was last read or written.
 HISTORY = Kind("history", JobRecord)
+REDELIVERED = Kind("redelivered", Redelivered)
 WATERMARKS = Kind("watermarks", Watermark)
 ALLOWANCES = Kind("allowances", Allowance)
 SUSPECTS = Kind("suspects", Suspect)
-KINDS = (DELIVERIES, JOBS, CLAIMS, RUNNERS, SLOTS, BUDGET, HISTORY, WATERMARKS, ALLOWANCES, SUSPECTS)
+KINDS = (DELIVERIES, JOBS, CLAIMS, RUNNERS, SLOTS, BUDGET, HISTORY, REDELIVERED, WATERMARKS, ALLOWANCES, SUSPECTS)

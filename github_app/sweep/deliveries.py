@@ -4,12 +4,14 @@ GitHub never retries by itself, and keeps what it failed to deliver for three da
 deliveries").
 """
 
+import uuid
 from typing import Protocol
 
 from github_app.clock import Clock
+from github_app.errors import GitHubError
 from github_app.github import FailedDelivery
-from github_app.model import Watermark
-from github_app.store import WATERMARKS, ModalDictStore
+from github_app.model import Redelivered, Watermark
+from github_app.store import REDELIVERED, WATERMARKS, ModalDictStore
 from github_app.sweep.report import SweepReport
 
 _KEY = "deliveries"
@@ -29,7 +31,9 @@ class App(Protocol):
 
 
 async def redeliver_failures(app: App, store: ModalDictStore, clock: Clock, report: SweepReport) -> None:
-    """Redeliver what failed since the watermark, oldest first.
+    """Redeliver what failed since the watermark, oldest first, each GUID once whoever sweeps.
+
+    A redelivery that fails is a delivery of its own with a greater id: asking for that one too would never end.
 
     Raises:
         GitHubError, StoreError: the watermark stays where all before it were asked for.
@@ -38,14 +42,33 @@ async def redeliver_failures(app: App, store: ModalDictStore, clock: Clock, repo
     after = mark.delivery_id if mark else 0
     failed, greatest = await app.failed_deliveries(after)
     for delivery in sorted(failed, key=lambda each: each.id):
-        if delivery.event != "workflow_job" or _too_old(delivery, clock):
+        if delivery.event != "workflow_job" or delivery.redelivery or _too_old(delivery, clock):
             continue
-        report.redelivered += 1
-        if not report.dry_run:
-            await app.redeliver(delivery.id)
-            await store.put(WATERMARKS, _KEY, Watermark(delivery.id, clock.now()))
+        if report.dry_run:
+            report.redelivered += 1
+            continue
+        await _redeliver_once(app, store, clock, delivery, report)
+        await store.put(WATERMARKS, _KEY, Watermark(delivery.id, clock.now()))
     if greatest > after and not report.dry_run:
         await store.put(WATERMARKS, _KEY, Watermark(greatest, clock.now()))
+
+
+async def _redeliver_once(
+    app: App, store: ModalDictStore, clock: Clock, delivery: FailedDelivery, report: SweepReport
+) -> None:
+    key, asked = f"asked/{delivery.guid}", Redelivered(uuid.uuid4().hex, clock.now())
+    if not await store.put_new(REDELIVERED, key, asked):
+        return
+    try:
+        await app.redeliver(delivery.id)
+    except GitHubError as error:
+        if error.retryable:
+            await store.take(REDELIVERED, key)
+            raise
+        # One that GitHub will not hand over again must not keep back those after it.
+        report.problems.append(f"redelivery of {delivery.id}: {error}")
+        return
+    report.redelivered += 1
 
 
 def _too_old(delivery: FailedDelivery, clock: Clock) -> bool:

@@ -31,13 +31,15 @@ from github_app.model import (
     Witness,
 )
 from github_app.records import change_runner, finish_runner
-from github_app.store import RUNNERS, SUSPECTS, ModalDictStore
+from github_app.store import HISTORY, RUNNERS, SUSPECTS, ModalDictStore
 from github_app.sweep.report import SweepReport
 
 ONLINE_DEADLINE_S = 300.0
 PICKUP_DEADLINE_S = 300.0
 # Apart enough for a wrong answer of GitHub's to have passed.
 SECOND_LOOK_S = 45.0
+# Another deployment's runner may be offline for as long as it waits for a GPU: 21 minutes.
+FOREIGN_LOOK_S = 1800.0
 # A sandbox ends by itself after its job; one that has not by now hangs.
 LINGERS_S = 120.0
 # actions/runner ends with 7 when GitHub refuses its version.
@@ -245,19 +247,27 @@ class Supply:
             return
         if claim is not None and claim.renewed_at > self._clock.now() - CLAIM_IS_STALE_S and claim.hold is None:
             return
-        if not await self._suspected(f"runner/{name}/{listed.status.id}", report):
+        ours = record is not None or claim is not None or await self._is_our_job(listed.record.started_for, found)
+        if not ours and (listed.status.status == "online" or listed.status.busy):
+            # Another deployment's, whose runners' names have the same form.
+            return
+        age = SECOND_LOOK_S if ours else FOREIGN_LOOK_S
+        if not await self._suspected(f"runner/{name}/{listed.status.id}", report, age):
             return
         sandbox_id = await self._sandboxes.find(name)
         report.orphans_ended += await self._end(_with_sandbox(listed.record, sandbox_id), report)
 
-    async def _suspected(self, key: str, report: SweepReport) -> bool:
+    async def _is_our_job(self, job_id: int, found: Found) -> bool:
+        return job_id in found.jobs or await self._store.get(HISTORY, str(job_id)) is not None
+
+    async def _suspected(self, key: str, report: SweepReport, age: float = SECOND_LOOK_S) -> bool:
         """Tell whether this is the second look, later than the first."""
         suspect = await self._store.get(SUSPECTS, key)
         if suspect is None:
             if not report.dry_run:
                 await self._store.put(SUSPECTS, key, Suspect(self._clock.now()))
             return False
-        return self._clock.now() - suspect.first_seen > SECOND_LOOK_S
+        return self._clock.now() - suspect.first_seen > age
 
     async def _end(self, runner: RunnerRecord, report: SweepReport) -> bool:
         if report.dry_run:
