@@ -8,7 +8,7 @@ taken gets the taker's own, if that one fits.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from github_app.model import Claim, JobRecord, JobState, RunnerRecord, RunnerState, Shape, runner_name
+from github_app.model import Claim, Hold, JobRecord, JobState, RunnerRecord, RunnerState, Shape, runner_name
 
 # A launch renews its claim every ten seconds; one that has not for this long has crashed.
 CLAIM_IS_STALE_S = 30.0
@@ -34,6 +34,8 @@ class Start:
     demand: Demand
     attempt: int
     failures: int = 0
+    # Of what kind the last of these was.
+    hold: Hold | None = None
 
 
 @dataclass(frozen=True)
@@ -144,9 +146,9 @@ def _decide(
     if claim.not_before is not None:
         if claim.not_before > now:
             return Wait(demand, claim.reason or str(claim.hold), claim.not_before)
-        return Start(demand, attempt + 1, claim.failures)
+        return Start(demand, attempt + 1, claim.failures, claim.hold)
     under_way = runner_name(demand.job_id, attempt) not in runners
     if under_way and claim.renewed_at > now - CLAIM_IS_STALE_S:
         return Wait(demand, "its launch is under way")
     # The attempt's runner was taken by another job, or its launch crashed.
-    return Start(demand, attempt + 1, claim.failures)
+    return Start(demand, attempt + 1, claim.failures, claim.last_hold)

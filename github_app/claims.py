@@ -40,12 +40,22 @@ class Claims:
 
     async def take(self, start: Start) -> bool:
         """Claim an attempt; of many who try, one gets it."""
-        claim = Claim(uuid.uuid4().hex, self._clock.now(), start.failures)
+        claim = Claim(uuid.uuid4().hex, self._clock.now(), start.failures, last_hold=start.hold)
         return await self._store.put_new(CLAIMS, f"{start.demand.job_id}-{start.attempt}", claim)
+
+    async def lives(self, runner: str) -> bool:
+        """Tell whether the launch of a runner of this name is under way, by its claim as it is at this moment.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
+        claim = await self._store.get(CLAIMS, runner.removeprefix("modal-"))
+        return claim is not None and claim.hold is None and claim.renewed_at > self._clock.now() - CLAIM_IS_STALE_S
 
     async def put_off(self, start: Start, hold: Hold, reason: str, seconds: float | None = None) -> None:
         """Record why an attempt came to nothing, and when the next may be made."""
-        failures = start.failures + 1
+        # In a row means of one kind: an outage of Modal's says nothing about a 404 of GitHub's.
+        failures = start.failures + 1 if hold is start.hold else 1
         wait = retry.delay(hold, failures) if seconds is None else seconds
         now = self._clock.now()
         claim = Claim(uuid.uuid4().hex, now, failures, hold, reason, now + wait)
@@ -62,7 +72,7 @@ class Claims:
             while True:
                 await self._clock.sleep(RENEW_EVERY_S)
                 with contextlib.suppress(ModalRunnerError):
-                    claim = Claim(uuid.uuid4().hex, self._clock.now(), start.failures)
+                    claim = Claim(uuid.uuid4().hex, self._clock.now(), start.failures, last_hold=start.hold)
                     await self._store.put(CLAIMS, f"{start.demand.job_id}-{start.attempt}", claim)
                     lease.longest_gap = max(lease.longest_gap, self._clock.now() - lease.renewed_at)
                     lease.renewed_at = claim.renewed_at

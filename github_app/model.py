@@ -110,6 +110,8 @@ class Claim(msgspec.Struct, frozen=True):
     hold: Hold | None = None
     reason: str | None = None
     not_before: float | None = None
+    # Why the attempt before this one came to nothing.
+    last_hold: Hold | None = None
 
 
 class Slot(msgspec.Struct, frozen=True):

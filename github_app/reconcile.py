@@ -94,21 +94,25 @@ class Reconciler:
         return found
 
     async def _admit_all(self, starts: tuple[Start, ...]) -> AsyncIterator[Admitted]:
-        """Admit oldest first, one after the other, as far as caps, budget and brake allow."""
-        if len(starts) > MOST_STARTS:
-            _log.error("too_many_starts", wanted=len(starts), most=MOST_STARTS)
+        """Admit oldest first, one after the other, as far as caps, budgets and brake allow."""
+        admitted = 0
         full: set[str] = set()
-        for start in starts[:MOST_STARTS]:
-            repository = start.demand.job.event.repository
-            if repository in full:
+        paused: set[int] = set()
+        for start in starts:
+            job = start.demand.job.event
+            if job.repository in full or job.installation_id in paused:
                 continue
+            if admitted == MOST_STARTS:
+                _log.error("too_many_starts", wanted=len(starts), most=MOST_STARTS)
+                return
             match await self._admit(start):
                 case Admitted() as each:
+                    admitted += 1
                     yield each
                 case Turned(full=True):
-                    full.add(repository)
+                    full.add(job.repository)
                 case Turned(again=float()):
-                    return
+                    paused.add(job.installation_id)
 
     async def launch(self, start: Start) -> None:
         """Start one runner now, or see to it that this is tried again."""

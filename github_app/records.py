@@ -39,5 +39,9 @@ async def release_slots(store: ModalDictStore, slots: tuple[str, ...], runner: s
     """Give back the slots that `runner` holds."""
     for key in slots:
         slot = await store.get(SLOTS, key)
-        if slot is not None and slot.runner == runner:
-            await store.take(SLOTS, key)
+        if slot is None or slot.runner != runner:
+            continue
+        taken = await store.take(SLOTS, key)
+        if taken is not None and taken.runner != runner:
+            # Another gave it back first, and it has a new holder since.
+            await store.put_new(SLOTS, key, taken)

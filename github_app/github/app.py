@@ -25,7 +25,7 @@ _log = structlog.get_logger(__name__)
 class Account(msgspec.Struct):
     """The account that an installation is on."""
 
-    login: str
+    login: str = ""
     type: str = "Organization"
 
 

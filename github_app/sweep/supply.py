@@ -132,8 +132,8 @@ class Supply:
 
     async def _check_unborn(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
         """Follow the trace of a launch that crashed between GitHub's answer and Modal's."""
-        claim = found.claims.get(runner.name.removeprefix("modal-"))
-        if claim is not None and claim.renewed_at > self._clock.now() - CLAIM_IS_STALE_S:
+        # Asked now: since everything was read, GitHub may have taken its time.
+        if await self._claims.lives(runner.name):
             return
         sandbox_id = await self._sandboxes.find(runner.name)
         if report.dry_run:
@@ -211,7 +211,9 @@ class Supply:
         """Let the job wait before its next attempt, longer each time."""
         attempt = int(runner.name.rsplit("-", 1)[1])
         claim = found.claims.get(f"{job.event.job_id}-{attempt}")
-        start = Start(Demand(job, runner.shape), attempt, claim.failures if claim else 0)
+        start = Start(
+            Demand(job, runner.shape), attempt, claim.failures if claim else 0, claim.last_hold if claim else None
+        )
         await self._claims.put_off(start, hold, reason)
 
     async def check_sandbox(self, sandbox_id: str, found: Found, report: SweepReport) -> None:
@@ -245,7 +247,7 @@ class Supply:
         claim = found.claims.get(name.removeprefix("modal-"))
         if record is not None and record.state is not RunnerState.FINISHED:
             return
-        if claim is not None and claim.renewed_at > self._clock.now() - CLAIM_IS_STALE_S and claim.hold is None:
+        if await self._claims.lives(name):
             return
         ours = record is not None or claim is not None or await self._is_our_job(listed.record.started_for, found)
         if not ours and (listed.status.status == "online" or listed.status.busy):

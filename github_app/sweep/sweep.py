@@ -53,6 +53,7 @@ class Sweep:
         self._service = service
         self._reconciler = reconciler
         self._clock = clock
+        self._claims = claims
         self._demand = Demand(jobs=jobs, apply=self._apply, clock=clock)
         self._supply = Supply(
             store=store,
@@ -187,7 +188,7 @@ class Sweep:
             runner = await self._store.get(RUNNERS, slot.runner)
             ended = runner is not None and runner.state is RunnerState.FINISHED
             orphaned = runner is None and self._clock.now() - slot.taken_at > _SLOT_IS_ORPHANED_S
-            if ended or orphaned:
+            if ended or (orphaned and not await self._claims.lives(slot.runner)):
                 report.slots_released += 1
                 if not report.dry_run:
                     await release_slots(self._store, (key,), slot.runner)
@@ -209,6 +210,6 @@ def _wait(wait: Wait) -> str:
 def _of_installation(installation: Installation) -> Place | None:
     """Where the runners of an organisation are; personal accounts have no runners of their own."""
     account = installation.account
-    if account is None or account.type != "Organization":
+    if account is None or account.type != "Organization" or not account.login:
         return None
     return Place(Scope(account.login), installation.id)
