@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from grpclib import GRPCError, Status
 
+from github_app import reconcile
 from github_app.ending import Ending, end_safely
 from github_app.model import RunnerState
 from github_app.simulator.github.auth import ApiError
@@ -180,6 +181,20 @@ async def test_over_the_cap_jobs_wait_and_start_oldest_first() -> None:
 
         assert most == 2
         assert [job.instance.name for job in started][2:] == ["job-2", "job-3", "job-4"]
+
+
+async def test_many_capped_jobs_of_one_repository_do_not_hide_another_repository(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reconcile, "MOST_STARTS", 3)
+    async with universe(settings={"max_concurrent_per_repo": 1}) as it:
+        other = it.github.world.add_repository(it.organization, "other")
+        it.push({f"crowd-{n}": (PLAIN, 900) for n in range(8)})
+        await it.github.webhooks.settle()
+        it.push({"other": (PLAIN, 5)}, other)
+        await it.until(lambda: it.job("other").status == "completed" or len(it.sandboxes()) >= 2)
+
+        assert {view.tags["repo"] for view in it.sandboxes()} == {"octo-org.octo-repo", "octo-org.other"}
 
 
 async def test_the_global_cap_holds_over_repositories() -> None:
