@@ -40,7 +40,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Wait:
-    """A job that waits although it has no runner; `until` is None while its launch is under way."""
+    """A job that waits although it has no runner; `until` is None when a launch is under way or a cap is reached."""
 
     demand: Demand
     reason: str
@@ -104,14 +104,14 @@ def _match(waiting: list[Demand], runners: Iterable[RunnerRecord]) -> tuple[list
             del idle[runner.name]
         else:
             rest.append(demand)
-    missing = []
+    missing: set[int] = set()
     for demand in sorted(rest, key=lambda d: -len(d.job.event.labels)):
         fitting = [runner for runner in idle.values() if fits(runner, demand)]
         if fitting:
             del idle[min(fitting, key=lambda runner: len(runner.labels)).name]
         else:
-            missing.append(demand)
-    return [demand for demand in rest if demand in missing], list(idle.values())
+            missing.add(demand.job_id)
+    return [demand for demand in rest if demand.job_id in missing], list(idle.values())
 
 
 def _being_launched(runner: RunnerRecord, claims: Mapping[str, Claim], now: float) -> bool:

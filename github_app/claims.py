@@ -1,6 +1,6 @@
 """Claims: the right to make one attempt at a job's launch, and the record of why an attempt came to nothing.
 
-A claim is put once (put-if-absent) and from then on written by its owner alone, who renews it while the launch lives.
+A claim is put once (put-if-absent) and renewed while its launch lives; why an attempt came to nothing overwrites it.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import structlog
 from github_app import retry
 from github_app.balance import CLAIM_IS_STALE_S, Start
 from github_app.clock import Clock
-from github_app.errors import ModalRunnerError
+from github_app.errors import StoreError
 from github_app.model import Claim, Hold
 from github_app.store import CLAIMS, ModalDictStore
 
@@ -52,8 +52,8 @@ class Claims:
         claim = await self._store.get(CLAIMS, runner.removeprefix("modal-"))
         return claim is not None and claim.hold is None and claim.renewed_at > self._clock.now() - CLAIM_IS_STALE_S
 
-    async def put_off(self, start: Start, hold: Hold, reason: str, seconds: float | None = None) -> None:
-        """Record why an attempt came to nothing, and when the next may be made."""
+    async def put_off(self, start: Start, hold: Hold, reason: str, seconds: float | None = None) -> float:
+        """Record why an attempt came to nothing; return the Unix time at which the next may be made."""
         # In a row means of one kind: an outage of Modal's says nothing about a 404 of GitHub's.
         failures = start.failures + 1 if hold is start.hold else 1
         wait = retry.delay(hold, failures) if seconds is None else seconds
@@ -62,28 +62,37 @@ class Claims:
         await self._store.put(CLAIMS, f"{start.demand.job_id}-{start.attempt}", claim)
         held = _log.error if wait >= retry.HOUR_S else _log.warning
         held("launch_put_off", job=start.demand.job_id, hold=hold.value, reason=reason, again_in_s=round(wait, 1))
+        return now + wait
 
     @contextlib.asynccontextmanager
     async def renewing(self, start: Start) -> AsyncIterator[Lease]:
         """Keep a claim fresh, so that a long wait for a GPU is not taken for a crash."""
         lease = Lease(self._clock.now())
+        # A put that is cut off may still arrive, and would overwrite why the attempt came to nothing.
+        putting = asyncio.Lock()
 
         async def renew() -> None:
             while True:
                 await self._clock.sleep(RENEW_EVERY_S)
-                with contextlib.suppress(ModalRunnerError):
-                    claim = Claim(uuid.uuid4().hex, self._clock.now(), start.failures, last_hold=start.hold)
-                    await self._store.put(CLAIMS, f"{start.demand.job_id}-{start.attempt}", claim)
-                    lease.longest_gap = max(lease.longest_gap, self._clock.now() - lease.renewed_at)
-                    lease.renewed_at = claim.renewed_at
+                async with putting:
+                    await self._renew(start, lease)
 
         renewal = asyncio.create_task(renew())
         try:
             yield lease
         finally:
-            renewal.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await renewal
+            async with putting:
+                renewal.cancel()
+
+    async def _renew(self, start: Start, lease: Lease) -> None:
+        claim = Claim(uuid.uuid4().hex, self._clock.now(), start.failures, last_hold=start.hold)
+        try:
+            await self._store.put(CLAIMS, f"{start.demand.job_id}-{start.attempt}", claim)
+        except StoreError as error:
+            _log.warning("claim_not_renewed", job=start.demand.job_id, reason=str(error))
+            return
+        lease.longest_gap = max(lease.longest_gap, self._clock.now() - lease.renewed_at)
+        lease.renewed_at = claim.renewed_at
 
     async def superseded(self, start: Start, lease: Lease) -> bool:
         """Tell whether the next attempt has begun, which it may only once this one did not renew its claim in time.

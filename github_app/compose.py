@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import modal
 
-from github_app.capacity import Caps, Slots, WriteBudget
+from github_app.capacity import Caps, Slots
 from github_app.claims import Claims
 from github_app.clock import Clock
+from github_app.ending import Endings
 from github_app.github import AppOnGitHub, Connection, Jobs, Runners
 from github_app.launch import Launcher
+from github_app.pacing import PacedRunners, WriteBudget
 from github_app.policy import Policy
 from github_app.reconcile import Reconciler
 from github_app.routing import Rules
@@ -18,6 +20,7 @@ from github_app.service import Service
 from github_app.settings import Settings
 from github_app.store import ModalDictStore
 from github_app.sweep import Sweep
+from github_app.versions import RunnerVersion
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Parts:
     connection: Connection
     sandboxes: ModalSandboxes
     service: Service
+    reconciler: Reconciler
     sweep: Sweep
 
 
@@ -53,29 +57,29 @@ def compose(settings: Settings, clock: Clock, client: modal.Client | None = None
     rules = Rules(settings.runner_label, Policy(settings.allowed_repos))
     caps = Caps(settings.max_concurrent_per_repo, settings.max_concurrent)
     claims = Claims(store, clock)
+    budget = WriteBudget(store, clock)
+    version = RunnerVersion(store, settings.runner_version, clock)
+    deregistration = PacedRunners(runners, budget, clock)
+    endings = Endings(store=store, runners=deregistration, sandboxes=sandboxes, clock=clock)
     launcher = Launcher(
         store=store,
         runners=runners,
         sandboxes=sandboxes,
+        deregistration=deregistration,
         claims=claims,
         slots=Slots(store, caps, clock),
-        budget=WriteBudget(store, clock),
+        budget=budget,
+        version=version,
         clock=clock,
     )
-    reconciler = Reconciler(
-        store=store,
-        launcher=launcher,
-        runners=runners,
-        sandboxes=sandboxes,
-        rules=rules,
-        clock=clock,
-    )
+    reconciler = Reconciler(store=store, launcher=launcher, endings=endings, rules=rules, clock=clock)
     service = Service(
         store=store,
         installations=app,
         jobs=jobs,
         reconciler=reconciler,
         rules=rules,
+        version=version,
         capped=bool(caps),
         clock=clock,
     )
@@ -85,9 +89,12 @@ def compose(settings: Settings, clock: Clock, client: modal.Client | None = None
         jobs=jobs,
         runners=runners,
         sandboxes=sandboxes,
+        endings=endings,
         service=service,
         reconciler=reconciler,
         claims=claims,
+        budget=budget,
+        version=version,
         clock=clock,
     )
-    return Parts(connection, sandboxes, service, sweep)
+    return Parts(connection, sandboxes, service, reconciler, sweep)

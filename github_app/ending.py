@@ -11,8 +11,11 @@ from typing import Protocol
 
 import structlog
 
+from github_app.clock import Clock
 from github_app.errors import GitHubError
 from github_app.model import Place, RunnerRecord, Witness
+from github_app.records import finish_runner
+from github_app.store import ModalDictStore
 
 # GitHub may have given the runner a job a moment before the DELETE; its Worker needs a second or two to appear.
 WORKER_APPEARS_S = 3.0
@@ -106,3 +109,37 @@ async def _unknown_again(runner: RunnerRecord, runners: Runners) -> bool:
 def _told(runner: RunnerRecord, ending: Ending, reason: str | None) -> Ending:
     _log.info("runner_end", runner=runner.name, sandbox=runner.sandbox_id, outcome=ending.value, reason=reason)
     return ending
+
+
+class Endings:
+    """Ends runners safely, and records those that it has ended."""
+
+    def __init__(self, *, store: ModalDictStore, runners: Runners, sandboxes: Sandboxes, clock: Clock) -> None:
+        self._store = store
+        self._runners = runners
+        self._sandboxes = sandboxes
+        self._clock = clock
+
+    async def end(self, runner: RunnerRecord) -> bool:
+        """End a runner unless anything says that it works; tell whether it has ended.
+
+        Raises:
+            GitHubError, SandboxError, StoreError: someone did not answer; the next sweep tries again.
+        """
+        ending = await end_safely(runner, runners=self._runners, sandboxes=self._sandboxes, sleep=self._clock.sleep)
+        if ending is Ending.ENDED:
+            await finish_runner(self._store, runner, self._clock.now())
+        return ending is Ending.ENDED
+
+    async def end_sandbox(self, sandbox_id: str) -> bool:
+        """End a sandbox that no runner at GitHub stands behind, unless it works; tell whether it has ended.
+
+        Raises:
+            SandboxError: Modal did not answer.
+        """
+        for wait in (WORKER_APPEARS_S, 0.0):
+            if await self._sandboxes.witness(sandbox_id) is Witness.WORKING:
+                return False
+            await self._clock.sleep(wait)
+        await self._sandboxes.terminate(sandbox_id)
+        return True

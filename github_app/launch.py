@@ -14,11 +14,11 @@ import structlog
 from tenacity import AsyncRetrying
 
 from github_app import retry
-from github_app.balance import Start
-from github_app.capacity import Slots, WriteBudget
+from github_app.balance import CLAIM_IS_STALE_S, Start
+from github_app.capacity import IN_ALL, Full, Slots
 from github_app.claims import Claims, Lease
 from github_app.clock import Clock
-from github_app.errors import GitHubError, ModalRunnerError, SandboxError, SandboxNameTaken
+from github_app.errors import GitHubError, ModalRunnerError, SandboxError, SandboxNameTaken, StoreError
 from github_app.model import (
     Hold,
     JitConfig,
@@ -31,11 +31,15 @@ from github_app.model import (
     Shape,
     runner_name,
 )
+from github_app.pacing import WriteBudget
 from github_app.records import change_runner, finish_runner, release_slots
 from github_app.store import RUNNERS, ModalDictStore
+from github_app.versions import RunnerVersion
 
 # A GPU create may block for 21 minutes and holds an input of the web function open; the others wait as records.
 GPU_CREATES_AT_ONCE = 4
+# After what cannot be foreseen: when to look again.
+_SOON_S = 10.0
 
 _log = structlog.get_logger(__name__)
 
@@ -47,12 +51,16 @@ class Runners(Protocol):
         """Register a runner."""
         ...
 
-    async def remove(self, place: Place, runner_id: int) -> None:
-        """Deregister a runner."""
-
     async def find(self, place: Place, name: str) -> RunnerStatus | None:
         """Look a runner up by name."""
         ...
+
+
+class Deregistration(Protocol):
+    """What taking a runner back needs of GitHub, within its write limit."""
+
+    async def remove(self, place: Place, runner_id: int) -> None:
+        """Deregister a runner."""
 
 
 class Sandboxes(Protocol):
@@ -68,7 +76,7 @@ class Sandboxes(Protocol):
 
 
 class PutOff(Exception):  # noqa: N818 - a decision, not an error
-    """The launch ends here; the job waits for `seconds` (None: until something frees a place), and says why."""
+    """The launch ends here; the job waits for `seconds` (None: longer with each failure), and says why."""
 
     def __init__(self, hold: Hold, reason: str, seconds: float | None = None) -> None:
         super().__init__(reason)
@@ -87,11 +95,15 @@ class Admitted:
 
 @dataclass(frozen=True)
 class Turned:
-    """A launch that has to wait, without a claim; `full` when the cap of its repository, or of all, is reached."""
+    """A launch that has to wait, without a claim: until `again` (Unix time), or until a slot under `full` is free.
+
+    `limited`: GitHub's write limit turns away every launch of the installation.
+    """
 
     reason: str
     again: float | None = None
-    full: bool = False
+    full: Full | None = None
+    limited: bool = False
 
 
 class Launcher:
@@ -103,83 +115,77 @@ class Launcher:
         store: ModalDictStore,
         runners: Runners,
         sandboxes: Sandboxes,
+        deregistration: Deregistration,
         claims: Claims,
         slots: Slots,
         budget: WriteBudget,
+        version: RunnerVersion,
         clock: Clock,
     ) -> None:
         self._store = store
         self._runners = runners
+        self._deregistration = deregistration
         self._sandboxes = sandboxes
         self._claims = claims
         self._slots = slots
         self._budget = budget
+        self._version = version
         self._clock = clock
         self._gpu_creates: Counter[str] = Counter()
-        # When not None: GitHub refuses the version of actions/runner in the image, and every launch would fail.
-        self.stopped_because: str | None = None
-
-    @property
-    def capped(self) -> bool:
-        """Tell whether jobs may have to wait for one another, so that the order in which they start matters."""
-        return bool(self._slots.caps)
 
     async def admit(self, start: Start) -> "Admitted | Turned":
-        """Take what a launch needs: a share of the write budget, its slots, its claim. Nothing is started yet.
+        """Take what a launch needs: its slots, a share of the write budget, its claim. Nothing is started yet.
 
         Raises:
             StoreError: the store did not answer; what was taken is released by age.
         """
         job, name = start.demand.job.event, runner_name(start.demand.job_id, start.attempt)
-        if self.stopped_because is not None:
-            return Turned(self.stopped_because)
+        if (refused := await self._version.refused()) is not None:
+            _log.error("launches_stopped", job=start.demand.job_id, reason=refused)
+            return Turned(refused)
         if self._gpus_are_busy(start.demand.shape):
-            return Turned("other creations of this GPU type are under way")
-        if (again := await self._budgeted(job)) is not None:
-            return Turned("GitHub's write limit", again)
+            return Turned("other creations of this GPU type are under way", self._clock.now() + _SOON_S)
         slots = await self._slots.take(job.repository, name)
-        if slots is None:
-            return Turned("the concurrency cap is reached", full=True)
+        if isinstance(slots, Full):
+            return Turned(f"the concurrency cap of {_of(slots)} is reached", full=slots)
+        if (again := await self._budget.wait(job.installation_id)) is not None:
+            await release_slots(self._store, slots, name)
+            return Turned("GitHub's write limit is reached", again, limited=True)
         if not await self._claims.take(start):
             await release_slots(self._store, slots, name)
             return Turned("its launch is under way elsewhere")
         return Admitted(start, slots)
 
-    async def run(self, admitted: "Admitted") -> None:
-        """Start the runner. Never raises: what failed is recorded and logged."""
-        began = self._clock.now()
-        try:
-            runner = await self._with_claim(admitted.start, admitted.slots)
-        except Exception as error:  # what is not foreseen must not take other launches with it
-            _log.exception(
-                "launch_failed", job=admitted.start.demand.job_id, reason=str(error), error=type(error).__name__
-            )
-            return
-        if runner is not None:
-            took = round(self._clock.now() - began, 3)
-            _log.info("runner_started", runner=runner.name, sandbox=runner.sandbox_id, duration_s=took)
+    async def run(self, admitted: "Admitted") -> float | None:
+        """Start the runner; return the Unix time at which to look again when it did not come to be.
 
-    def _gpus_are_busy(self, shape: Shape) -> bool:
-        return shape.gpu is not None and self._gpu_creates[shape.gpu.type] >= GPU_CREATES_AT_ONCE
-
-    async def _budgeted(self, job: JobEvent) -> float | None:
-        """Wait a little for GitHub's write budget; return the time to ask again when it takes longer."""
-        patience = self._clock.now() + retry.PATIENCE_S
-        while (again := await self._budget.spend(job.installation_id)) is not None:
-            if again > patience:
-                return again
-            await self._clock.sleep(again - self._clock.now())
-        return None
-
-    async def _with_claim(self, start: Start, slots: tuple[str, ...]) -> RunnerRecord | None:
+        Never raises: what failed is recorded and logged.
+        """
+        start, began = admitted.start, self._clock.now()
         name = runner_name(start.demand.job_id, start.attempt)
         try:
             async with self._claims.renewing(start) as lease:
-                return await self._start(start, name, slots, lease)
+                runner = await self._start(start, name, admitted.slots, lease)
         except PutOff as off:
-            await release_slots(self._store, slots, name)
-            await self._claims.put_off(start, off.hold, off.reason, off.seconds)
-            return None
+            return await self._put_off(start, admitted.slots, off)
+        except Exception as error:  # what is not foreseen must not take other launches with it
+            _log.exception("launch_failed", job=start.demand.job_id, reason=str(error), error=type(error).__name__)
+            return self._clock.now() + CLAIM_IS_STALE_S
+        took = round(self._clock.now() - began, 3)
+        _log.info("runner_started", runner=runner.name, sandbox=runner.sandbox_id, duration_s=took)
+        return None
+
+    async def _put_off(self, start: Start, slots: tuple[str, ...], off: PutOff) -> float:
+        try:
+            await release_slots(self._store, slots, runner_name(start.demand.job_id, start.attempt))
+            return await self._claims.put_off(start, off.hold, off.reason, off.seconds)
+        except StoreError as error:
+            # The claim grows stale, and the slots are released by age.
+            _log.error("launch_failed", job=start.demand.job_id, reason=f"{off.reason}; {error}")
+            return self._clock.now() + CLAIM_IS_STALE_S
+
+    def _gpus_are_busy(self, shape: Shape) -> bool:
+        return shape.gpu is not None and self._gpu_creates[shape.gpu.type] >= GPU_CREATES_AT_ONCE
 
     async def _start(self, start: Start, name: str, slots: tuple[str, ...], lease: Lease) -> RunnerRecord:
         job, shape = start.demand.job.event, start.demand.shape
@@ -198,9 +204,7 @@ class Launcher:
         await self._store.put(RUNNERS, name, runner)
         if await self._claims.superseded(start, lease):
             await self._give_up(runner)
-            raise PutOff(
-                Hold.MODAL_UNREACHABLE, "the launch was taken for crashed, and the next attempt has begun", 0.0
-            )
+            raise PutOff(Hold.SUPERSEDED, "the launch was taken for crashed, and the next attempt has begun", 0.0)
         sandbox_id = await self._create(runner, SandboxSpec(name, shape, _tags(job, name), jit.encoded))
         # `in_progress` may have come first: then only the sandbox is added.
         started = await change_runner(self._store, name, RunnerState.STARTED, sandbox_id=sandbox_id)
@@ -216,22 +220,31 @@ class Launcher:
                 reraise=True,
             ):
                 with trial:
-                    return await self._runners.create_jit_config(job.place, name, job.labels)
+                    return await self._ask_jit_config(job, name, repeated=trial.retry_state.attempt_number > 1)
         except GitHubError as error:
             if error.status == 409:
                 await self._remove_leftover(job, name)
-                raise PutOff(Hold.GITHUB_UNREACHABLE, f"GitHub has a runner {name} already", 0.0) from error
-            if error.retry_after:
-                self._budget.close(job.installation_id, self._clock.now() + error.retry_after)
+                raise PutOff(Hold.NAME_TAKEN, f"GitHub has a runner {name} already", 0.0) from error
             raise _put_off_by_github(error) from error
         raise AssertionError("tenacity raises or returns")
+
+    async def _ask_jit_config(self, job: JobEvent, name: str, *, repeated: bool) -> JitConfig:
+        # The first request was paid for at admission; each repetition is a write of its own.
+        again = await self._budget.wait(job.installation_id) if repeated else None
+        if again is not None:
+            raise PutOff(Hold.GITHUB_LIMIT, "GitHub's write limit is reached", again - self._clock.now())
+        try:
+            return await self._runners.create_jit_config(job.place, name, job.labels)
+        except GitHubError as error:
+            self._budget.heed(job.installation_id, error)
+            raise
 
     async def _remove_leftover(self, job: JobEvent, name: str) -> None:
         """Remove what a lost answer of GitHub left: a runner of this name that never had a sandbox."""
         try:
             found = await self._runners.find(job.place, name)
             if found is not None and found.status == "offline" and await self._sandboxes.find(name) is None:
-                await self._runners.remove(job.place, found.id)
+                await self._deregistration.remove(job.place, found.id)
         except ModalRunnerError as error:
             _log.warning("leftover_not_removed", runner=name, reason=str(error))
 
@@ -261,11 +274,15 @@ class Launcher:
     async def _give_up(self, runner: RunnerRecord) -> None:
         """Deregister a runner that got no sandbox, so that it does not stand at GitHub for a day."""
         try:
-            await self._runners.remove(runner.place, runner.github_id)
-        except GitHubError as error:
+            await self._deregistration.remove(runner.place, runner.github_id)
+        except (GitHubError, StoreError) as error:
             # The sweep finds it: a runner of ours at GitHub with neither record nor sandbox.
             _log.warning("runner_not_removed", runner=runner.name, reason=str(error))
         await finish_runner(self._store, runner, self._clock.now())
+
+
+def _of(full: Full) -> str:
+    return "all repositories" if full.group == IN_ALL else full.group
 
 
 def _put_off_by_github(error: GitHubError) -> PutOff:

@@ -1,7 +1,8 @@
 """The states of jobs and runners, and what moves them. No I/O, no clock, no await.
 
 Jobs: what GitHub says. It does not promise order, repeats deliveries, and announces one job under several GUIDs. So
-a state only ever moves forward, and each event leads to the same state however often and in whatever order it comes.
+an event only ever moves a state forward, and leads to the same state however often and in whatever order it comes.
+What is read from GitHub's API is no late event: it may also say that a job has gone back into the queue.
 
 Runners: what we do and what we are told. The one function that writes a runner's state checks it against RUNNERS
 first, for an event may be older than what is recorded.
@@ -27,11 +28,16 @@ JOBS: dict[JobState | None, dict[Action, JobState]] = {
     },
     JobState.RUNNING: {
         Action.COMPLETED: JobState.DONE,
-        # `queued` is absent: GitHub re-queues an assigned job that is not picked up under the same id, which the
-        # sweep reads from GitHub; an event may as well be a late one.
+        # `queued` is absent: it may be a late one. REQUEUED has it.
     },
     JobState.DONE: {},
 }
+
+# What the same table gains when an event is read from GitHub's API: GitHub puts a job that its runner does not pick
+# up back into the queue, under the same id.
+REQUEUED: dict[JobState, dict[Action, JobState]] = {JobState.RUNNING: {Action.QUEUED: JobState.QUEUED}}
+# GitHub's API may lag behind its events; a job that was said to run a moment ago is not taken for re-queued.
+READING_LAGS_S = 60.0
 
 RUNNERS: dict[RunnerState, frozenset[RunnerState]] = {
     # `busy` and `finished` may be heard of before Modal's answer is.
@@ -57,10 +63,12 @@ class Nothing:
     reason: str
 
 
-def decide(known: JobRecord | None, event: JobEvent, now: float) -> Step | Nothing:
-    """Apply `event` to what is known of its job."""
+def decide(known: JobRecord | None, event: JobEvent, now: float, *, reading: bool = False) -> Step | Nothing:
+    """Apply `event` to what is known of its job; `reading` when it was read from GitHub's API just now."""
     state = known.state if known else None
     after = JOBS[state].get(event.action)
+    if after is None and known is not None and reading and now - known.changed_at > READING_LAGS_S:
+        after = REQUEUED.get(known.state, {}).get(event.action)
     if after is None:
         return Nothing(f"the job is {state or 'not queued yet'}; {event.action} changes nothing")
     # The event that announced the job stays: a later one may lack what the launch needs.
@@ -78,3 +86,17 @@ def decide(known: JobRecord | None, event: JobEvent, now: float) -> Step | Nothi
 def may_become(now: RunnerState, then: RunnerState) -> bool:
     """Tell whether a runner's state may be written; staying is always allowed."""
     return now is then or then in RUNNERS[now]
+
+
+def diagram() -> str:
+    """Draw both tables in Mermaid's words, as docs/lifecycle.md shows them."""
+    jobs = [(before, after, action.value) for before, row in JOBS.items() for action, after in row.items()] + [
+        (before, after, f"{action.value}, read by the sweep")
+        for before, row in REQUEUED.items()
+        for action, after in row.items()
+    ]
+    lines = ["stateDiagram-v2", "    state jobs {"]
+    lines += [f"        {before or '[*]'} --> {after}: {label}" for before, after, label in jobs]
+    lines += ["    }", "    state runners {"]
+    lines += [f"        {before} --> {after}" for before, row in RUNNERS.items() for after in sorted(row)]
+    return "\n".join([*lines, "    }", ""])

@@ -89,6 +89,8 @@ class Hold(StrEnum):
     GITHUB_LIMIT = "github-limit"
     GITHUB_REFUSES = "github-refuses"
     GITHUB_NOT_FOUND = "github-not-found"
+    NAME_TAKEN = "name-taken"
+    SUPERSEDED = "superseded"
     MODAL_UNREACHABLE = "modal-unreachable"
     MODAL_CAPACITY = "modal-capacity"
     MODAL_REFUSES = "modal-refuses"
@@ -100,7 +102,8 @@ class Hold(StrEnum):
 class Claim(msgspec.Struct, frozen=True):
     """The right to make one attempt at a launch: put once under `<job id>-<attempt>`; `owner` is unique.
 
-    While the launch lives it renews its claim. One that gives up says why, and until when (`not_before`).
+    While the launch lives it renews its claim. One that came to nothing is overwritten, by the launch or by the sweep
+    that found its runner dead, with why and until when (`not_before`).
     `failures` counts the attempts in a row that came to nothing, this one included once it has.
     """
 
@@ -143,12 +146,44 @@ class Watermark(msgspec.Struct, frozen=True):
     read_at: float
 
 
+class Turn(msgspec.Struct, frozen=True):
+    """Where the sweep's reading ended, so that the next one goes on from there; names are lower-case."""
+
+    # The job that was asked after last; of the repositories with jobs of ours, and of the others, the one read last.
+    job: int = 0
+    seen: str = ""
+    other: str = ""
+    # The repository at which the budget ended, and the last of its runs that was read.
+    unfinished: str = ""
+    run: int = 0
+
+
 class Allowance(msgspec.Struct, frozen=True):
     """What the sweep may still read from GitHub for an installation, and whose turn is next."""
 
     left: float
     at: float
-    position: int = 0
+    turn: Turn = Turn()
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """A repository that had a job of ours, under `<installation>/<owner/repo>`; written once a day."""
+
+    at: float
+
+
+class Parked(msgspec.Struct, frozen=True):
+    """A delivery that makes no sense, under its GUID: signed by GitHub, and not understood."""
+
+    reason: str
+    at: float
+
+
+class VersionRefused(msgspec.Struct, frozen=True):
+    """GitHub refuses a version of actions/runner (the key); `runner` is the one that was told so."""
+
+    runner: str
+    at: float
 
 
 class Suspect(msgspec.Struct, frozen=True):

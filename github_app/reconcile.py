@@ -2,23 +2,36 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import structlog
 
 from github_app import routing
-from github_app.balance import Demand, Plan, Start, plan
+from github_app.balance import CLAIM_IS_STALE_S, Demand, Plan, Start, Wait, plan
+from github_app.capacity import IN_ALL
 from github_app.clock import Clock
-from github_app.ending import Ending, Runners, Sandboxes, end_safely
+from github_app.ending import Endings
 from github_app.errors import ModalRunnerError
 from github_app.launch import Admitted, Launcher, Turned
-from github_app.model import RunnerRecord, runner_name
-from github_app.records import finish_runner
+from github_app.model import JobState, RunnerRecord, runner_name
 from github_app.store import CLAIMS, JOBS, RUNNERS, ModalDictStore
 
 # A reconciler must never be the outage: no round starts more than this, and reaching it is an alarm.
 MOST_STARTS = 200
+# After the store or GitHub did not answer, when no one else asks.
+_TRY_AGAIN_S = 15.0
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round has started, which jobs wait and why, and whether the brake ended it. `rest` still goes on."""
+
+    started: int
+    waits: tuple[Wait, ...]
+    braked: bool
+    rest: asyncio.Task[None]
 
 
 class Reconciler:
@@ -29,15 +42,13 @@ class Reconciler:
         *,
         store: ModalDictStore,
         launcher: Launcher,
-        runners: Runners,
-        sandboxes: Sandboxes,
+        endings: Endings,
         rules: routing.Rules,
         clock: Clock,
     ) -> None:
         self._store = store
-        self.launcher = launcher
-        self._runners = runners
-        self._sandboxes = sandboxes
+        self._launcher = launcher
+        self._endings = endings
         self._rules = rules
         self._clock = clock
         self._ending: set[str] = set()
@@ -47,32 +58,59 @@ class Reconciler:
         self._asked_again = False
         self._wakes_at: float | None = None
         self._alarm: asyncio.Task[None] | None = None
+        self._rests: set[asyncio.Task[None]] = set()
 
     async def reconcile(self) -> None:
         """Start a runner for each queued job that has none; end each idle runner that no job needs. Never raises.
 
         Of many that ask while a round is under way, one makes the next round.
         """
-        if self._round.locked():
-            if self._asked_again:
-                return
-            self._asked_again = True
         try:
-            async with self._round:
-                self._asked_again = False
-                found = await self.plan()
-                endings = [asyncio.create_task(self._end(runner)) for runner in found.surplus]
-                # Each starts as soon as it is admitted: the next may have to wait for GitHub's write budget.
-                launches = [
-                    asyncio.create_task(self._run(admitted)) async for admitted in self._admit_all(found.starts)
-                ]
+            made = await self.round()
         except ModalRunnerError as error:
             _log.error("reconcile_failed", reason=str(error))
+            self._wake_at(self._clock.now() + _TRY_AGAIN_S)
             return
-        await asyncio.gather(*launches)
+        if made is not None:
+            await made.rest
+
+    async def round(self) -> Round | None:
+        """Make one round; None when another is about to.
+
+        Raises:
+            StoreError: the store did not answer; nothing was started that is not recorded.
+        """
+        if self._round.locked():
+            if self._asked_again:
+                return None
+            self._asked_again = True
+        async with self._round:
+            self._asked_again = False
+            found = await self.plan()
+            endings = [asyncio.create_task(self._end(runner)) for runner in found.surplus]
+            launches: list[asyncio.Task[None]] = []
+            waits = list(found.waits)
+            # Each starts as soon as it is admitted: the next may have to wait for GitHub's write budget.
+            async for admitted in self._admit_all(found.starts):
+                if isinstance(admitted, Admitted):
+                    launches.append(asyncio.create_task(self._run(admitted)))
+                else:
+                    waits.append(admitted)
+        # One whose launch is under way may belong to a process that has crashed.
+        ends = [wait.until or self._clock.now() + CLAIM_IS_STALE_S for wait in waits]
+        if ends:
+            self._wake_at(min(ends))
+        rest = asyncio.create_task(self._finish(endings, launches))
+        self._rests.add(rest)
+        rest.add_done_callback(self._rests.discard)
+        return Round(len(launches), tuple(waits), len(launches) == MOST_STARTS, rest)
+
+    async def _finish(self, endings: list[asyncio.Task[bool]], launches: list[asyncio.Task[None]]) -> None:
+        """Wait for what a round began. A launch may wait for a GPU for long; nothing waits for it."""
         if any(await asyncio.gather(*endings)):
             # What was ended may have been someone's after all, by an event that came meanwhile.
             await self.reconcile()
+        await asyncio.gather(*launches)
 
     async def plan(self) -> Plan:
         """Read the records and say what is missing, what waits, and what is too much.
@@ -82,46 +120,58 @@ class Reconciler:
         """
         # In the reverse of the order in which they are put: a runner is never seen without its claim and its job,
         # which would make it one too many.
-        runners = {name: runner async for name, runner in self._store.items(RUNNERS)}
-        claims = {key: claim async for key, claim in self._store.items(CLAIMS)}
+        runners = await self._store.all(RUNNERS)
+        claims = await self._store.all(CLAIMS)
         demands = []
-        async for _, job in self._store.items(JOBS):
+        for job in (await self._store.all(JOBS)).values():
             routed = routing.route(job.event, self._rules)
             if isinstance(routed, routing.Admit):
                 demands.append(Demand(job, routed.shape))
         found = plan(demands, runners, claims, self._clock.now())
-        self._unwanted |= {runner.name for runner in found.starting}
+        self._unwanted = {runner.name for runner in found.starting}
         return found
 
-    async def _admit_all(self, starts: tuple[Start, ...]) -> AsyncIterator[Admitted]:
-        """Admit oldest first, one after the other, as far as caps, budgets and brake allow."""
+    async def _admit_all(self, starts: tuple[Start, ...]) -> AsyncIterator[Admitted | Wait]:
+        """Admit oldest first, one after the other, as far as caps, budgets and brake allow; the rest wait."""
         admitted = 0
-        full: set[str] = set()
-        paused: set[int] = set()
+        # By repository, IN_ALL or installation: why nothing more of it starts in this round.
+        turned: dict[str | int, Turned] = {}
         for start in starts:
             job = start.demand.job.event
-            if job.repository in full or job.installation_id in paused:
-                continue
             if admitted == MOST_STARTS:
                 _log.error("too_many_starts", wanted=len(starts), most=MOST_STARTS)
                 return
-            match await self._admit(start):
+            known = turned.get(IN_ALL) or turned.get(job.repository.lower()) or turned.get(job.installation_id)
+            if known is None and not await self._is_queued(start):
+                continue
+            match known or await self._admit(start):
                 case Admitted() as each:
                     admitted += 1
                     yield each
-                case Turned(full=True):
-                    full.add(job.repository)
-                case Turned(again=float()):
-                    paused.add(job.installation_id)
+                case Turned() as why:
+                    if why.full is not None:
+                        turned[why.full.group] = why
+                    elif why.limited:
+                        turned[job.installation_id] = why
+                    yield Wait(start.demand, why.reason, why.again)
+
+    async def _is_queued(self, start: Start) -> bool:
+        """By its record as it is now: those before it in the round may have waited long."""
+        job = await self._store.get(JOBS, str(start.demand.job_id))
+        return job is not None and job.state is JobState.QUEUED
 
     async def launch(self, start: Start) -> None:
         """Start one runner now, or see to it that this is tried again."""
         admitted = await self._admit(start)
         if isinstance(admitted, Admitted):
             await self._run(admitted)
+        else:
+            self._wake_at(admitted.again or self._clock.now() + CLAIM_IS_STALE_S)
 
     async def _run(self, admitted: Admitted) -> None:
-        await self.launcher.run(admitted)
+        again = await self._launcher.run(admitted)
+        if again is not None:
+            self._wake_at(again)
         name = runner_name(admitted.start.demand.job_id, admitted.start.attempt)
         if name in self._unwanted:
             # Its job was over before it had started, and nothing that starts is ended.
@@ -130,19 +180,21 @@ class Reconciler:
 
     async def _admit(self, start: Start) -> Admitted | Turned:
         try:
-            admitted = await self.launcher.admit(start)
+            admitted = await self._launcher.admit(start)
         except ModalRunnerError as error:
             _log.error("launch_failed", job=start.demand.job_id, reason=str(error))
-            return Turned(str(error))
+            return Turned(str(error), self._clock.now() + _TRY_AGAIN_S)
         if isinstance(admitted, Turned):
             _log.info("launch_waits", job=start.demand.job_id, reason=admitted.reason)
-            if admitted.again is not None and (self._wakes_at is None or admitted.again < self._wakes_at):
-                self._wakes_at = admitted.again
-                self._alarm = asyncio.create_task(self._wake(admitted.again))
         return admitted
 
-    async def _wake(self, moment: float) -> None:
+    def _wake_at(self, moment: float) -> None:
         """Reconcile at `moment`: where the process lives on, this is sooner than the next event or sweep."""
+        if self._wakes_at is None or moment < self._wakes_at:
+            self._wakes_at = moment
+            self._alarm = asyncio.create_task(self._wake(moment))
+
+    async def _wake(self, moment: float) -> None:
         await self._clock.sleep(max(0.0, moment - self._clock.now()))
         if self._wakes_at == moment:
             self._wakes_at = None
@@ -155,15 +207,9 @@ class Reconciler:
         self._ending.add(surplus.name)
         try:
             runner = await self._store.get(RUNNERS, surplus.name)
-            if runner is None or not runner.idle:
-                return False
-            ending = await end_safely(runner, runners=self._runners, sandboxes=self._sandboxes, sleep=self._clock.sleep)
-            if ending is Ending.ENDED:
-                await finish_runner(self._store, runner, self._clock.now())
+            return runner is not None and runner.idle and await self._endings.end(runner)
         except ModalRunnerError as error:
             _log.warning("runner_not_ended", runner=surplus.name, reason=str(error))
             return False
-        else:
-            return ending is Ending.ENDED
         finally:
             self._ending.discard(surplus.name)

@@ -1,6 +1,6 @@
 """When something is tried again. The policies are values; each is used only where repeating is safe by name."""
 
-from tenacity import RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter, wait_random
 from tenacity.wait import wait_base
 
 from github_app.errors import GitHubError, SandboxError, StoreError
@@ -31,13 +31,13 @@ class _AskedOrExponential(wait_base):
     """What the other side asked for, else 1, 2, 4 s, each with up to a second more: no burst comes back as one."""
 
     _exponential: wait_base = wait_exponential_jitter(initial=1, max=PATIENCE_S, jitter=1)
+    _spread: wait_base = wait_random(0, 1)
 
     def __call__(self, retry_state: RetryCallState) -> float:
         error = retry_state.outcome.exception() if retry_state.outcome else None
         if isinstance(error, GitHubError) and error.retry_after is not None:
-            return error.retry_after
-        seconds: float = self._exponential(retry_state)
-        return seconds
+            return error.retry_after + float(self._spread(retry_state))
+        return float(self._exponential(retry_state))
 
 
 LAUNCH_WAIT = _AskedOrExponential()

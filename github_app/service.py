@@ -18,13 +18,15 @@ from github_app import lifecycle, routing
 from github_app.balance import Demand, Start
 from github_app.clock import Clock
 from github_app.errors import GitHubError
-from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, RunnerState
+from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, Parked, RunnerState, Seen
 from github_app.reconcile import Reconciler
 from github_app.records import change_runner, finish_runner
-from github_app.store import DELIVERIES, HISTORY, JOBS, RUNNERS, Delivered, ModalDictStore
+from github_app.store import DELIVERIES, HISTORY, JOBS, PARKED, RUNNERS, SEEN, Delivered, ModalDictStore
+from github_app.versions import RunnerVersion
 
 # A `queued` that is older is not believed without asking GitHub.
 OLD_S = 600.0
+_DAY_S = 86400.0
 
 _log = structlog.get_logger(__name__)
 
@@ -76,6 +78,7 @@ class Service:
         jobs: Jobs,
         reconciler: Reconciler,
         rules: routing.Rules,
+        version: RunnerVersion,
         capped: bool,
         clock: Clock,
     ) -> None:
@@ -84,7 +87,10 @@ class Service:
         self._jobs = jobs
         self._reconciler = reconciler
         self._rules = rules
+        self._version = version
         self._capped = capped
+        # By installation and repository: when SEEN was written last.
+        self._seen: dict[str, float] = {}
         self._clock = clock
 
     async def handle(self, guid: str, event: JobEvent) -> Answer:
@@ -105,6 +111,22 @@ class Service:
         await self._store.put(DELIVERIES, guid, Delivered(self._clock.now()))
         return answer
 
+    async def park(self, guid: str, reason: str) -> None:
+        """Take note of a delivery that makes no sense, so that the sweep reports it.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
+        await self._store.put(PARKED, guid, Parked(reason, self._clock.now()))
+
+    async def stopped(self) -> str | None:
+        """Say why no runner is started at all, if so.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
+        return await self._version.refused()
+
     async def _current(self, event: JobEvent) -> JobEvent:
         """Bring a `queued` that is long past up to date: a redelivery may be days late, and its job over."""
         if event.action is not Action.QUEUED or self._clock.now() - (event.queued_at or inf) < OLD_S:
@@ -117,20 +139,25 @@ class Service:
             _log.warning("job_unreadable", reason=str(error))
             return event
 
-    async def apply(self, event: JobEvent) -> Answer:
-        """Record what is known of a job now, from a delivery or read by the sweep.
+    async def apply(self, event: JobEvent, *, reading: bool = False) -> Answer:
+        """Record what is known of a job now, from a delivery or read (`reading`) from GitHub's API.
 
         Raises:
             StoreError: the store did not answer; repeating is safe.
         """
         routed = routing.route(event, self._rules)
-        if isinstance(routed, routing.Refuse) and not routing.took_our_runner(event):
-            return self._refuse(event, routed)
+        refusal = routed if isinstance(routed, routing.Refuse) and not routing.took_our_runner(event) else None
+        if refusal is not None and event.action is not Action.COMPLETED:
+            return self._refuse(event, refusal)
         known = await self._known(event)
-        step = lifecycle.decide(known, event, self._clock.now())
+        if refusal is not None and known is None:
+            return self._refuse(event, refusal)
+        step = lifecycle.decide(known, event, self._clock.now(), reading=reading)
         if isinstance(step, lifecycle.Nothing):
             return Answer(Status.ACCEPTED, step.reason)
         await self._record(step.record)
+        if known is None:
+            await self._note_repository(event)
         unbalanced = await self._note_runner(event)
         if known is None and not isinstance(routed, routing.Admit):
             _log.warning("foreign_job_took_runner", job=event.job_id, repo=event.repository, runner=event.runner_name)
@@ -160,6 +187,14 @@ class Service:
             await self._store.take(JOBS, key)
         else:
             await self._store.put(JOBS, key, record)
+
+    async def _note_repository(self, event: JobEvent) -> None:
+        """Once a day, take note that a repository has jobs of ours: the sweep asks it first."""
+        key = f"{event.installation_id}/{event.repository.lower()}"
+        now = self._clock.now()
+        if now - self._seen.get(key, -inf) > _DAY_S:
+            await self._store.put(SEEN, key, Seen(now))
+            self._seen[key] = now
 
     async def _note_runner(self, event: JobEvent) -> bool:
         """Record which job a runner has taken; tell whether that leaves a job without or a runner too many.

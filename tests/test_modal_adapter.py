@@ -327,7 +327,7 @@ async def test_records_of_a_kind_are_listed_with_their_keys(store: ModalDictStor
     for key, claim in claims.items():
         await store.put(CLAIMS, key, claim)
 
-    assert {key: claim async for key, claim in store.items(CLAIMS)} == claims
+    assert await store.all(CLAIMS) == claims
 
 
 async def test_a_record_of_a_newer_version_is_read_without_what_is_new(

@@ -139,7 +139,7 @@ class Universe:
 
     async def records(self) -> dict[str, str]:
         """Each runner's recorded state."""
-        return {name: runner.state.value async for name, runner in self.store.items(RUNNERS)}
+        return {name: runner.state.value for name, runner in (await self.store.all(RUNNERS)).items()}
 
     def describe(self) -> str:
         """What there is, for a failing scenario."""

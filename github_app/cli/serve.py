@@ -12,10 +12,9 @@ import uvicorn
 
 from github_app import log
 from github_app.clock import Clock
-from github_app.compose import compose
+from github_app.compose import Parts, compose
 from github_app.errors import InputError
 from github_app.settings import Settings, load_settings
-from github_app.sweep import Sweep
 from github_app.web import create_app
 
 # Cloud hosts and `docker stop` kill ten seconds after SIGTERM.
@@ -63,29 +62,33 @@ async def _serve(settings: Settings, listener: socket.socket, clock: Clock) -> N
             )
             address, port = listener.getsockname()[:2]
             _log.info("serving", host=address, port=port, github=settings.api_url)
-            async with _sweeping(parts.sweep, settings.sweep_interval_seconds, clock):
-                await uvicorn.Server(config).serve(sockets=[listener])
+            server = uvicorn.Server(config)
+            async with _repairing(parts, settings.sweep_interval_seconds, server, clock):
+                await server.serve(sockets=[listener])
     finally:
         await parts.connection.close()
 
 
 @contextlib.asynccontextmanager
-async def _sweeping(sweep: Sweep, interval: int, clock: Clock) -> AsyncIterator[None]:
-    """Sweep on start and then every `interval` seconds. Sweeps may overlap: one may wait long for a GPU."""
+async def _repairing(parts: Parts, interval: int, server: uvicorn.Server, clock: Clock) -> AsyncIterator[None]:
+    """Sweep on start and then every `interval` seconds, until the server is told to stop.
+
+    Sweeps may overlap: one may wait long for a GPU. Without sweeps, what was put off before a restart goes on.
+    """
     under_way: set[asyncio.Task[object]] = set()
 
     async def keep_sweeping() -> None:
-        while True:
-            one = asyncio.create_task(sweep.run())
+        while not server.should_exit:
+            one = asyncio.create_task(parts.sweep.run())
             under_way.add(one)
             one.add_done_callback(under_way.discard)
             await clock.sleep(interval)
 
-    if interval:
-        under_way.add(asyncio.create_task(keep_sweeping()))
+    under_way.add(asyncio.create_task(keep_sweeping() if interval else parts.reconciler.reconcile()))
     try:
         yield
     finally:
-        for task in under_way:
+        ended = list(under_way)
+        for task in ended:
             task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        await asyncio.gather(*ended, return_exceptions=True)

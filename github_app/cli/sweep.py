@@ -38,7 +38,7 @@ def sweep(
 async def _sweep(settings: Settings, *, dry_run: bool) -> SweepReport:
     parts = compose(settings, Clock())
     try:
-        await parts.sandboxes.prepare()
+        await (parts.sandboxes.look_up() if dry_run else parts.sandboxes.prepare())
         return await parts.sweep.run(dry_run=dry_run)
     finally:
         await parts.connection.close()

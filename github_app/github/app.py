@@ -18,6 +18,7 @@ _ASK_AGAIN_S = 60.0
 _ANSWER_S = 3.0
 _PAGE = 100
 _MOST_PAGES = 20
+_MOST_DELIVERY_PAGES = 100
 
 _log = structlog.get_logger(__name__)
 
@@ -55,8 +56,10 @@ class AppOnGitHub:
         self._connection = connection
         self._clock = clock
         self._known: dict[int, Installation] = {}
-        self._asked_at = float("-inf")
+        # Until when an id that GitHub did not list is believed to be none of ours.
+        self._unknown_until: dict[int, float] = {}
         self._unreadable_until = float("-inf")
+        self._asking = asyncio.Lock()
 
     async def knows(self, installation_id: int) -> bool:
         """Tell whether an installation is one of the App's; where GitHub cannot say, it is.
@@ -64,18 +67,28 @@ class AppOnGitHub:
         A delivery's signature is checked by then, and the exchange of its token tells in the end: intake does not
         depend on GitHub's API.
         """
-        now = self._clock.now()
-        if installation_id in self._known or now < self._unreadable_until:
-            return True
-        if now - self._asked_at > _ASK_AGAIN_S:
+        if (answer := self._remembers(installation_id)) is not None:
+            return answer
+        async with self._asking:
+            # Another delivery may have asked meanwhile.
+            if (answer := self._remembers(installation_id)) is not None:
+                return answer
             try:
                 async with asyncio.timeout(_ANSWER_S):
                     await self.installations()
             except (GitHubError, TimeoutError) as error:
                 _log.warning("installations_unreadable", reason=str(error))
-                self._unreadable_until = now + _ASK_AGAIN_S
+                self._unreadable_until = self._clock.now() + _ASK_AGAIN_S
                 return True
-        return installation_id in self._known
+            if installation_id not in self._known:
+                self._unknown_until[installation_id] = self._clock.now() + _ASK_AGAIN_S
+            return installation_id in self._known
+
+    def _remembers(self, installation_id: int) -> bool | None:
+        now = self._clock.now()
+        if installation_id in self._known or now < self._unreadable_until:
+            return True
+        return False if now < self._unknown_until.get(installation_id, 0.0) else None
 
     async def installations(self) -> list[Installation]:
         """Every installation that is not suspended.
@@ -94,19 +107,18 @@ class AppOnGitHub:
             if len(batch) < _PAGE:
                 break
         self._known = {each.id: each for each in found if each.suspended_at is None}
-        self._asked_at = self._clock.now()
+        self._unknown_until = {each: until for each, until in self._unknown_until.items() if until > self._clock.now()}
         return list(self._known.values())
 
-    async def failed_deliveries(self, after: int) -> tuple[list[FailedDelivery], int]:
-        """Deliveries with a greater id than `after` that GitHub failed to hand over, and the greatest id seen.
+    async def failed_deliveries(self, after: int) -> tuple[list[FailedDelivery], bool]:
+        """Deliveries with a greater id than `after` that GitHub failed to hand over; whether these are all.
 
         Raises:
             GitHubError: GitHub refused or did not answer.
         """
         failed: list[FailedDelivery] = []
         cursor: str | None = None
-        greatest = after
-        for _ in range(_MOST_PAGES):
+        for _ in range(_MOST_DELIVERY_PAGES):
             more: dict[str, Any] = {"cursor": cursor} if cursor else {}
 
             async def call(github: GitHub[Any], more: dict[str, Any] = more) -> Response[Any, Any]:
@@ -114,10 +126,9 @@ class AppOnGitHub:
 
             batch, cursor = await self._connection.page_as_app("list of deliveries", call, list[FailedDelivery])
             failed += [delivery for delivery in batch if delivery.id > after and not 200 <= delivery.status_code < 300]
-            greatest = max([greatest, *(delivery.id for delivery in batch)])
             if cursor is None or any(delivery.id <= after for delivery in batch):
-                break
-        return failed, greatest
+                return failed, True
+        return failed, False
 
     async def redeliver(self, delivery_id: int) -> None:
         """Ask GitHub to hand a delivery over again (docs: "Redelivering webhooks"; the GUID stays).

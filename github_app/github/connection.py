@@ -7,6 +7,7 @@ call unless the transport is shared, and closes a shared one after the call.
 
 import asyncio
 import math
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
@@ -26,6 +27,10 @@ _DEADLINE_S = 30.0
 # In compressed time the same machine still needs real time to answer.
 _SHORTEST_S = 2.0
 _USER_AGENT = "modal-runner"
+# GitHub answers more than 100 requests at once with a limit (docs: "About secondary rate limits").
+_AT_ONCE = 20
+# Answers kept to ask "has it changed?" with: those used last.
+_MOST_KEPT = 2000
 
 T = TypeVar("T")
 Auth = AppAuthStrategy | TokenAuthStrategy | UnauthAuthStrategy
@@ -84,7 +89,8 @@ class Connection:
         strategy = AppAuthStrategy(app_id, private_key)  # type: ignore[arg-type]
         self._app = connect(strategy, api_url, self._transport, clock.scale)
         self._quotas: dict[int, float] = {}
-        self._read: dict[tuple[int, str], tuple[str | None, object]] = {}
+        self._kept: OrderedDict[tuple[int, str], tuple[str, object]] = OrderedDict()
+        self._places = asyncio.Semaphore(_AT_ONCE)
         self._tokens = InstallationTokens(self._exchange, clock.now)
 
     async def close(self) -> None:
@@ -149,18 +155,21 @@ class Connection:
         installation_id: int,
         permissions: Permissions,
         key: str,
-    ) -> T:
-        """Read something that seldom changes: an answer 304 is free (docs: "Use conditional requests").
+    ) -> tuple[T, bool]:
+        """Read something that seldom changes; tell whether it has: an answer 304 is free of charge.
+
+        Docs: "Best practices for using the REST API", conditional requests.
 
         Raises:
             GitHubError: GitHub refused or did not answer.
         """
-        etag, known = self._read.get((installation_id, key), (None, None))
+        etag, known = self._kept.get((installation_id, key), (None, None))
+        new_etag = ""
 
         async def conditional(github: GitHub[Any]) -> Response[Any, Any]:
+            nonlocal new_etag
             response = await call(github, {"If-None-Match": etag} if etag else {})
-            if response.status_code != 304:
-                self._read[installation_id, key] = (response.headers.get("etag"), None)
+            new_etag = response.headers.get("etag", "")
             return response
 
         fresh = await self.as_installation(
@@ -170,15 +179,22 @@ class Connection:
             installation_id=installation_id,
             permissions=permissions,
         )
+        if fresh is None and etag is not None:
+            self._kept.move_to_end((installation_id, key))
+            return cast("T", known), False
         if fresh is None:
-            return cast("T", known)
-        self._read[installation_id, key] = (self._read[installation_id, key][0], fresh)
-        return fresh
+            raise GitHubError(f"{name}: an empty answer", retryable=True)
+        if new_etag:
+            self._kept[installation_id, key] = (new_etag, fresh)
+            while len(self._kept) > _MOST_KEPT:
+                self._kept.popitem(last=False)
+        return fresh, True
 
     async def _with_token(self, name: str, call: Call, answer: type[T], token: str, installation_id: int) -> T:
         # The client is held in a variable: githubkit's namespaces keep only a weak reference to it.
         client = self._app.with_auth(TokenAuthStrategy(token))
-        response = await _send(name, call, client)
+        async with self._places:
+            response = await _send(name, call, client)
         limit, left = (response.headers.get(f"x-ratelimit-{what}", "") for what in ("limit", "remaining"))
         if limit.isdigit() and left.isdigit() and int(limit):
             self._quotas[installation_id] = int(left) / int(limit)

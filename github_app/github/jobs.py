@@ -1,12 +1,13 @@
 """Demand as GitHub tells it: repositories, their runs, the jobs of these."""
 
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
 
 import msgspec
 from githubkit import GitHub, Response
 
-from github_app.github.connection import Connection
+from github_app.errors import GitHubError
+from github_app.github.connection import ConditionalCall, Connection, T
 from github_app.github.tokens import permissions
 from github_app.model import Action, JobEvent
 from github_app.wire import Job, Repository, job_event
@@ -14,8 +15,20 @@ from github_app.wire import Job, Repository, job_event
 # One token for all that the sweep reads.
 _READ = permissions({"actions": "read", "metadata": "read"})
 _PAGE = 100
+# No list that is read here may go on for ever, whatever a server makes of `page`.
+_MOST_PAGES = 100
 # A run is looked at while one of its jobs may be queued.
 OPEN_RUNS = ("queued", "in_progress")
+
+
+class Meter(Protocol):
+    """What pays for the calls. `spend` raises when nothing is left; `refund` takes one back, for an answer 304."""
+
+    def spend(self) -> None:
+        """Pay for one call."""
+
+    def refund(self) -> None:
+        """Take one payment back."""
 
 
 class _Repositories(msgspec.Struct):
@@ -47,25 +60,33 @@ class Jobs:
         """The share of its hourly limit that an installation still has (0 to 1)."""
         return self._connection.quota_left(installation_id)
 
-    async def repositories(self, installation_id: int) -> list[Repository]:
-        """The repositories that an installation reaches.
+    async def repositories(self, installation_id: int, meter: Meter) -> list[Repository]:
+        """The repositories that an installation reaches; costs a call for each hundred.
 
         Raises:
             GitHubError: GitHub refused or did not answer.
         """
         found: list[Repository] = []
-        while True:
-            page = len(found) // _PAGE + 1
 
-            async def call(github: GitHub[Any], page: int = page) -> Response[Any, Any]:
-                return await github.rest.apps.async_list_repos_accessible_to_installation(per_page=_PAGE, page=page)
+        async def read(page: int) -> int:
+            async def call(github: GitHub[Any], headers: dict[str, str]) -> Response[Any, Any]:
+                return await github.rest.apps.async_list_repos_accessible_to_installation(
+                    per_page=_PAGE, page=page, headers=headers
+                )
 
-            batch = await self._connection.as_installation(
-                "list of repositories", call, _Repositories, installation_id=installation_id, permissions=_READ
+            batch = await self._read(
+                "list of repositories",
+                call,
+                _Repositories,
+                installation_id=installation_id,
+                key=f"repositories/{page}",
+                meter=meter,
             )
-            found += batch.repositories
-            if len(batch.repositories) < _PAGE:
-                return found
+            found.extend(batch.repositories)
+            return len(batch.repositories)
+
+        await _pages(read)
+        return found
 
     async def job(self, known: JobEvent) -> JobEvent | None:
         """What GitHub says of a job now, as an event; None for a status that changes nothing.
@@ -88,58 +109,82 @@ class Jobs:
             known, action=action, runner_name=job.runner_name or None, conclusion=job.conclusion
         )
 
-    async def open_runs(self, repository: Repository, installation_id: int) -> list[int]:
-        """The runs of a repository that may hold a queued job; costs two calls.
+    async def open_runs(self, repository: Repository, installation_id: int, meter: Meter) -> list[int]:
+        """The runs of a repository that may hold a queued job, oldest first; costs two calls, more over 100 runs.
 
         Raises:
             GitHubError: GitHub refused or did not answer.
         """
         owner, repo = repository.full_name.split("/")
-        seen: dict[int, None] = {}
+        seen: set[int] = set()
         for status in OPEN_RUNS:
 
-            async def runs(github: GitHub[Any], headers: dict[str, str], status: Any = status) -> Response[Any, Any]:
-                return await github.rest.actions.async_list_workflow_runs_for_repo(
-                    owner, repo, status=status, per_page=_PAGE, headers=headers
+            async def read(page: int, status: Any = status) -> int:
+                async def runs(github: GitHub[Any], headers: dict[str, str]) -> Response[Any, Any]:
+                    return await github.rest.actions.async_list_workflow_runs_for_repo(
+                        owner, repo, status=status, per_page=_PAGE, page=page, headers=headers
+                    )
+
+                key = f"{repository.full_name}/{status}/{page}"
+                found = await self._read(
+                    "list of runs", runs, _Runs, installation_id=installation_id, key=key, meter=meter
                 )
+                seen.update(run.id for run in found.workflow_runs)
+                return len(found.workflow_runs)
 
-            found = await self._connection.read_if_changed(
-                "list of runs",
-                runs,
-                _Runs,
-                installation_id=installation_id,
-                permissions=_READ,
-                key=f"{repository.full_name}/{status}",
-            )
-            seen |= dict.fromkeys(run.id for run in found.workflow_runs)
-        return list(seen)
+            await _pages(read)
+        return sorted(seen)
 
-    async def jobs_of(self, run_id: int, repository: Repository, installation_id: int) -> AsyncIterator[JobEvent]:
+    async def jobs_of(self, run_id: int, repository: Repository, installation_id: int, meter: Meter) -> list[JobEvent]:
         """The jobs of a run's last attempt, as events; costs a call for each hundred.
 
         Raises:
             GitHubError: GitHub refused or did not answer.
         """
         owner, repo = repository.full_name.split("/")
-        page = 0
-        while True:
-            page += 1
+        events: list[JobEvent] = []
 
-            async def jobs(github: GitHub[Any], headers: dict[str, str], page: int = page) -> Response[Any, Any]:
+        async def read(page: int) -> int:
+            async def jobs(github: GitHub[Any], headers: dict[str, str]) -> Response[Any, Any]:
                 return await github.rest.actions.async_list_jobs_for_workflow_run(
                     owner, repo, run_id, per_page=_PAGE, page=page, headers=headers
                 )
 
-            found = await self._connection.read_if_changed(
+            found = await self._read(
                 "jobs of a run",
                 jobs,
                 _Jobs,
                 installation_id=installation_id,
-                permissions=_READ,
-                key=f"{run_id}/{page}",
+                key=f"run/{run_id}/{page}",
+                meter=meter,
             )
-            for job in found.jobs:
-                if action := _ACTIONS.get(job.status):
-                    yield job_event(action, job, repository, installation_id)
-            if len(found.jobs) < _PAGE:
-                return
+            events.extend(
+                job_event(action, job, repository, installation_id)
+                for job in found.jobs
+                if (action := _ACTIONS.get(job.status))
+            )
+            return len(found.jobs)
+
+        try:
+            await _pages(read)
+        except (ValueError, OverflowError) as error:
+            raise GitHubError(f"jobs of a run: an answer that makes no sense ({error})", retryable=False) from None
+        return events
+
+    async def _read(
+        self, name: str, call: ConditionalCall, answer: type[T], *, installation_id: int, key: str, meter: Meter
+    ) -> T:
+        meter.spend()
+        found, changed = await self._connection.read_if_changed(
+            name, call, answer, installation_id=installation_id, permissions=_READ, key=key
+        )
+        if not changed:
+            meter.refund()
+        return found
+
+
+async def _pages(read: Callable[[int], Awaitable[int]]) -> None:
+    """Read page after page until one is not full."""
+    for page in range(1, _MOST_PAGES + 1):
+        if await read(page) < _PAGE:
+            return

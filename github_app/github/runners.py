@@ -1,6 +1,7 @@
 """Runners at GitHub: just-in-time configs, for an organisation or for one repository of a personal account."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,7 +58,7 @@ class Runners:
         self._connection = connection
         self._group_id = group_id
         self._default_groups: dict[Scope, int] = {}
-        self._asking = asyncio.Lock()
+        self._asking: defaultdict[Scope, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def create_jit_config(self, place: Place, name: str, labels: Sequence[str]) -> JitConfig:
         """Register a runner of `name` with exactly these `labels` (docs: "Create configuration for a just-in-time
@@ -146,17 +147,18 @@ class Runners:
         )
 
     async def _group(self, place: Place) -> int:
-        """The group from the settings, else the scope's default group, asked for once."""
+        """The group from the settings, else the scope's default group, asked for once; where it cannot be read, 1."""
         if self._group_id is not None:
             return self._group_id
         if place.scope.repo is not None:
             return _FIRST_GROUP
-        async with self._asking:
-            if place.scope not in self._default_groups:
-                self._default_groups[place.scope] = await self._ask_default_group(place)
-            return self._default_groups[place.scope]
+        async with self._asking[place.scope]:
+            known = self._default_groups.get(place.scope)
+            if known is None and (known := await self._ask_default_group(place)) is not None:
+                self._default_groups[place.scope] = known
+            return known or _FIRST_GROUP
 
-    async def _ask_default_group(self, place: Place) -> int:
+    async def _ask_default_group(self, place: Place) -> int | None:
         try:
             answer = await self._ask(
                 "runner groups",
@@ -165,8 +167,8 @@ class Runners:
                 _Groups,
             )
         except GitHubError as error:
-            if error.retryable:
+            if error.retry_after:
                 raise
             _log.warning("runner_groups_unreadable", scope=str(place.scope), error=str(error), group=_FIRST_GROUP)
-            return _FIRST_GROUP
+            return None
         return next((group.id for group in answer.runner_groups if group.default), _FIRST_GROUP)

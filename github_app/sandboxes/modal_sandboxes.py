@@ -1,7 +1,8 @@
 """Runners' sandboxes, through Modal's SDK."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from importlib.resources import files
 
 import modal
@@ -13,7 +14,12 @@ from github_app.model import SandboxSpec, SandboxStatus, Witness
 from github_app.sandboxes.image import ImageRecipe
 
 _SCRIPTS = files("github_app.sandboxes")
-_START = _SCRIPTS.joinpath("start.sh").read_text().replace("@HOOK@", _SCRIPTS.joinpath("job-started.sh").read_text())
+_START = (
+    _SCRIPTS.joinpath("start.sh")
+    .read_text()
+    .replace("@JOB-STARTED@", _SCRIPTS.joinpath("job-started.sh").read_text())
+    .replace("@JOB-COMPLETED@", _SCRIPTS.joinpath("job-completed.sh").read_text())
+)
 # Asked by plain sh, so that it needs nothing of the image. The Worker is there a second before the job's first step.
 _QUESTION = """
 [ -e "${RUNNER_HOME:-/home/runner}/.job-started" ] && { echo working; exit; }
@@ -23,6 +29,11 @@ done
 echo idle
 """
 _QUESTION_TIMEOUT_S = 20
+# The SDK repeats a call on a broken connection for minutes, and what waits for it holds up a sweep.
+_DEADLINE_S = 60.0
+# Modal itself gives up the search for a free GPU after 21 minutes.
+_CREATE_DEADLINE_S = 1500.0
+_BUILD_DEADLINE_S = 3600.0
 _LAST_LINES = 5
 # What a later attempt may find otherwise: no machine free, a throttle, a cap, an outage.
 _RETRYABLE = (
@@ -36,10 +47,13 @@ _RETRYABLE = (
 _log = structlog.get_logger(__name__)
 
 
-@contextmanager
-def _sandbox_errors(call: str) -> Iterator[None]:
+@asynccontextmanager
+async def _sandbox_errors(call: str, deadline_s: float = _DEADLINE_S) -> AsyncIterator[None]:
     try:
-        yield
+        async with asyncio.timeout(deadline_s):
+            yield
+    except TimeoutError as error:
+        raise SandboxError(f"{call}: no answer in {deadline_s:.0f} s", retryable=True) from error
     except modal.exception.AlreadyExistsError as error:
         raise SandboxNameTaken(f"{call}: a running sandbox has this name", retryable=False) from error
     except modal.exception.Error as error:
@@ -79,13 +93,23 @@ class ModalSandboxes:
         Raises:
             SandboxError: Modal refused, did not answer, or could not build the image.
         """
-        with _sandbox_errors(f"preparing App {self._app_name!r} and image {self._recipe.name!r}"):
+        preparing = f"preparing App {self._app_name!r} and image {self._recipe.name!r}"
+        async with _sandbox_errors(preparing, _BUILD_DEADLINE_S):
             self._app = await modal.App.lookup.aio(self._app_name, create_if_missing=True, client=self._client)
             try:
                 self._image = await self._lookup(self._app)
             except modal.exception.NotFoundError:
                 await self._build(self._app)
                 self._image = await self._lookup(self._app)
+
+    async def look_up(self) -> None:
+        """Look up the App alone, to look at its sandboxes and start none; nothing is made.
+
+        Raises:
+            SandboxError: there is no such App, or Modal did not answer.
+        """
+        async with _sandbox_errors(f"looking up App {self._app_name!r}"):
+            self._app = await modal.App.lookup.aio(self._app_name, create_if_missing=False, client=self._client)
 
     async def _lookup(self, app: modal.App) -> modal.Image:
         # `build` of a named image only resolves the name: the SDK refuses to `hydrate` images.
@@ -105,7 +129,7 @@ class ModalSandboxes:
             SandboxError: Modal refused or did not answer.
         """
         shape = spec.shape
-        with _sandbox_errors(f"creating sandbox {spec.name!r}"):
+        async with _sandbox_errors(f"creating sandbox {spec.name!r}", _CREATE_DEADLINE_S):
             sandbox = await modal.Sandbox.create.aio(
                 "/bin/sh",
                 "-euc",
@@ -133,7 +157,7 @@ class ModalSandboxes:
         Raises:
             SandboxError: Modal did not answer.
         """
-        with _sandbox_errors(f"looking for sandbox {name!r}"):
+        async with _sandbox_errors(f"looking for sandbox {name!r}"):
             try:
                 sandbox = await modal.Sandbox.from_name.aio(self._app_name, name, client=self._client)
                 return sandbox.object_id if await sandbox.poll.aio() is None else None
@@ -146,8 +170,11 @@ class ModalSandboxes:
         Raises:
             SandboxError: Modal did not answer; then nothing is known, not nothing there.
         """
-        with _sandbox_errors("listing sandboxes"):
-            app_id = self._app.app_id if self._app else None
+        async with _sandbox_errors("listing sandboxes"):
+            if self._app is None or self._app.app_id is None:
+                # Without an App the SDK would list every sandbox of the workspace.
+                raise SandboxError("listing sandboxes: the App is not known yet", retryable=False)
+            app_id = self._app.app_id
             return {each.object_id async for each in modal.Sandbox.list.aio(app_id=app_id, client=self._client)}
 
     async def runner_of(self, sandbox_id: str) -> str | None:
@@ -156,7 +183,7 @@ class ModalSandboxes:
         Raises:
             SandboxError: Modal did not answer.
         """
-        with _sandbox_errors(f"reading the tags of sandbox {sandbox_id}"):
+        async with _sandbox_errors(f"reading the tags of sandbox {sandbox_id}"):
             try:
                 sandbox = await modal.Sandbox.from_id.aio(sandbox_id, client=self._client)
                 return (await sandbox.get_tags.aio()).get("runner")
@@ -169,7 +196,7 @@ class ModalSandboxes:
         Raises:
             SandboxError: Modal did not answer.
         """
-        with _sandbox_errors(f"asking after sandbox {sandbox_id}"):
+        async with _sandbox_errors(f"asking after sandbox {sandbox_id}"):
             try:
                 sandbox = await modal.Sandbox.from_id.aio(sandbox_id, client=self._client)
                 code = await sandbox.poll.aio()
@@ -183,7 +210,7 @@ class ModalSandboxes:
         Raises:
             SandboxError: there was no answer; then nothing is known.
         """
-        with _sandbox_errors(f"asking sandbox {sandbox_id}"):
+        async with _sandbox_errors(f"asking sandbox {sandbox_id}"):
             try:
                 sandbox = await modal.Sandbox.from_id.aio(sandbox_id, client=self._client)
                 if await sandbox.poll.aio() is not None:
@@ -202,7 +229,7 @@ class ModalSandboxes:
         Raises:
             SandboxError: Modal did not answer.
         """
-        with _sandbox_errors(f"terminating sandbox {sandbox_id}"):
+        async with _sandbox_errors(f"terminating sandbox {sandbox_id}"):
             try:
                 sandbox = await modal.Sandbox.from_id.aio(sandbox_id, client=self._client)
                 await sandbox.terminate.aio()

@@ -5,7 +5,20 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from github_app.model import Allowance, Chunk, Claim, JobRecord, Redelivered, RunnerRecord, Slot, Suspect, Watermark
+from github_app.model import (
+    Allowance,
+    Chunk,
+    Claim,
+    JobRecord,
+    Parked,
+    Redelivered,
+    RunnerRecord,
+    Seen,
+    Slot,
+    Suspect,
+    VersionRefused,
+    Watermark,
+)
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -36,4 +49,10 @@ REDELIVERED = Kind("redelivered", Redelivered)
 WATERMARKS = Kind("watermarks", Watermark)
 ALLOWANCES = Kind("allowances", Allowance)
 SUSPECTS = Kind("suspects", Suspect)
-KINDS = (DELIVERIES, JOBS, CLAIMS, RUNNERS, SLOTS, BUDGET, HISTORY, REDELIVERED, WATERMARKS, ALLOWANCES, SUSPECTS)
+SEEN = Kind("seen", Seen)
+PARKED = Kind("parked", Parked)
+VERSIONS = Kind("versions", VersionRefused)
+KINDS = (
+    *(DELIVERIES, JOBS, CLAIMS, RUNNERS, SLOTS, BUDGET, HISTORY),
+    *(REDELIVERED, WATERMARKS, ALLOWANCES, SUSPECTS, SEEN, PARKED, VERSIONS),
+)

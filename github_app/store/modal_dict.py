@@ -4,18 +4,22 @@ Atomic there are put-if-absent and pop, one RPC each; there is no compare-and-sw
 (modal.com/docs/reference/modal.Dict). Values are JSON bytes, so that any version of this package can read them.
 """
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import modal
 import modal.exception
 import msgspec
+import structlog
 
 from github_app.errors import StoreError
 from github_app.store.kinds import KINDS, Kind
 
 T = TypeVar("T", bound=msgspec.Struct)
+# The SDK repeats a call on a broken connection for minutes; GitHub waits ten seconds for the answer to a delivery.
+_DEADLINE_S = 20.0
 _RETRYABLE = (
     modal.exception.ServiceError,
     modal.exception.ConnectionError,
@@ -25,10 +29,16 @@ _RETRYABLE = (
 )
 
 
-@contextmanager
-def _store_errors(call: str, kind: str) -> Iterator[None]:
+_log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def _store_errors(call: str, kind: str) -> AsyncIterator[None]:
     try:
-        yield
+        async with asyncio.timeout(_DEADLINE_S):
+            yield
+    except TimeoutError as error:
+        raise StoreError(f"{call} in the Dict of {kind}: no answer in {_DEADLINE_S:.0f} s", retryable=True) from error
     except modal.exception.Error as error:
         raise StoreError(
             f"{call} in the Dict of {kind}: {type(error).__name__}: {error}", retryable=isinstance(error, _RETRYABLE)
@@ -52,10 +62,12 @@ class ModalDictStore:
             kind.name: modal.Dict.from_name(f"{app_name}-{kind.name}", create_if_missing=True, client=client)
             for kind in KINDS
         }
+        # Records that `all` left out, as `<kind>/<key>`.
+        self.unreadable: set[str] = set()
 
     async def put(self, kind: Kind[T], key: str, record: T) -> None:
         """Write `record` over whatever is there."""
-        with _store_errors("put", kind.name):
+        async with _store_errors("put", kind.name):
             await self._dicts[kind.name].put.aio(key, msgspec.json.encode(record))
 
     async def put_new(self, kind: Kind[T], key: str, record: T) -> bool:
@@ -65,25 +77,33 @@ class ModalDictStore:
         So a record that several may put needs a field that tells them apart.
         """
         value = msgspec.json.encode(record)
-        with _store_errors("put-if-absent", kind.name):
+        async with _store_errors("put-if-absent", kind.name):
             if await self._dicts[kind.name].put.aio(key, value, skip_if_exists=True):
                 return True
             return bool(await self._dicts[kind.name].get.aio(key) == value)
 
     async def get(self, kind: Kind[T], key: str) -> T | None:
         """Read one record."""
-        with _store_errors("get", kind.name):
+        async with _store_errors("get", kind.name):
             value = await self._dicts[kind.name].get.aio(key)
         return None if value is None else _decode(kind, key, value)
 
     async def take(self, kind: Kind[T], key: str) -> T | None:
         """Remove one record; of many who try at once, one gets it."""
-        with _store_errors("pop", kind.name):
+        async with _store_errors("pop", kind.name):
             value = await self._dicts[kind.name].pop.aio(key, None)
         return None if value is None else _decode(kind, key, value)
 
-    async def items(self, kind: Kind[T]) -> AsyncIterator[tuple[str, T]]:
-        """Read all records of a kind, in no order."""
-        with _store_errors("items", kind.name):
-            async for key, value in self._dicts[kind.name].items.aio():
-                yield key, _decode(kind, key, value)
+    async def all(self, kind: Kind[T]) -> dict[str, T]:
+        """Read all records of a kind, by key. One that cannot be read is left out and told of in `unreadable`."""
+        async with _store_errors("items", kind.name):
+            values = {key: value async for key, value in self._dicts[kind.name].items.aio()}
+        self.unreadable -= {each for each in self.unreadable if each.startswith(f"{kind.name}/")}
+        records = {}
+        for key, value in values.items():
+            try:
+                records[key] = _decode(kind, key, value)
+            except StoreError as error:
+                self.unreadable.add(f"{kind.name}/{key}")
+                _log.error("record_unreadable", reason=str(error))
+        return records

@@ -11,65 +11,84 @@ from github_app.clock import Clock
 from github_app.errors import GitHubError
 from github_app.github import FailedDelivery
 from github_app.model import Redelivered, Watermark
-from github_app.store import REDELIVERED, WATERMARKS, ModalDictStore
+from github_app.pacing import THE_APP, WriteBudget
+from github_app.store import PARKED, REDELIVERED, WATERMARKS, ModalDictStore
 from github_app.sweep.report import SweepReport
 
 _KEY = "deliveries"
 # GitHub refuses to redeliver what is older.
 _WINDOW_S = 3 * 24 * 3600.0
+# A delivery may be listed some time after one with a greater id: so long the watermark stays behind.
+_LISTED_LATE_S = 120.0
 
 
 class App(Protocol):
     """What is needed of GitHub."""
 
-    async def failed_deliveries(self, after: int) -> tuple[list[FailedDelivery], int]:
-        """Failures with a greater id, and the greatest id seen."""
+    async def failed_deliveries(self, after: int) -> tuple[list[FailedDelivery], bool]:
+        """Failures with a greater id, and whether these are all."""
         ...
 
     async def redeliver(self, delivery_id: int) -> None:
         """Ask for one again."""
 
 
-async def redeliver_failures(app: App, store: ModalDictStore, clock: Clock, report: SweepReport) -> None:
-    """Redeliver what failed since the watermark, oldest first, each GUID once whoever sweeps.
+class Deliveries:
+    """Asks for failed deliveries again."""
 
-    A redelivery that fails is a delivery of its own with a greater id: asking for that one too would never end.
+    def __init__(self, *, app: App, store: ModalDictStore, budget: WriteBudget, clock: Clock) -> None:
+        self._app = app
+        self._store = store
+        self._budget = budget
+        self._clock = clock
 
-    Raises:
-        GitHubError, StoreError: the watermark stays where all before it were asked for.
-    """
-    mark = await store.get(WATERMARKS, _KEY)
-    after = mark.delivery_id if mark else 0
-    failed, greatest = await app.failed_deliveries(after)
-    for delivery in sorted(failed, key=lambda each: each.id):
-        if delivery.event != "workflow_job" or delivery.redelivery or _too_old(delivery, clock):
-            continue
+    async def redeliver(self, report: SweepReport) -> None:
+        """Ask for what failed since the watermark, oldest first, each GUID once whoever sweeps.
+
+        A redelivery that fails is a delivery of its own with a greater id: asking for that one too would never end.
+
+        Raises:
+            GitHubError, StoreError: the watermark stays where all before it were asked for.
+        """
+        mark = await self._store.get(WATERMARKS, _KEY)
+        failed, complete = await self._app.failed_deliveries(mark.delivery_id if mark else 0)
+        if not complete:
+            report.problems.append(
+                "deliveries: more have failed than can be read; the oldest are left to the sweep of jobs"
+            )
+        now = self._clock.now()
+        for delivery in sorted(failed, key=lambda each: each.id):
+            if self._is_wanted(delivery) and not await self._ask_once(delivery, report):
+                return
+            listed_by_now = delivery.delivered_at and now - delivery.delivered_at.timestamp() > _LISTED_LATE_S
+            if listed_by_now and not report.dry_run:
+                await self._store.put(WATERMARKS, _KEY, Watermark(delivery.id, now))
+
+    def _is_wanted(self, delivery: FailedDelivery) -> bool:
+        at = delivery.delivered_at
+        too_old = at is not None and self._clock.now() - at.timestamp() > _WINDOW_S
+        return delivery.event == "workflow_job" and not delivery.redelivery and not too_old
+
+    async def _ask_once(self, delivery: FailedDelivery, report: SweepReport) -> bool:
+        """Ask for a delivery, unless someone has or nobody understands it; tell whether the next may be asked for."""
+        key, asked = f"asked/{delivery.guid}", Redelivered(uuid.uuid4().hex, self._clock.now())
         if report.dry_run:
+            report.redelivered += await self._store.get(REDELIVERED, key) is None
+            return True
+        if await self._store.get(PARKED, delivery.guid) or not await self._store.put_new(REDELIVERED, key, asked):
+            return True
+        if await self._budget.wait(THE_APP) is not None:
+            await self._store.take(REDELIVERED, key)
+            return False
+        try:
+            await self._app.redeliver(delivery.id)
+        except GitHubError as error:
+            self._budget.heed(THE_APP, error)
+            if error.retryable:
+                await self._store.take(REDELIVERED, key)
+                raise
+            # One that GitHub will not hand over again must not keep back those after it.
+            report.problems.append(f"redelivery of {delivery.id}: {error}")
+        else:
             report.redelivered += 1
-            continue
-        await _redeliver_once(app, store, clock, delivery, report)
-        await store.put(WATERMARKS, _KEY, Watermark(delivery.id, clock.now()))
-    if greatest > after and not report.dry_run:
-        await store.put(WATERMARKS, _KEY, Watermark(greatest, clock.now()))
-
-
-async def _redeliver_once(
-    app: App, store: ModalDictStore, clock: Clock, delivery: FailedDelivery, report: SweepReport
-) -> None:
-    key, asked = f"asked/{delivery.guid}", Redelivered(uuid.uuid4().hex, clock.now())
-    if not await store.put_new(REDELIVERED, key, asked):
-        return
-    try:
-        await app.redeliver(delivery.id)
-    except GitHubError as error:
-        if error.retryable:
-            await store.take(REDELIVERED, key)
-            raise
-        # One that GitHub will not hand over again must not keep back those after it.
-        report.problems.append(f"redelivery of {delivery.id}: {error}")
-        return
-    report.redelivered += 1
-
-
-def _too_old(delivery: FailedDelivery, clock: Clock) -> bool:
-    return delivery.delivered_at is not None and clock.now() - delivery.delivered_at.timestamp() > _WINDOW_S
+        return True

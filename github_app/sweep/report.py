@@ -22,4 +22,10 @@ class SweepReport(msgspec.Struct):
     slots_released: int = 0
     records_removed: int = 0
     waits: list[str] = msgspec.field(default_factory=list)
+    parked: int = 0
+    # Runners that died while they ran a job, and jobs that GitHub keeps leased to a runner that is gone.
+    deaths: list[str] = msgspec.field(default_factory=list)
+    stuck: list[str] = msgspec.field(default_factory=list)
+    # Why no runner is started at all, if so.
+    stopped: str | None = None
     problems: list[str] = msgspec.field(default_factory=list)

@@ -1,87 +1,43 @@
-"""Runners as GitHub, Modal and our records know them, compared; whatever only one of them knows is ended safely.
+"""The runners that we have records of, compared with what GitHub and Modal say of them.
 
 An absence counts only when two readings apart in time agree on it, or when there is proof: a sandbox's exit code.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-import msgspec
 import structlog
 
 from github_app.balance import CLAIM_IS_STALE_S, Demand, Start
 from github_app.claims import Claims
 from github_app.clock import Clock
-from github_app.ending import Ending, Runners, Sandboxes, end_safely
-from github_app.launch import Launcher
-from github_app.model import (
-    RUNNER_NAME,
-    Claim,
-    Hold,
-    JobRecord,
-    JobState,
-    Place,
-    RunnerRecord,
-    RunnerState,
-    RunnerStatus,
-    SandboxStatus,
-    Shape,
-    Suspect,
-    Witness,
-)
+from github_app.ending import Endings
+from github_app.model import Hold, JobRecord, JobState, RunnerRecord, RunnerState, SandboxStatus
 from github_app.records import change_runner, finish_runner
-from github_app.store import HISTORY, RUNNERS, SUSPECTS, ModalDictStore
+from github_app.store import RUNNERS, ModalDictStore
+from github_app.sweep.found import Found
 from github_app.sweep.report import SweepReport
+from github_app.sweep.suspicions import SECOND_LOOK_S
+from github_app.versions import EXIT_CODE, RunnerVersion
 
 ONLINE_DEADLINE_S = 300.0
 PICKUP_DEADLINE_S = 300.0
-# Apart enough for a wrong answer of GitHub's to have passed.
-SECOND_LOOK_S = 45.0
-# Another deployment's runner may be offline for as long as it waits for a GPU: 21 minutes.
-FOREIGN_LOOK_S = 1800.0
 # A sandbox ends by itself after its job; one that has not by now hangs.
 LINGERS_S = 120.0
-# actions/runner ends with 7 when GitHub refuses its version.
-VERSION_REFUSED = 7
 
 _log = structlog.get_logger(__name__)
 
 
-class AllSandboxes(Sandboxes, Protocol):
+class Sandboxes(Protocol):
     """What is needed of Modal."""
 
     async def find(self, name: str) -> str | None:
         """Look a running sandbox up by name."""
         ...
 
-    async def runner_of(self, sandbox_id: str) -> str | None:
-        """The runner's name in a sandbox's tags."""
-        ...
-
     async def status(self, sandbox_id: str) -> SandboxStatus:
         """Whether it has ended, and how."""
         ...
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A runner in GitHub's list, with what is needed to speak of it there."""
-
-    status: RunnerStatus
-    record: RunnerRecord
-
-
-@dataclass(frozen=True)
-class Found:
-    """What everyone says. `github` is keyed by runner name and holds only the places in `places`, read just now."""
-
-    jobs: Mapping[int, JobRecord]
-    claims: Mapping[str, Claim]
-    runners: Mapping[str, RunnerRecord]
-    running: frozenset[str]
-    github: Mapping[str, Listed]
-    places: frozenset[Place]
 
 
 class Supply:
@@ -91,17 +47,17 @@ class Supply:
         self,
         *,
         store: ModalDictStore,
-        runners: Runners,
-        sandboxes: AllSandboxes,
-        launcher: Launcher,
+        sandboxes: Sandboxes,
+        endings: Endings,
+        version: RunnerVersion,
         claims: Claims,
         ask_job: Callable[[int], Awaitable[JobRecord | None]],
         clock: Clock,
     ) -> None:
         self._store = store
-        self._runners = runners
         self._sandboxes = sandboxes
-        self._launcher = launcher
+        self._endings = endings
+        self._version = version
         self._claims = claims
         self._ask_job = ask_job
         self._clock = clock
@@ -117,6 +73,8 @@ class Supply:
             await self._check_absent(runner, found, report)
         elif runner.idle:
             await self._check_idle(runner, found, report)
+        elif _was_left(runner, found) and await self._end(runner, report):
+            report.orphans_ended += 1
 
     async def _check_finished(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
         """Forget a finished runner once its sandbox is gone; end a sandbox that lingers."""
@@ -159,6 +117,7 @@ class Supply:
                 await self._died(runner, job, status, found, report)
         elif found.jobs.get(runner.runs_job or 0) is not None:
             report.died_during_job += 1
+            report.deaths.append(f"{runner.name} ended with {status.exit_code} during job {runner.runs_job}")
             _log.error("runner_died_during_job", runner=runner.name, job=runner.runs_job, exit_code=status.exit_code)
         await finish_runner(self._store, runner, self._clock.now())
 
@@ -166,9 +125,8 @@ class Supply:
         self, runner: RunnerRecord, job: JobRecord, status: SandboxStatus, found: Found, report: SweepReport
     ) -> None:
         report.sandboxes_died += 1
-        if status.exit_code == VERSION_REFUSED:
-            self._launcher.stopped_because = "GitHub refuses the version of actions/runner in the image; redeploy"
-            _log.critical("runner_version_refused", runner=runner.name, cure="set RUNNER_VERSION and redeploy")
+        if status.exit_code == EXIT_CODE:
+            await self._version.refuse(runner.name)
         reason = f"sandbox {runner.sandbox_id} ended with {status.exit_code} before a job: {status.output[-300:]}"
         await self._hold(runner, job, Hold.RUNNER_DIED, reason, found)
 
@@ -216,86 +174,14 @@ class Supply:
         )
         await self._claims.put_off(start, hold, reason)
 
-    async def check_sandbox(self, sandbox_id: str, found: Found, report: SweepReport) -> None:
-        """Look at a running sandbox that no record names."""
-        name = await self._sandboxes.runner_of(sandbox_id)
-        if name is None or not RUNNER_NAME.fullmatch(name):
-            return
-        record = found.runners.get(name)
-        if record is not None and record.sandbox_id is None:
-            # Its launch is under way, or crashed: then the record leads to it.
-            return
-        if not await self._suspected(f"sandbox/{sandbox_id}", report):
-            return
-        listed = found.github.get(name)
-        if listed is not None:
-            ended = await self._end(_with_sandbox(listed.record, sandbox_id), report)
-        else:
-            ended = await self._end_unlisted(sandbox_id, report)
-        report.orphans_ended += ended
-
-    async def _end_unlisted(self, sandbox_id: str, report: SweepReport) -> bool:
-        if report.dry_run or await self._sandboxes.witness(sandbox_id) is not Witness.IDLE:
-            return False
-        await self._sandboxes.terminate(sandbox_id)
-        return True
-
-    async def check_listed(self, listed: Listed, found: Found, report: SweepReport) -> None:
-        """Look at a runner of ours at GitHub that no record names, or only one of its end."""
-        name = listed.status.name
-        record = found.runners.get(name)
-        claim = found.claims.get(name.removeprefix("modal-"))
-        if record is not None and record.state is not RunnerState.FINISHED:
-            return
-        if await self._claims.lives(name):
-            return
-        ours = record is not None or claim is not None or await self._is_our_job(listed.record.started_for, found)
-        if not ours and (listed.status.status == "online" or listed.status.busy):
-            # Another deployment's, whose runners' names have the same form.
-            return
-        age = SECOND_LOOK_S if ours else FOREIGN_LOOK_S
-        if not await self._suspected(f"runner/{name}/{listed.status.id}", report, age):
-            return
-        sandbox_id = await self._sandboxes.find(name)
-        report.orphans_ended += await self._end(_with_sandbox(listed.record, sandbox_id), report)
-
-    async def _is_our_job(self, job_id: int, found: Found) -> bool:
-        return job_id in found.jobs or await self._store.get(HISTORY, str(job_id)) is not None
-
-    async def _suspected(self, key: str, report: SweepReport, age: float = SECOND_LOOK_S) -> bool:
-        """Tell whether this is the second look, later than the first."""
-        suspect = await self._store.get(SUSPECTS, key)
-        if suspect is None:
-            if not report.dry_run:
-                await self._store.put(SUSPECTS, key, Suspect(self._clock.now()))
-            return False
-        return self._clock.now() - suspect.first_seen > age
-
     async def _end(self, runner: RunnerRecord, report: SweepReport) -> bool:
-        if report.dry_run:
-            return True
-        ending = await end_safely(runner, runners=self._runners, sandboxes=self._sandboxes, sleep=self._clock.sleep)
-        if ending is Ending.ENDED:
-            await finish_runner(self._store, runner, self._clock.now())
-        return ending is Ending.ENDED
+        return True if report.dry_run else await self._endings.end(runner)
 
 
-def record_of(place: Place, status: RunnerStatus) -> RunnerRecord:
-    """A record for a runner that has none, to speak of it at GitHub."""
-    found = RUNNER_NAME.fullmatch(status.name)
-    return RunnerRecord(
-        name=status.name,
-        started_for=int(found["job_id"]) if found else 0,
-        place=place,
-        labels=(),
-        shape=Shape((0, 0), (0, 0), 0),
-        github_id=status.id,
-        started_at=0.0,
-    )
-
-
-def _with_sandbox(runner: RunnerRecord, sandbox_id: str | None) -> RunnerRecord:
-    return msgspec.structs.replace(runner, sandbox_id=sandbox_id)
+def _was_left(runner: RunnerRecord, found: Found) -> bool:
+    """Tell whether the job that a runner was said to run is back in GitHub's queue."""
+    job = found.jobs.get(runner.runs_job or 0)
+    return job is not None and job.state is JobState.QUEUED
 
 
 def _stuck(runner: RunnerRecord) -> str:

@@ -1,7 +1,9 @@
 """One sweep, from reading to repairing. Two at once do no harm: each step is safe to repeat."""
 
 import asyncio
+import math
 from collections.abc import Awaitable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import msgspec
@@ -10,24 +12,38 @@ import structlog
 from github_app.balance import Wait
 from github_app.claims import Claims
 from github_app.clock import Clock
-from github_app.errors import ModalRunnerError
+from github_app.ending import Endings
+from github_app.errors import GitHubError, ModalRunnerError
 from github_app.github import AppOnGitHub, Installation, Jobs, Runners
-from github_app.model import RUNNER_NAME, Claim, JobEvent, JobRecord, Place, RunnerRecord, RunnerState, Scope
+from github_app.model import RUNNER_NAME, JobEvent, JobRecord, Place, RunnerRecord, Scope
+from github_app.pacing import WriteBudget
 from github_app.reconcile import Reconciler
-from github_app.records import release_slots
 from github_app.sandboxes import ModalSandboxes
 from github_app.service import Service
-from github_app.store import CLAIMS, JOBS, RUNNERS, SLOTS, SUSPECTS, ModalDictStore
-from github_app.sweep.deliveries import redeliver_failures
-from github_app.sweep.demand import Demand, ReadBudget, doubtful
+from github_app.store import CLAIMS, JOBS, RUNNERS, SEEN, ModalDictStore
+from github_app.sweep.budget import ReadBudget
+from github_app.sweep.deliveries import Deliveries
+from github_app.sweep.demand import Demand, doubtful
+from github_app.sweep.found import Found, Listed, record_of
+from github_app.sweep.orphans import Orphans
 from github_app.sweep.report import SweepReport
-from github_app.sweep.supply import Found, Listed, Supply, record_of
+from github_app.sweep.supply import Supply
+from github_app.sweep.suspicions import Suspicions
+from github_app.sweep.upkeep import SEEN_LATELY_S, Upkeep
+from github_app.versions import RunnerVersion
 
-# A slot is taken moments before its runner's record is put.
-_SLOT_IS_ORPHANED_S = 120.0
-_SUSPECT_IS_OLD_S = 3600.0
+_PER_PAGE = 100
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass
+class _Reach:
+    """Where this sweep looks: `whole` when GitHub has listed all installations."""
+
+    budgets: dict[int, ReadBudget] = field(default_factory=dict)
+    places: set[Place] = field(default_factory=set)
+    whole: bool = False
 
 
 class Sweep:
@@ -41,39 +57,54 @@ class Sweep:
         jobs: Jobs,
         runners: Runners,
         sandboxes: ModalSandboxes,
+        endings: Endings,
         service: Service,
         reconciler: Reconciler,
         claims: Claims,
+        budget: WriteBudget,
+        version: RunnerVersion,
         clock: Clock,
     ) -> None:
         self._store = store
         self._app = app
+        self._jobs = jobs
         self._runners = runners
         self._sandboxes = sandboxes
         self._service = service
         self._reconciler = reconciler
         self._clock = clock
-        self._claims = claims
-        self._demand = Demand(jobs=jobs, apply=self._apply, clock=clock)
+        suspicions = Suspicions(store, clock)
+        self._deliveries = Deliveries(app=app, store=store, budget=budget, clock=clock)
+        self._demand = Demand(jobs=jobs, apply=self._apply, suspicions=suspicions)
         self._supply = Supply(
             store=store,
-            runners=runners,
             sandboxes=sandboxes,
-            launcher=reconciler.launcher,
+            endings=endings,
+            version=version,
             claims=claims,
             ask_job=self._ask_job,
             clock=clock,
         )
+        self._orphans = Orphans(store=store, sandboxes=sandboxes, endings=endings, claims=claims, suspicions=suspicions)
+        self._upkeep = Upkeep(store=store, claims=claims, suspicions=suspicions, version=version, clock=clock)
 
     async def run(self, *, dry_run: bool = False) -> SweepReport:
-        """Sweep once. A part that fails is reported under `problems`, and the others go on."""
+        """Sweep once, and see the launches through. A part that fails is told under `problems`; the others go on."""
         report = SweepReport(dry_run=dry_run)
-        await self._part("deliveries", redeliver_failures(self._app, self._store, self._clock, report), report)
-        await self._part("supply", self._check_supply(report), report)
-        await self._part("demand", self._read_demand(report), report)
-        await self._part("slots", self._release_slots(report), report)
-        await self._part("balance", self._balance(report), report)
+        await self._part("deliveries", self._deliveries.redeliver(report), report)
+        reach = _Reach()
+        await self._part("installations", self._find_reach(reach, report), report)
+        await self._part("supply", self._check_supply(reach, report), report)
+        for installation_id, budget in reach.budgets.items():
+            await self._part(f"demand of {installation_id}", self._read_demand(installation_id, budget, report), report)
+        await self._part("slots", self._upkeep.release_slots(report), report)
+        await self._part("records", self._upkeep.drop_what_is_over(report), report)
+        await self._part("what is stuck", self._upkeep.tell(report), report)
+        started: list[Awaitable[None]] = []
+        await self._part("balance", self._balance(started, report), report)
+        report.problems += [f"unreadable record: {each}" for each in sorted(self._store.unreadable)]
         _log.info("swept", **{name: value for name, value in msgspec.structs.asdict(report).items() if value})
+        await asyncio.gather(*started)
         return report
 
     async def _part(self, name: str, work: Awaitable[None], report: SweepReport) -> None:
@@ -86,15 +117,33 @@ class Sweep:
             report.problems.append(f"{name}: {type(error).__name__}")
             _log.exception("sweep_part_failed", part=name)
 
-    async def _check_supply(self, report: SweepReport) -> None:
+    async def _find_reach(self, reach: _Reach, report: SweepReport) -> None:
+        """The installations; where GitHub does not list them, those that our records name."""
+        try:
+            installations = await self._app.installations()
+        except GitHubError as error:
+            report.problems.append(f"installations: {error}")
+            ids = {job.event.installation_id for job in (await self._store.all(JOBS)).values()}
+        else:
+            ids = {installation.id for installation in installations}
+            reach.places |= {place for place in map(_of_installation, installations) if place}
+            reach.whole = True
+        for installation_id in sorted(ids):
+            quota_left = self._jobs.quota_left(installation_id)
+            budget = ReadBudget(self._store, installation_id, quota_left, self._clock)
+            await budget.open()
+            reach.budgets[installation_id] = budget
+
+    async def _check_supply(self, reach: _Reach, report: SweepReport) -> None:
         # Sandboxes first: a record of one that starts meanwhile is then read too.
         running = frozenset(await self._sandboxes.running())
         report.sandboxes_running = len(running)
-        claims = {key: claim async for key, claim in self._store.items(CLAIMS)}
-        runners = {name: runner async for name, runner in self._store.items(RUNNERS)}
-        jobs = await self._jobs()
-        github, places = await self._listed(list(runners.values()), report)
-        found = Found(jobs, claims, runners, running, github, places)
+        claims = await self._store.all(CLAIMS)
+        runners = await self._store.all(RUNNERS)
+        jobs = await self._job_records()
+        github, places, everywhere = await self._listed(list(runners.values()), reach, report)
+        everywhere = everywhere and not any(each.startswith(f"{RUNNERS.name}/") for each in self._store.unreadable)
+        found = Found(jobs, claims, runners, running, github, places, everywhere)
         named = {runner.sandbox_id for runner in runners.values()}
         await asyncio.gather(
             *(
@@ -102,25 +151,23 @@ class Sweep:
                 for r in runners.values()
             ),
             *(
-                self._part(f"sandbox {s}", self._supply.check_sandbox(s, found, report), report)
+                self._part(f"sandbox {s}", self._orphans.check_sandbox(s, found, report), report)
                 for s in running - named
             ),
             *(
-                self._part(f"runner {name}", self._supply.check_listed(listed, found, report), report)
+                self._part(f"runner {name}", self._orphans.check_listed(listed, found, report), report)
                 for name, listed in github.items()
             ),
         )
-        await self._forget(jobs, claims, runners, report)
 
-    async def _jobs(self) -> dict[int, JobRecord]:
-        return {job.event.job_id: job async for _, job in self._store.items(JOBS)}
+    async def _job_records(self) -> dict[int, JobRecord]:
+        return {job.event.job_id: job for job in (await self._store.all(JOBS)).values()}
 
     async def _listed(
-        self, runners: list[RunnerRecord], report: SweepReport
-    ) -> tuple[dict[str, Listed], frozenset[Place]]:
+        self, runners: list[RunnerRecord], reach: _Reach, report: SweepReport
+    ) -> tuple[dict[str, Listed], frozenset[Place], bool]:
         """GitHub's list of our runners, for every organisation and for each repository with a record."""
-        places = {p for p in map(_of_installation, await self._app.installations()) if p}
-        places |= {runner.place for runner in runners}
+        places = reach.places | {runner.place for runner in runners}
         listed: dict[str, Listed] = {}
         read: set[Place] = set()
         for place in places:
@@ -130,48 +177,33 @@ class Sweep:
                 report.problems.append(f"runners of {place.scope}: {error}")
                 continue
             read.add(place)
+            if place.installation_id in reach.budgets:
+                reach.budgets[place.installation_id].charge(max(1, math.ceil(len(statuses) / _PER_PAGE)))
             for status in statuses:
                 if RUNNER_NAME.fullmatch(status.name):
                     listed[status.name] = Listed(status, record_of(place, status))
-        return listed, frozenset(read)
+        return listed, frozenset(read), reach.whole and read == places
 
-    async def _forget(
-        self,
-        jobs: dict[int, JobRecord],
-        claims: dict[str, Claim],
-        runners: dict[str, RunnerRecord],
-        report: SweepReport,
-    ) -> None:
-        """Drop claims of jobs that are over, and suspicions that came to nothing."""
-        for key in claims:
-            if int(key.split("-")[0]) not in jobs and f"modal-{key}" not in runners:
-                report.records_removed += 1
-                if not report.dry_run:
-                    await self._store.take(CLAIMS, key)
-        async for key, suspect in self._store.items(SUSPECTS):
-            if self._clock.now() - suspect.first_seen > _SUSPECT_IS_OLD_S and not report.dry_run:
-                await self._store.take(SUSPECTS, key)
-
-    async def _read_demand(self, report: SweepReport) -> None:
-        records = await self._jobs()
-        ended = frozenset(
-            [name async for name, runner in self._store.items(RUNNERS) if runner.state is RunnerState.FINISHED]
-        )
-        for installation in await self._app.installations():
-            quota = self._demand.quota_left(installation.id)
-            budget = ReadBudget(self._store, installation.id, quota, self._clock)
-            await budget.open()
-            own = {key: each for key, each in records.items() if each.event.installation_id == installation.id}
-            in_doubt = doubtful(own, ended, self._clock.now())
-            try:
-                await self._demand.read(installation.id, own, in_doubt, budget, report)
-            finally:
-                if not report.dry_run:
-                    await budget.close()
+    async def _read_demand(self, installation_id: int, budget: ReadBudget, report: SweepReport) -> None:
+        """Ask GitHub for queued jobs, as far as the installation's share of reading goes."""
+        now = self._clock.now()
+        runners = await self._store.all(RUNNERS)
+        own = [job for job in (await self._job_records()).values() if job.event.installation_id == installation_id]
+        prefix = f"{installation_id}/"
+        seen = {
+            key.removeprefix(prefix)
+            for key, each in (await self._store.all(SEEN)).items()
+            if key.startswith(prefix) and now - each.at < SEEN_LATELY_S
+        } | {job.event.repository.lower() for job in own}
+        try:
+            await self._demand.read(installation_id, doubtful(own, runners, now), seen, budget, report)
+        finally:
+            if not report.dry_run:
+                await budget.close()
 
     async def _apply(self, event: JobEvent) -> bool:
         """Take what GitHub says of a job as an event; tell whether it was news."""
-        answer = await self._service.apply(event)
+        answer = await self._service.apply(event, reading=True)
         return answer.news
 
     async def _ask_job(self, job_id: int) -> JobRecord | None:
@@ -182,23 +214,19 @@ class Sweep:
         await self._demand.ask(record.event, SweepReport())
         return await self._store.get(JOBS, str(job_id))
 
-    async def _release_slots(self, report: SweepReport) -> None:
-        """Give back slots that no runner stands behind."""
-        async for key, slot in self._store.items(SLOTS):
-            runner = await self._store.get(RUNNERS, slot.runner)
-            ended = runner is not None and runner.state is RunnerState.FINISHED
-            orphaned = runner is None and self._clock.now() - slot.taken_at > _SLOT_IS_ORPHANED_S
-            if ended or (orphaned and not await self._claims.lives(slot.runner)):
-                report.slots_released += 1
-                if not report.dry_run:
-                    await release_slots(self._store, (key,), slot.runner)
-
-    async def _balance(self, report: SweepReport) -> None:
-        plan = await self._reconciler.plan()
-        report.started, report.waiting = len(plan.starts), len(plan.waits)
-        report.waits = [_wait(wait) for wait in plan.waits]
-        if not report.dry_run:
-            await self._reconciler.reconcile()
+    async def _balance(self, started: list[Awaitable[None]], report: SweepReport) -> None:
+        made = None if report.dry_run else await self._reconciler.round()
+        if made is None:
+            plan = await self._reconciler.plan()
+            report.started = len(plan.starts) if report.dry_run else 0
+            waits = plan.waits
+        else:
+            started.append(made.rest)
+            report.started, waits = made.started, made.waits
+            if made.braked:
+                report.problems.append(f"balance: the brake stopped this round after {made.started} starts")
+        report.waiting = len(waits)
+        report.waits = [_wait(wait) for wait in waits]
 
 
 def _wait(wait: Wait) -> str:

@@ -25,11 +25,19 @@ def create_app(service: Service, webhook_secret: SecretStr) -> Starlette:
     async def webhook(request: Request) -> Response:
         return await _webhook(request, service, webhook_secret.get_secret_value())
 
-    return Starlette(routes=[Route("/webhook", webhook, methods=["POST"]), Route("/healthz", _healthz)])
+    async def healthz(_request: Request) -> Response:
+        return await _healthz(service)
+
+    return Starlette(routes=[Route("/webhook", webhook, methods=["POST"]), Route("/healthz", healthz)])
 
 
-async def _healthz(_request: Request) -> Response:
-    return JSONResponse({"status": "ok"})
+async def _healthz(service: Service) -> Response:
+    """Always 200 while the process answers: to start it anew would mend nothing that `status` may tell of."""
+    try:
+        stopped = await service.stopped()
+    except StoreError as error:
+        return JSONResponse({"status": "impaired", "reason": str(error)})
+    return JSONResponse({"status": "ok"} if stopped is None else {"status": "stopped", "reason": stopped})
 
 
 async def _webhook(request: Request, service: Service, secret: str) -> Response:
@@ -40,6 +48,7 @@ async def _webhook(request: Request, service: Service, secret: str) -> Response:
     try:
         answer = await _answer(request, service, secret)
     except DeliveryError as error:
+        await _park(request, error, service)
         _log.warning("delivery_rejected", http_status=int(error.status), reason=str(error))
         return JSONResponse({"status": "rejected", "reason": str(error)}, error.status)
     except StoreError as error:
@@ -56,6 +65,16 @@ async def _webhook(request: Request, service: Service, secret: str) -> Response:
         HTTPStatus.OK if answer.status is Status.PONG else HTTPStatus.ACCEPTED,
         background=BackgroundTask(answer.afterwards) if answer.afterwards else None,
     )
+
+
+async def _park(request: Request, error: DeliveryError, service: Service) -> None:
+    """Have the sweep report what GitHub signed and nobody understands; GitHub keeps it in its list of failures."""
+    guid = request.headers.get("x-github-delivery")
+    if error.status is HTTPStatus.BAD_REQUEST and guid:
+        try:
+            await service.park(guid, str(error))
+        except StoreError as failure:
+            _log.error("delivery_not_parked", reason=str(failure))
 
 
 async def _answer(request: Request, service: Service, secret: str) -> Answer:

@@ -1,0 +1,73 @@
+"""What the sweep may read from GitHub: a tenth of the rate limit, kept in the store between sweeps."""
+
+from github_app.clock import Clock
+from github_app.model import Allowance, Turn
+from github_app.store import ALLOWANCES, ModalDictStore
+
+# A tenth of the 5,000 calls an hour that an installation has: 60 at once, and 7.3 a minute after that.
+_BURST = 60.0
+_PER_MINUTE = 7.3
+
+
+class Spent(Exception):  # noqa: N818 - the end of reading, not an error
+    """Nothing is left to spend in this sweep."""
+
+
+class ReadBudget:
+    """What is left for one installation, and where the last sweep's reading ended."""
+
+    def __init__(self, store: ModalDictStore, installation_id: int, quota_left: float, clock: Clock) -> None:
+        self._store = store
+        self._quota_left = quota_left
+        self._key = str(installation_id)
+        self._clock = clock
+        self._left = 0.0
+        self.turn = Turn()
+
+    async def open(self) -> None:
+        """Add what has come in since the last sweep: less as GitHub's quota falls, nothing under a tenth of it.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
+        now = self._clock.now()
+        known = await self._store.get(ALLOWANCES, self._key)
+        self._left = _BURST if known is None else min(_BURST, known.left + (now - known.at) / 60 * self._per_minute)
+        self.turn = known.turn if known else Turn()
+
+    @property
+    def _per_minute(self) -> float:
+        if self._quota_left < 0.1:
+            return 0.0
+        return _PER_MINUTE if self._quota_left > 0.5 else _PER_MINUTE / 3
+
+    async def close(self) -> None:
+        """Keep what is left, and where the next sweep goes on.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
+        await self._store.put(ALLOWANCES, self._key, Allowance(self._left, self._clock.now(), self.turn))
+
+    @property
+    def half(self) -> int:
+        """Half of the calls that are left."""
+        return max(0, int(self._left / 2))
+
+    def charge(self, calls: int) -> None:
+        """Count calls that are made whatever is left: what comes after them has to wait the longer."""
+        self._left -= calls
+
+    def spend(self) -> None:
+        """Pay for one call.
+
+        Raises:
+            Spent: nothing is left.
+        """
+        if self._left < 1:
+            raise Spent
+        self._left -= 1
+
+    def refund(self) -> None:
+        """Take one payment back."""
+        self._left += 1

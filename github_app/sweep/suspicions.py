@@ -1,0 +1,48 @@
+"""Second looks: an absence counts only when two readings apart in time agree on it."""
+
+from github_app.clock import Clock
+from github_app.model import Suspect
+from github_app.store import SUSPECTS, ModalDictStore
+
+# Apart enough for a wrong answer of GitHub's to have passed.
+SECOND_LOOK_S = 45.0
+_OLD_S = 3600.0
+
+
+class Suspicions:
+    """What looked wrong once, and when."""
+
+    def __init__(self, store: ModalDictStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def confirmed(self, key: str, *, dry_run: bool, age: float = SECOND_LOOK_S) -> bool:
+        """Tell whether this is the second look, more than `age` seconds after the first.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
+        suspect = await self._store.get(SUSPECTS, key)
+        if suspect is None:
+            if not dry_run:
+                await self._store.put(SUSPECTS, key, Suspect(self._clock.now()))
+            return False
+        return self._clock.now() - suspect.first_seen > age
+
+    async def drop(self, key: str) -> None:
+        """Take a suspicion back: what was missing is there.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
+        await self._store.take(SUSPECTS, key)
+
+    async def forget_old(self) -> None:
+        """Forget what came to nothing.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
+        for key, suspect in (await self._store.all(SUSPECTS)).items():
+            if self._clock.now() - suspect.first_seen > _OLD_S:
+                await self._store.take(SUSPECTS, key)

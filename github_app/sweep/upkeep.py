@@ -1,0 +1,75 @@
+"""Our own records: what nobody stands behind is given back or dropped, and what a person should know is told."""
+
+from github_app.claims import Claims
+from github_app.clock import Clock
+from github_app.model import RunnerState
+from github_app.records import release_slots
+from github_app.store import CLAIMS, JOBS, PARKED, RUNNERS, SEEN, SLOTS, ModalDictStore
+from github_app.sweep.demand import lost_its_runner
+from github_app.sweep.report import SweepReport
+from github_app.sweep.suspicions import Suspicions
+from github_app.versions import RunnerVersion
+
+# Between a slot and the claim of its launch lie at most the half minute that is waited for GitHub's write limit.
+_SLOT_IS_ORPHANED_S = 60.0
+# Repositories with a job of ours in so many seconds are asked for queued jobs before all others.
+SEEN_LATELY_S = 7 * 24 * 3600.0
+# As long as GitHub can redeliver.
+_PARKED_FOR_S = 3 * 24 * 3600.0
+
+
+class Upkeep:
+    """Looks after the store."""
+
+    def __init__(
+        self, *, store: ModalDictStore, claims: Claims, suspicions: Suspicions, version: RunnerVersion, clock: Clock
+    ) -> None:
+        self._store = store
+        self._claims = claims
+        self._suspicions = suspicions
+        self._version = version
+        self._clock = clock
+
+    async def release_slots(self, report: SweepReport) -> None:
+        """Give back slots that no runner stands behind."""
+        for key, slot in (await self._store.all(SLOTS)).items():
+            runner = await self._store.get(RUNNERS, slot.runner)
+            ended = runner is not None and runner.state is RunnerState.FINISHED
+            orphaned = runner is None and self._clock.now() - slot.taken_at > _SLOT_IS_ORPHANED_S
+            if ended or (orphaned and not await self._claims.lives(slot.runner)):
+                report.slots_released += 1
+                if not report.dry_run:
+                    await release_slots(self._store, (key,), slot.runner)
+
+    async def tell(self, report: SweepReport) -> None:
+        """Report what is stuck, what was not understood, and whether launches are stopped."""
+        runners = await self._store.all(RUNNERS)
+        report.stopped = await self._version.refused()
+        report.parked = len(await self._store.all(PARKED))
+        report.stuck = [
+            f"job {job.event.job_id} of {job.event.repository} is stuck at GitHub: its runner {job.runner_name} is "
+            "gone; cancel it and run it again"
+            for job in (await self._store.all(JOBS)).values()
+            if lost_its_runner(job, runners)
+        ]
+
+    async def drop_what_is_over(self, report: SweepReport) -> None:
+        """Remove claims of jobs that are over, and what is too old to matter."""
+        # Claims first: each is put after its job's record, so that none is seen without it.
+        claims = await self._store.all(CLAIMS)
+        jobs = await self._store.all(JOBS)
+        runners = await self._store.all(RUNNERS)
+        over = [key for key in claims if key.split("-")[0] not in jobs and f"modal-{key}" not in runners]
+        report.records_removed += len(over)
+        if report.dry_run:
+            return
+        for key in over:
+            await self._store.take(CLAIMS, key)
+        now = self._clock.now()
+        for guid, parked in (await self._store.all(PARKED)).items():
+            if now - parked.at > _PARKED_FOR_S:
+                await self._store.take(PARKED, guid)
+        for key, seen in (await self._store.all(SEEN)).items():
+            if now - seen.at > SEEN_LATELY_S:
+                await self._store.take(SEEN, key)
+        await self._suspicions.forget_old()
