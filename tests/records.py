@@ -42,9 +42,11 @@ def event(**changes: Any) -> JobEvent:
     return msgspec.structs.replace(_EVENT, **changes)
 
 
-def job(state: JobState = JobState.QUEUED, recorded_at: float = 0.0, **changes: Any) -> JobRecord:
+def job(
+    state: JobState = JobState.QUEUED, recorded_at: float = 0.0, changed_at: float = 0.0, **changes: Any
+) -> JobRecord:
     """A job's record."""
-    return JobRecord(event(**changes), state, recorded_at)
+    return JobRecord(event(**changes), state, recorded_at, changed_at)
 
 
 def runner(**changes: Any) -> RunnerRecord:

@@ -413,13 +413,23 @@ async def test_the_group_of_the_settings_wins_and_none_is_read(stub: StubGitHub,
     assert not stub.asked("runner-groups")
 
 
-async def test_groups_that_may_not_be_read_do_not_keep_a_job_from_its_runner(
-    stub: StubGitHub, connection: Connection
+@pytest.mark.parametrize("status", [403, 404, 500, 501, 503])
+async def test_groups_that_cannot_be_read_do_not_keep_a_job_from_its_runner_and_are_asked_for_again(
+    stub: StubGitHub, connection: Connection, status: int
 ) -> None:
-    stub.plan("runner-groups", Answer(403, {"message": "Resource not accessible by integration"}))
-    await jit(Runners(connection, group_id=None))
+    runners = Runners(connection, group_id=None)
+    stub.plan("runner-groups", Answer(status, {"message": "no"}))
+    for number in range(2):
+        await jit(runners, name=f"modal-{number}-1")
 
-    assert stub.asked(JIT)[0].json["runner_group_id"] == 1
+    assert [seen.json["runner_group_id"] for seen in stub.asked(JIT)] == [1, 3]
+
+
+async def test_no_more_than_twenty_calls_are_under_way_at_once(stub: StubGitHub, runners: Runners) -> None:
+    stub.always[JIT] = Answer(201, stub.always[JIT].body, after=0.05)
+    await asyncio.gather(*(jit(runners, name=f"modal-{number}-1") for number in range(60)))
+
+    assert stub.connections <= 20
 
 
 @pytest.mark.parametrize(

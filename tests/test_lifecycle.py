@@ -1,12 +1,13 @@
 """What becomes of jobs and runners, whatever the order in which one hears of them."""
 
 from itertools import permutations, product
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from github_app.lifecycle import JOBS, RUNNERS, Nothing, Step, decide, may_become
+from github_app.lifecycle import JOBS, READING_LAGS_S, RUNNERS, Nothing, Step, decide, diagram, may_become
 from github_app.model import Action, JobRecord, JobState, RunnerState
 from tests.records import event, job
 
@@ -88,3 +89,21 @@ def test_a_runners_state_never_goes_back(now: RunnerState, then: RunnerState) ->
         assert not may_become(now, then)
     if now is then:
         assert may_become(now, then)
+
+
+@pytest.mark.parametrize(
+    ("reading", "after_s", "served"),
+    [(True, READING_LAGS_S + 1, True), (True, 1.0, False), (False, READING_LAGS_S + 1, False)],
+    ids=["read long after", "read at once, which may lag", "a late event"],
+)
+def test_only_a_reading_puts_a_running_job_back_into_the_queue(*, reading: bool, after_s: float, served: bool) -> None:
+    running = job(state=JobState.RUNNING, changed_at=100.0)
+    step = decide(running, event(action=Action.QUEUED), 100.0 + after_s, reading=reading)
+
+    assert (isinstance(step, Step) and step.launch) == served
+
+
+def test_the_diagram_in_the_docs_is_that_of_the_tables() -> None:
+    shown = Path(__file__).parent.parent.joinpath("docs", "lifecycle.md").read_text(encoding="utf-8")
+
+    assert diagram() in shown, "run: python -c 'from github_app.lifecycle import diagram; print(diagram())'"

@@ -227,6 +227,15 @@ async def test_a_sandbox_in_which_a_job_has_started_works(runner: str) -> None:
                 await asyncio.sleep(0.05)
 
 
+async def test_a_sandbox_that_lingers_after_its_job_is_idle() -> None:
+    hooks = 'sh "$ACTIONS_RUNNER_HOOK_JOB_STARTED"; sh "$ACTIONS_RUNNER_HOOK_JOB_COMPLETED"; exec sleep 300'
+    async with prepared(hooks) as sandboxes:
+        sandbox_id = await sandboxes.create(spec())
+        await asyncio.sleep(0.5)
+
+        assert await sandboxes.witness(sandbox_id) is Witness.IDLE
+
+
 async def test_a_sandbox_that_has_ended_is_gone(sleeping_modal: SimulatedModal, sandboxes: ModalSandboxes) -> None:
     sandbox_id = await sandboxes.create(spec())
     sleeping_modal.kill(sandbox_id)

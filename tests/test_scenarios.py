@@ -407,7 +407,7 @@ async def test_a_foreign_job_that_takes_a_runner_is_replaced_for() -> None:
 
 async def test_an_event_that_makes_no_sense_does_not_hold_up_the_next() -> None:
     async with universe() as it:
-        broken = it.github.shapes.job_event("queued", _unborn(it), it.installation)
+        broken = it.github.shapes.job_event("queued", unborn(it), it.installation)
         broken["workflow_job"]["labels"] = [None]
         it.github.webhooks.send(it.installation, "workflow_job", broken, it.repository.id)
         it.push({"job": (PLAIN, 5)})
@@ -418,7 +418,7 @@ async def test_an_event_that_makes_no_sense_does_not_hold_up_the_next() -> None:
 
 async def test_deliveries_of_an_unknown_installation_are_refused() -> None:
     async with universe() as it:
-        payload = it.github.shapes.job_event("queued", _unborn(it), it.installation)
+        payload = it.github.shapes.job_event("queued", unborn(it), it.installation)
         payload["installation"]["id"] = 666
         payload["workflow_job"]["labels"] = ["modal"]
         it.github.webhooks.send(it.installation, "workflow_job", payload, it.repository.id)
@@ -536,7 +536,7 @@ async def test_a_quiet_job_costs_github_three_calls() -> None:
         assert sum(it.github.calls.values()) - before == 1
 
 
-def _unborn(it: Universe) -> Job:
+def unborn(it: Universe) -> Job:
     """A job that GitHub tells of and does not have."""
     run = it.push({f"unborn-{uuid.uuid4().hex[:6]}": (("self-hosted", "elsewhere"), 1)})
     return run.jobs[0]

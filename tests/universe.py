@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
+from modal import Client
 
 from github_app.clock import Clock
 from github_app.compose import Parts, compose
@@ -73,6 +74,8 @@ class Universe:
     github: SimulatedGitHub
     modal: SimulatedModal
     parts: Parts
+    settings: Settings
+    client: Client
     store: ModalDictStore
     clock: Clock
     organization: Account
@@ -111,9 +114,20 @@ class Universe:
         """Sweep once."""
         return await self.parts.sweep.run()
 
-    async def until(self, what: Callable[[], bool], *, sweeping: bool = False) -> None:
+    @contextlib.asynccontextmanager
+    async def another_process(self, **settings: object) -> AsyncIterator[Parts]:
+        """The app once more over the same store, as in a second container or after a redeploy."""
+        parts = compose(self.settings.model_copy(update=settings), self.clock, self.client)
+        try:
+            yield parts
+        finally:
+            await parts.connection.close()
+
+    async def until(
+        self, what: Callable[[], bool], *, sweeping: bool = False, patience_s: float = _PATIENCE_REAL_S
+    ) -> None:
         """Wait until something is so, with a sweep every virtual minute if asked for."""
-        deadline = time.monotonic() + _PATIENCE_REAL_S
+        deadline = time.monotonic() + patience_s
         sweeps: set[asyncio.Task[SweepReport]] = set()
         next_sweep = 0.0
         try:
@@ -126,11 +140,12 @@ class Universe:
         finally:
             await asyncio.gather(*sweeps)
 
-    async def until_done(self, *names: str, sweeping: bool = False) -> None:
+    async def until_done(self, *names: str, sweeping: bool = False, patience_s: float = _PATIENCE_REAL_S) -> None:
         """Wait until these jobs, or all, have ended."""
         await self.until(
             lambda: all(j.status == "completed" for j in self.github.jobs() if not names or j.instance.name in names),
             sweeping=sweeping,
+            patience_s=patience_s,
         )
 
     async def until_nothing_is_left(self, *, sweeping: bool = False) -> None:
@@ -178,7 +193,8 @@ async def universe(
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
         app, variables = await register(github, organization, url)
         values = {name.lower(): value for name, value in variables.items()} | dict(settings or {})
-        parts = compose(Settings(**values), clock, client)  # type: ignore[arg-type]  # pydantic converts them
+        made = Settings(**values)  # type: ignore[arg-type]  # pydantic converts them
+        parts = compose(made, clock, client)
         stack.push_async_callback(parts.connection.close)
         await parts.sandboxes.prepare()
         await stack.enter_async_context(_serving(parts, app, sock))
@@ -186,7 +202,20 @@ async def universe(
         repository = github.world.add_repository(organization, "octo-repo")
         github.inject(script)
         store = ModalDictStore("modal-runner", client)
-        yield Universe(github, simulated, parts, store, clock, organization, repository, app, installation, script)
+        yield Universe(
+            github,
+            simulated,
+            parts,
+            made,
+            client,
+            store,
+            clock,
+            organization,
+            repository,
+            app,
+            installation,
+            script,
+        )
 
 
 @contextlib.asynccontextmanager

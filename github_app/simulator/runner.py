@@ -19,6 +19,7 @@ JIT_CONFIG = "ACTIONS_RUNNER_INPUT_JITCONFIG"
 _REQUEST_TIMEOUT_S = 30.0
 _HEARTBEAT_S = 1.0
 _HOOK = "ACTIONS_RUNNER_HOOK_JOB_STARTED"
+_COMPLETED_HOOK = "ACTIONS_RUNNER_HOOK_JOB_COMPLETED"
 # Conducts that end the runner before a job, and its exit code: 7 is for a version that GitHub refuses.
 _EXITS = {"exit-0": 0, "exit-7": 7}
 
@@ -128,6 +129,8 @@ def _work(service: Service, job: dict[str, Any]) -> int:
     try:
         service.post("progress", {"lines": []})
         conclusion, outputs = _pass_time(service, job) if "seconds" in job else _run_steps(service, job)
+        if hook := os.environ.get(_COMPLETED_HOOK):
+            os.spawnv(os.P_WAIT, "/bin/sh", ["sh", hook])  # noqa: S606
         service.post("finish", {"conclusion": conclusion, "outputs": outputs})
     except BaseException as error:  # the last frame of a forked process
         _say(f"The job could not be run: {type(error).__name__}: {error}")

@@ -51,8 +51,8 @@ class SoakReport(msgspec.Struct, frozen=True):
         )
 
 
-def count(running: World, *, cap: int, leaked_slots: int, elapsed_s: float, clock: Clock) -> SoakReport:
-    """Count everything."""
+def count(running: World, *, caps: tuple[int, int], leaked_slots: int, elapsed_s: float, clock: Clock) -> SoakReport:
+    """Count everything; `caps` are those of a repository and of all."""
     jobs = running.github.jobs()
     views = running.modal.sandboxes()
     runners = {runner.name: runner for runner in running.github.world.all_runners.values()}
@@ -67,7 +67,7 @@ def count(running: World, *, cap: int, leaked_slots: int, elapsed_s: float, cloc
         lost=sum(job.status != "completed" for job in jobs),
         killed_while_running=_killed(views, runners, jobs, times) + running.github.deregistered_at_work,
         duplicate_runners=_duplicates(views, runners, times),
-        cap_violations=_violations(views, jobs, cap, times),
+        cap_violations=_violations(views, jobs, caps, times),
         leaked_sandboxes=sum(view.running for view in views),
         leaked_runners=sum(bool(RUNNER_NAME.fullmatch(r.name)) for r in running.github.world.runners.values()),
         leaked_slots=leaked_slots,
@@ -135,16 +135,18 @@ def _still_waits(runner: Runner | None, view: SandboxView, moment: float, times:
     return min(over) > moment + _OVERLAP_S
 
 
-def _violations(views: list[SandboxView], jobs: list[Job], cap: int, times: _Times) -> int:
-    """Sandboxes that were started while their repository had its cap of runners in use."""
+def _violations(views: list[SandboxView], jobs: list[Job], caps: tuple[int, int], times: _Times) -> int:
+    """Sandboxes that were started while their repository, or all, had the cap of runners in use."""
     done = {job.runner.name: job.completed_at for job in jobs if job.runner is not None}
     spans = [
         (view.tags.get("repo"), times.created(view), min(times.ended(view), done.get(view.name) or float("inf")))
         for view in views
     ]
-    return sum(
-        sum(other[0] == repo and other[1] <= start < other[2] for other in spans) > cap for repo, start, _ in spans
-    )
+    violations = 0
+    for repo, start, _ in spans:
+        alive = [other for other, began, ended in spans if began <= start < ended]
+        violations += alive.count(repo) > caps[0] or len(alive) > caps[1]
+    return violations
 
 
 def _percentile(ordered: list[float], share: float) -> int:

@@ -39,6 +39,7 @@ ALL = frozenset(
         "kill",
     }
 )
+_SERVER_ERRORS = (500, 502, 503)
 _BUSY_LAG_S = 30.0
 _LATEST_S = 60.0
 # Longer than the app waits in compressed time.
@@ -77,7 +78,7 @@ class GitHubFaults:
         if self._strikes("token-expiry", call, 0.01):
             self.tokens.clear()
         if self._strikes("github-errors", call, 0.03):
-            raise ApiError(502, "Server Error")
+            raise ApiError(_SERVER_ERRORS[int(self._dice.roll("status") * 3)], "Server Error")
         if self._strikes("github-wrong-404", call, 0.005):
             raise ApiError(404, "Not Found")
         if self._strikes("github-limits", call, 0.005):

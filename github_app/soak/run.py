@@ -18,7 +18,7 @@ from github_app.simulator.github.state import Job
 from github_app.simulator.modal import Limits, RunnerImage
 from github_app.soak.count import SoakReport, count
 from github_app.soak.faults import GitHubFaults, ModalFaults
-from github_app.soak.plan import CAP_PER_REPOSITORY, SoakPlan, make_plan
+from github_app.soak.plan import CAP_IN_ALL, CAP_PER_REPOSITORY, SoakPlan, make_plan
 
 TIME_SCALE = 20.0
 # GitHub ends the job of a runner that it has not heard of for ten minutes.
@@ -43,7 +43,11 @@ async def soak(
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     clock = Clock(TIME_SCALE, time.time())
     plan = make_plan(jobs, seed, cancel="cancel" in faults, kill="kill" in faults)
-    settings = {"MAX_CONCURRENT_PER_REPO": str(CAP_PER_REPOSITORY), "MODAL_MAX_THROTTLE_WAIT": "1"}
+    settings = {
+        "MAX_CONCURRENT_PER_REPO": str(CAP_PER_REPOSITORY),
+        "MAX_CONCURRENT": str(CAP_IN_ALL),
+        "MODAL_MAX_THROTTLE_WAIT": "1",
+    }
     limits = Limits(containers=len(plan.runs) * 10 + 100, gpus=8 if "modal-throttle" in faults else None)
     began = time.monotonic()
     async with world(
@@ -65,7 +69,7 @@ async def soak(
         slots = await _slots_left(running)
         report = count(
             running,
-            cap=CAP_PER_REPOSITORY,
+            caps=(CAP_PER_REPOSITORY, CAP_IN_ALL),
             leaked_slots=slots,
             elapsed_s=time.monotonic() - began,
             clock=clock,
