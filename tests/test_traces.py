@@ -54,8 +54,9 @@ async def _trace(seed: int) -> list[str]:
     async with universe(script=dice) as it:
         it.modal.interceptor = SandboxDice(dice)
         for number in range(_JOBS):
-            it.push({f"job-{number}": (PLAIN, 2)})
-            await it.until_done(patience_s=40)
+            # Long enough for whatever is repeated to be over before the job is.
+            it.push({f"job-{number}": (PLAIN, 90)})
+            await it.until_done(patience_s=60)
             await it.github.webhooks.settle()
             dice.trace.append(_outcome(it, number))
     return dice.trace

@@ -44,11 +44,18 @@ def serve(
 
 def _bind(host: str, port: int) -> socket.socket:
     """Take the port before anything else is done, so that a taken one is told at once."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise InputError(f"--host {host} --port {port}: cannot listen there ({error.strerror or error})") from None
+    with contextlib.ExitStack() as on_failure:
+        try:
+            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+            # asyncio turns Nagle's algorithm off only where the protocol is named; with it an answer may take 40 ms.
+            listener = on_failure.enter_context(socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+            listener.listen(1024)
+        except OSError as error:
+            raise InputError(f"--host {host} --port {port}: cannot listen there ({error.strerror or error})") from None
+        on_failure.pop_all()
+        return listener
 
 
 async def _serve(settings: Settings, listener: socket.socket, clock: Clock) -> None:

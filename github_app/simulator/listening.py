@@ -3,10 +3,15 @@
 import socket
 
 
-def listen() -> socket.socket:
-    """Bind to a port that the kernel picks."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind(("127.0.0.1", 0))
-    sock.listen(1024)
+def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
+    """Bind to a port, or with 0 to one that the kernel picks."""
+    # asyncio turns Nagle's algorithm off only where the protocol is named; with it an answer may take 40 ms.
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(1024)
+    except BaseException:
+        sock.close()
+        raise
     return sock

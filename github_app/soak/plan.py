@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 REPOSITORIES = ("alpha", "beta", "gamma")
 CAP_PER_REPOSITORY = 20
-CAP_IN_ALL = 50
+CAP_IN_ALL = 55
 _JOBS_PER_RUN = 10
 _MACHINES = (["self-hosted", "modal"], ["self-hosted", "modal", "gpu:t4"], ["self-hosted", "Modal", "linux", "x64"])
 _WEIGHTS = (6, 2, 2)

@@ -4,7 +4,6 @@ import asyncio
 import resource
 import secrets
 import shutil
-import socket
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -20,6 +19,7 @@ from modal._utils.grpc_utils import custom_detail_codec
 from modal_proto.api_grpc import ModalClientBase
 from modal_proto.task_command_router_grpc import TaskCommandRouterBase
 
+from github_app.simulator.listening import listen
 from github_app.simulator.modal.apps import Apps
 from github_app.simulator.modal.dicts import Dicts
 from github_app.simulator.modal.images import Images
@@ -135,7 +135,7 @@ class _Running:
         self._listening = False
 
     async def listen(self, host: str, port: int) -> None:
-        listener = socket.create_server((host, port))
+        listener = listen(host, port)
         try:
             self.access.url = f"http://{host}:{listener.getsockname()[1]}"
             await self._server.start(sock=listener)
