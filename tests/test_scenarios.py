@@ -18,7 +18,8 @@ from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.faults import Hangup
 from github_app.simulator.github.state import Job
 from github_app.simulator.modal import Limits
-from github_app.store import RUNNERS
+from github_app.store import JOBS, RUNNERS
+from tests.records import job
 from tests.universe import GPU, PLAIN, Script, Universe, universe
 
 JIT = "POST /orgs/{org}/actions/runners/generate-jitconfig"
@@ -206,6 +207,44 @@ async def test_the_global_cap_holds_over_repositories() -> None:
         first, second = sorted(it.github.jobs(), key=lambda job: job.started_at or 0)
 
         assert (second.started_at or 0) >= (first.completed_at or 0)
+
+
+async def test_a_runner_that_came_online_just_now_is_not_ended_for_having_been_started_long_ago() -> None:
+    async with universe() as it:
+        it.push({"elsewhere": (("self-hosted", "other"), 5)})
+        # A job that we know of and that GitHub gives to nobody: its runner idles.
+        waits = job(labels=PLAIN, installation_id=it.installation.id, repository=it.repository.full_name)
+        now = it.clock.now()
+        await it.store.put(JOBS, "11", msgspec.structs.replace(waits, recorded_at=now, changed_at=now))
+        await it.parts.reconciler.reconcile()
+        await it.until(lambda: any(runner.online for runner in it.runners()))
+        record = await it.store.get(RUNNERS, "modal-11-1")
+        assert record is not None
+        long_ago = msgspec.structs.replace(record, started_at=now - 3600)
+        await it.store.put(RUNNERS, "modal-11-1", long_ago)
+        report = await it.sweep()
+
+        assert report.runners_ended == 0
+        assert len(it.sandboxes(running=True)) == 1
+
+
+async def test_a_working_runner_of_whose_job_we_were_never_told_is_not_ended_at_its_deadline() -> None:
+    async with universe(script=Script(busy_lag_s=60)) as it:
+        it.push({"job": (PLAIN, 300)})
+        await it.until(lambda: bool(it.sandboxes()))
+        it.script.lose_deliveries = True
+        await it.until(lambda: it.job("job").status == "in_progress")
+        (name,) = await it.records()
+        record = await it.store.get(RUNNERS, name)
+        assert record is not None
+        idle = msgspec.structs.replace(
+            record, state=RunnerState.STARTED, online_since=it.clock.now() - 3600, runs_job=None
+        )
+        await it.store.put(RUNNERS, name, idle)
+        await it.sweep()
+        await it.until_done()
+
+        assert it.job("job").conclusion == "success"
 
 
 async def test_the_idle_runner_of_a_cancelled_job_is_deregistered_before_its_sandbox_is_terminated() -> None:
@@ -554,14 +593,14 @@ CASES = {
     8: test_a_late_event_of_a_finished_job_starts_nothing,
     9: test_jobs_whose_webhooks_were_lost_without_a_trace_are_found_by_the_sweep,
     10: test_runners_and_sandboxes_that_are_not_ours_are_left_alone,
-    11: test_a_runner_that_never_comes_online_is_ended_and_replaced,
+    11: test_a_runner_that_came_online_just_now_is_not_ended_for_having_been_started_long_ago,
     12: test_a_ghost_that_github_has_forgotten_is_ended_and_its_job_served,
     13: test_the_slot_of_a_sandbox_that_died_during_its_job_is_freed,
     14: test_an_outdated_runner_stops_launches_instead_of_storming,
     15: "no metrics are kept for each job",
     16: "covered by test_github_adapter: labels go to GitHub exactly as the job wrote them",
     17: "containers in jobs are not offered yet",
-    18: test_a_runner_that_took_another_job_survives_the_cancellation_of_the_one_it_was_made_for,
+    18: test_a_working_runner_of_whose_job_we_were_never_told_is_not_ended_at_its_deadline,
     19: test_a_runner_missing_from_one_listing_is_not_ended,
     20: test_an_event_that_makes_no_sense_does_not_hold_up_the_next,
     21: test_a_lost_answer_to_the_jit_request_leaves_no_runner_behind,
