@@ -4,7 +4,8 @@ A cap of N is N keys taken by put-if-absent: a semaphore that needs no counter a
 """
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from github_app.clock import Clock
 from github_app.model import Slot
@@ -19,39 +20,48 @@ class Caps:
 
     per_repository: int | None = None
     in_all: int | None = None
+    per_profile: Mapping[str, int] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return self.per_repository is not None or self.in_all is not None
+        return self.per_repository is not None or self.in_all is not None or bool(self.per_profile)
+
+    def over(self, repository: str, profile: str | None) -> list[tuple[str, int]]:
+        """The caps that a runner comes under: (group, most)."""
+        found = [
+            (repository.lower(), self.per_repository),
+            (f"profile:{profile}", self.per_profile.get(profile or "")),
+            (IN_ALL, self.in_all),
+        ]
+        return [(group, most) for group, most in found if most is not None]
 
 
 @dataclass(frozen=True)
 class Full:
-    """A cap is reached: that of a repository (`owner/repo`), or that of all (IN_ALL)."""
+    """A cap is reached: that of a repository (`owner/repo`), of a profile (`profile:<name>`), or of all (IN_ALL)."""
 
     group: str
 
 
 class Slots:
-    """The caps. A repository's slots are `<owner/repo>/<n>`, those of all are `*/<n>`."""
+    """The caps. A repository's slots are `<owner/repo>/<n>`, a profile's `profile:<name>/<n>`, those of all `*/<n>`."""
 
     def __init__(self, store: ModalDictStore, caps: Caps, clock: Clock) -> None:
         self._store = store
         self._caps = caps
         self._clock = clock
 
-    async def take(self, repository: str, runner: str) -> tuple[str, ...] | Full:
+    async def take(self, repository: str, runner: str, profile: str | None = None) -> tuple[str, ...] | Full:
         """Take a slot under each cap for `runner`; none is taken when one cap is reached.
 
         Raises:
             StoreError: the store did not answer; a slot that was taken is released by age.
         """
-        if not self._caps:
+        caps = self._caps.over(repository, profile)
+        if not caps:
             return ()
         taken = set(await self._store.all(SLOTS))
         keys: list[str] = []
-        for group, cap in ((repository.lower(), self._caps.per_repository), (IN_ALL, self._caps.in_all)):
-            if cap is None:
-                continue
+        for group, cap in caps:
             key = await self._take_one(group, cap, taken, runner)
             if key is None:
                 for earlier in keys:

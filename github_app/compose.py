@@ -2,20 +2,22 @@
 
 import os
 from dataclasses import dataclass
+from functools import partial
 
 import modal
 
 from github_app.capacity import Caps, Slots
 from github_app.claims import Claims
 from github_app.clock import Clock
+from github_app.config import Config, load_config, make_rules
 from github_app.ending import Endings
 from github_app.github import AppOnGitHub, Connection, Jobs, Runners
+from github_app.jit import JitRequests
 from github_app.launch import Launcher
 from github_app.pacing import PacedRunners, WriteBudget
-from github_app.policy import Policy
 from github_app.reconcile import Reconciler
-from github_app.routing import Rules
-from github_app.sandboxes import ModalSandboxes, runner_image
+from github_app.routing import given
+from github_app.sandboxes import ImageRecipe, ModalSandboxes, runner_image
 from github_app.service import Service
 from github_app.settings import Settings
 from github_app.store import ModalDictStore
@@ -31,6 +33,7 @@ class Parts:
     sandboxes: ModalSandboxes
     service: Service
     reconciler: Reconciler
+    endings: Endings
     sweep: Sweep
 
 
@@ -45,17 +48,20 @@ def compose(settings: Settings, clock: Clock, client: modal.Client | None = None
         clock=clock,
     )
     store = ModalDictStore(settings.modal_app_name, client)
+    config = load_config(settings.modal_runner_config)
+    rules = make_rules(settings, config)
     sandboxes = ModalSandboxes(
         settings.modal_app_name,
-        runner_image(settings.runner_version),
+        _images(settings, config),
         client,
-        allowed_repos=settings.allowed_repos,
+        admitted=rules.policy.patterns,
+        given=partial(given, rules=rules),
     )
     runners = Runners(connection, settings.runner_group_id)
     jobs = Jobs(connection)
     app = AppOnGitHub(connection, clock)
-    rules = Rules(settings.runner_label, Policy(settings.allowed_repos))
-    caps = Caps(settings.max_concurrent_per_repo, settings.max_concurrent)
+    per_profile = {name: each.max_concurrent for name, each in config.profiles.items() if each.max_concurrent}
+    caps = Caps(settings.max_concurrent_per_repo, settings.max_concurrent, per_profile)
     claims = Claims(store, clock)
     budget = WriteBudget(store, clock)
     version = RunnerVersion(store, settings.runner_version, clock)
@@ -63,9 +69,12 @@ def compose(settings: Settings, clock: Clock, client: modal.Client | None = None
     endings = Endings(store=store, runners=deregistration, sandboxes=sandboxes, clock=clock)
     launcher = Launcher(
         store=store,
-        runners=runners,
+        jit=JitRequests(
+            runners=runners, deregistration=deregistration, sandboxes=sandboxes, budget=budget, clock=clock
+        ),
         sandboxes=sandboxes,
         deregistration=deregistration,
+        endings=endings,
         claims=claims,
         slots=Slots(store, caps, clock),
         budget=budget,
@@ -97,4 +106,14 @@ def compose(settings: Settings, clock: Clock, client: modal.Client | None = None
         version=version,
         clock=clock,
     )
-    return Parts(connection, sandboxes, service, reconciler, sweep)
+    return Parts(connection, sandboxes, service, reconciler, endings, sweep)
+
+
+def _images(settings: Settings, config: Config) -> dict[str, ImageRecipe]:
+    """The default image and those of the administrator's file."""
+    version, sha256 = settings.runner_version, settings.runner_sha256
+    extra = {
+        name: runner_image(version, sha256, base=each.base, apt=each.apt, pip=each.pip, dockerfile=each.dockerfile)
+        for name, each in config.images.items()
+    }
+    return {"default": runner_image(version, sha256), **extra}

@@ -6,7 +6,7 @@ a second witness is asked, inside the sandbox, before and after GitHub is told t
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from enum import StrEnum
+from enum import Enum
 from typing import Protocol
 
 import structlog
@@ -23,19 +23,22 @@ WORKER_APPEARS_S = 3.0
 _log = structlog.get_logger(__name__)
 
 
-class Ending(StrEnum):
-    """How an attempt to end a runner went."""
+class _Answer(Enum):
+    """What came of telling GitHub to forget a runner."""
 
-    ENDED = "ended"
+    REMOVED = "removed"
+    UNKNOWN = "unknown"
     WORKS = "works"
-    UNSURE = "unsure"
 
 
 class Runners(Protocol):
     """What ending needs of GitHub."""
 
+    async def pay(self, place: Place) -> None:
+        """Wait for the right to one removal; a `GitHubError` when that would take long."""
+
     async def remove(self, place: Place, runner_id: int) -> None:
-        """Deregister; a `GitHubError` 422 means busy, 404 unknown."""
+        """Deregister, at once; a `GitHubError` 422 means busy, 404 unknown."""
 
 
 class Sandboxes(Protocol):
@@ -59,34 +62,29 @@ async def end_safely(
     runners: Runners,
     sandboxes: Sandboxes,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> Ending:
-    """End a runner unless anything says that it works. Takes about five seconds.
+) -> bool:
+    """End a runner unless anything says that it works; tell whether it has ended. Takes about five seconds.
 
     Raises:
         GitHubError, SandboxError: someone did not answer; nothing was ended that should not be.
     """
-    if await _look(runner, sandboxes) is Witness.WORKING:
-        return _told(runner, Ending.WORKS, "the sandbox runs a job")
-    try:
-        await runners.remove(runner.place, runner.github_id)
-    except GitHubError as error:
-        if error.status == 422:
-            return _told(runner, Ending.WORKS, "GitHub says that it is busy")
-        if error.status != 404:
-            raise
+    answer = await _look_and_remove(runner, runners, sandboxes)
+    if answer is _Answer.UNKNOWN:
         # One 404 proves nothing: GitHub has answered it wrongly. A second, later one does.
         await sleep(WORKER_APPEARS_S)
-        if not await _unknown_again(runner, runners):
-            return _told(runner, Ending.UNSURE, "GitHub's answers differ")
-    else:
+        answer = await _look_and_remove(runner, runners, sandboxes)
+    if answer is _Answer.WORKS:
+        return False
+    if answer is _Answer.REMOVED:
         await sleep(WORKER_APPEARS_S)
     if await _look(runner, sandboxes) is Witness.WORKING:
-        return _told(runner, Ending.WORKS, "the sandbox has taken a job")
+        return _told(runner, "the sandbox has taken a job")
     # By name again: a creation whose answer was late may have brought the sandbox meanwhile.
     sandbox_id = runner.sandbox_id or await sandboxes.find(runner.name)
     if sandbox_id is not None:
         await sandboxes.terminate(sandbox_id)
-    return _told(runner, Ending.ENDED, None)
+    _log.info("runner_ended", runner=runner.name, sandbox=runner.sandbox_id)
+    return True
 
 
 async def _look(runner: RunnerRecord, sandboxes: Sandboxes) -> Witness:
@@ -95,20 +93,27 @@ async def _look(runner: RunnerRecord, sandboxes: Sandboxes) -> Witness:
     return Witness.GONE if sandbox_id is None else await sandboxes.witness(sandbox_id)
 
 
-async def _unknown_again(runner: RunnerRecord, runners: Runners) -> bool:
+async def _look_and_remove(runner: RunnerRecord, runners: Runners, sandboxes: Sandboxes) -> _Answer:
+    # Whatever has to be waited for comes first: between the look and the removal lies no time.
+    await runners.pay(runner.place)
+    if await _look(runner, sandboxes) is Witness.WORKING:
+        _told(runner, "the sandbox runs a job")
+        return _Answer.WORKS
     try:
         await runners.remove(runner.place, runner.github_id)
     except GitHubError as error:
-        if error.status in {404, 422}:
-            return error.status == 404
+        if error.status == 422:
+            _told(runner, "GitHub says that it is busy")
+            return _Answer.WORKS
+        if error.status == 404:
+            return _Answer.UNKNOWN
         raise
-    # The first answer was wrong, and now the runner is deregistered: as good as a first success.
-    return True
+    return _Answer.REMOVED
 
 
-def _told(runner: RunnerRecord, ending: Ending, reason: str | None) -> Ending:
-    _log.info("runner_end", runner=runner.name, sandbox=runner.sandbox_id, outcome=ending.value, reason=reason)
-    return ending
+def _told(runner: RunnerRecord, reason: str) -> bool:
+    _log.info("runner_left_alone", runner=runner.name, sandbox=runner.sandbox_id, reason=reason)
+    return False
 
 
 class Endings:
@@ -126,10 +131,10 @@ class Endings:
         Raises:
             GitHubError, SandboxError, StoreError: someone did not answer; the next sweep tries again.
         """
-        ending = await end_safely(runner, runners=self._runners, sandboxes=self._sandboxes, sleep=self._clock.sleep)
-        if ending is Ending.ENDED:
+        ended = await end_safely(runner, runners=self._runners, sandboxes=self._sandboxes, sleep=self._clock.sleep)
+        if ended:
             await finish_runner(self._store, runner, self._clock.now())
-        return ending is Ending.ENDED
+        return ended
 
     async def end_sandbox(self, sandbox_id: str) -> bool:
         """End a sandbox that no runner at GitHub stands behind, unless it works; tell whether it has ended.

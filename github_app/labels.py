@@ -3,29 +3,19 @@
 GitHub compares labels without regard to case (docs: "Using labels with self-hosted runners").
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from github_app import units
+from github_app.catalog import GPUS, REGIONS
 from github_app.model import Gpu
 
-# What Modal calls the GPU and how many one container may have (modal.com/docs/guide/gpu).
-GPUS: dict[str, tuple[str, int]] = {
-    "t4": ("T4", 8),
-    "l4": ("L4", 8),
-    "a10": ("A10", 4),
-    "l40s": ("L40S", 8),
-    "a100": ("A100-40GB", 8),
-    "a100-40gb": ("A100-40GB", 8),
-    "a100-80gb": ("A100-80GB", 8),
-    "h100": ("H100", 8),
-    "h200": ("H200", 8),
-    "b200": ("B200", 8),
-    "b300": ("B300", 8),
-    # Modal does not state a limit for this one.
-    "rtx-pro-6000": ("RTX-PRO-6000", 1),
-}
+# Runners without a colon in their name are of GitHub's own vocabulary, and say nothing about the machine.
 _OTHER_PLATFORMS = frozenset({"arm64", "arm", "windows", "macos"})
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+_MOST_VCPU = 4096.0
 
 
 @dataclass(frozen=True)
@@ -45,42 +35,101 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The job asks for us, and for this."""
+    """The job asks for us, and for this; None is what it does not say. `timeout_s` is the job's."""
 
     gpu: Gpu | None = None
+    vcpu: float | None = None
+    memory_mib: int | None = None
+    timeout_s: int | None = None
+    region: str | None = None
+    image: str | None = None
+    cache: str | None = None
+    network: str | None = None
+    profile: str | None = None
+    docker: bool | None = None
 
 
-def parse(labels: Sequence[str], ours: str) -> NotOurs | Rejected | Wanted:
-    """Read `labels` as the job wrote them; `ours` is the label that selects us."""
+@dataclass(frozen=True)
+class Key:
+    """What may stand before the colon of a label: how its value is read, and how to write it."""
+
+    read: Callable[[str], object | Rejected]
+    example: str
+    meaning: str
+
+
+def parse(labels: Sequence[str], ours: Sequence[str]) -> NotOurs | Rejected | Wanted:
+    """Read `labels` as the job wrote them; each of `ours` selects us, alone or before `/key=value` parts."""
     lowered = [label.strip().lower() for label in labels]
-    if ours.lower() not in lowered:
-        return NotOurs(f"no label {ours!r}")
+    selecting = [name.lower() for name in ours]
+    if not any(label.partition("/")[0] in selecting for label in lowered):
+        return NotOurs(f"no label {' or '.join(repr(name) for name in ours)}")
+    asked: dict[str, object] = {}
+    for label, key, value in _parts(lowered, selecting):
+        read = _read(label, key, value)
+        if isinstance(read, Rejected):
+            return read
+        field = _FIELDS.get(key, key)
+        if read is not None and asked.setdefault(field, read) != read:
+            return Rejected("conflict", f"The label {label!r} contradicts another label for {key}. Keep one of them.")
+    return Wanted(**asked)  # type: ignore[arg-type]  # each reader makes what its field holds
+
+
+def _parts(lowered: Sequence[str], selecting: Sequence[str]) -> Iterator[tuple[str, str, str | None]]:
+    """Take labels apart: (the label as it is quoted, its key, its value); a bare word has no value."""
     for label in lowered:
-        if label in _OTHER_PLATFORMS:
-            return Rejected("platform", f"The label {label!r} cannot be served: Modal's machines are Linux on x64.")
-    gpus = [_gpu(label) for label in lowered if label.startswith("gpu:")]
-    for gpu in gpus:
-        if isinstance(gpu, Rejected):
-            return gpu
-    if len(gpus) > 1:
-        return Rejected("conflict", "More than one gpu: label; a job runs on one kind of GPU. Keep one of them.")
-    return Wanted(gpu=gpus[0] if gpus and isinstance(gpus[0], Gpu) else None)
+        head, *parts = label.split("/")
+        if head in selecting:
+            for part in parts:
+                key, found, value = part.partition("=")
+                yield label, key if found or key == "docker" else f"{key}=", value if found else None
+        else:
+            key, found, value = label.partition(":")
+            yield label, key, value if found else None
 
 
-def _gpu(label: str) -> Gpu | Rejected:
-    """Read `gpu:TYPE`, `gpu:TYPE:N` or `gpu:TYPExN`."""
-    asked = label.removeprefix("gpu:")
+def _read(label: str, key: str, value: str | None) -> object | Rejected | None:
+    if value is None:
+        return _read_word(label, key)
+    if key not in KEYS:
+        return _read_unknown(label, key)
+    read = KEYS[key].read(value)
+    return Rejected(read.code, f"The label {label!r} {read.sentence}") if isinstance(read, Rejected) else read
+
+
+def _read_unknown(label: str, key: str) -> Rejected | None:
+    if key == "run" and "/" in label:
+        # Only makes the label one that no other job has.
+        return None
+    if key == "disk":
+        return Rejected("disk", f"The label {label!r} cannot be served: disk cannot be chosen on Modal.")
+    near = get_close_matches(key, KEYS, n=1, cutoff=0.75)
+    if near or "/" in label:
+        nearest = KEYS[near[0] if near else get_close_matches(key, KEYS, n=1, cutoff=0.0)[0]].example
+        return Rejected("label", f"The label {label!r} asks for {key!r}, which there is not. Nearest: {nearest!r}.")
+    # Another system's label; the runner is registered with it.
+    return None
+
+
+def _read_word(label: str, word: str) -> object | Rejected | None:
+    if word == "docker":
+        return True
+    if word in _OTHER_PLATFORMS:
+        return Rejected("platform", f"The label {label!r} cannot be served: Modal's machines are Linux on x64.")
+    if word.endswith("="):
+        return Rejected("label", f"The label {label!r} has a part {word[:-1]!r} without a value; write key=value.")
+    return None
+
+
+def _gpu(asked: str) -> Gpu | Rejected:
+    """Read `TYPE`, `TYPE:N` or `TYPExN`."""
     kind, count = _kind_and_count(asked)
     if kind not in GPUS:
         nearest = get_close_matches(asked, GPUS, n=1, cutoff=0.0)[0]
-        return Rejected(
-            "gpu",
-            f"The label {label!r} names no GPU of Modal. Nearest: 'gpu:{nearest}'. All: {', '.join(GPUS)}.",
-        )
-    name, most = GPUS[kind]
-    if not 1 <= count <= most:
-        return Rejected("gpu-count", f"The label {label!r} asks for {count} GPUs; Modal gives 1 to {most} of {kind}.")
-    return Gpu(name, count)
+        return Rejected("gpu", f"names no GPU of Modal. Nearest: 'gpu:{nearest}'. All: {', '.join(GPUS)}.")
+    if not 1 <= count <= GPUS[kind].most:
+        return Rejected("gpu-count", f"asks for {count} GPUs; Modal gives 1 to {GPUS[kind].most} of {kind}.")
+    return Gpu(GPUS[kind].name, count)
 
 
 def _kind_and_count(asked: str) -> tuple[str, int]:
@@ -89,3 +138,45 @@ def _kind_and_count(asked: str) -> tuple[str, int]:
         if found and kind in GPUS and digits.isascii() and digits.isdigit() and len(digits) <= 4:
             return kind, int(digits)
     return asked, 1
+
+
+def _vcpu(asked: str) -> float | Rejected:
+    if re.fullmatch(r"\d{1,4}(\.\d{1,3})?", asked, re.ASCII) and 0.125 <= float(asked) <= _MOST_VCPU:
+        return float(asked)
+    return Rejected("cpu", "is no number of vCPUs; write for example 'cpu:8'.")
+
+
+def _memory(asked: str) -> int | Rejected:
+    return units.mebibytes(asked) or Rejected("memory", "is no size; write for example 'memory:32g'.")
+
+
+def _timeout(asked: str) -> int | Rejected:
+    return units.seconds(asked) or Rejected("timeout", "is no time; write for example 'timeout:2h' or 'timeout:90m'.")
+
+
+def _region(asked: str) -> str | Rejected:
+    if asked in REGIONS:
+        return asked
+    nearest = get_close_matches(asked, REGIONS, n=1, cutoff=0.0)[0]
+    return Rejected("region", f"names no region of Modal. Nearest: 'region:{nearest}'. All: {', '.join(REGIONS)}.")
+
+
+def _name(asked: str) -> str | Rejected:
+    if NAME.fullmatch(asked):
+        return asked
+    return Rejected("name", "has no name after it; use up to 40 of a-z, 0-9, '.', '_' and '-'.")
+
+
+KEYS: dict[str, Key] = {
+    "gpu": Key(_gpu, "gpu:h100:2", "a GPU type, and how many (1 if not said)"),
+    "cpu": Key(_vcpu, "cpu:8", "vCPUs, as GitHub counts them (Modal counts physical cores of two)"),
+    "memory": Key(_memory, "memory:32g", "memory; `g` or `m`, a bare number is GiB"),
+    "timeout": Key(_timeout, "timeout:2h", "how long the job may take; `h`, `m` or `s`"),
+    "region": Key(_region, "region:us-east", "where it runs; a pinned region costs more"),
+    "image": Key(_name, "image:cuda", "an image of the administrator's file"),
+    "cache": Key(_name, "cache:models", "a volume of this name at /cache, one for each repository"),
+    "network": Key(_name, "network:github-only", "`open`, `github-only`, or a policy of the administrator's file"),
+    "profile": Key(_name, "profile:train", "a profile of the administrator's file"),
+}
+# The fields of Wanted that are not called as their key.
+_FIELDS = {"cpu": "vcpu", "memory": "memory_mib", "timeout": "timeout_s"}

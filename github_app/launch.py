@@ -6,29 +6,24 @@ repeated after whatever failure cannot start two runners under one name.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
-from tenacity import AsyncRetrying
 
-from github_app import retry
 from github_app.balance import CLAIM_IS_STALE_S, Start
 from github_app.capacity import IN_ALL, Full, Slots
 from github_app.claims import Claims, Lease
 from github_app.clock import Clock
+from github_app.ending import Endings, Runners
 from github_app.errors import GitHubError, ModalRunnerError, SandboxError, SandboxNameTaken, StoreError
+from github_app.jit import JitRequests, PutOff
 from github_app.model import (
     Hold,
-    JitConfig,
     JobEvent,
-    Place,
     RunnerRecord,
     RunnerState,
-    RunnerStatus,
     SandboxSpec,
-    Shape,
     runner_name,
 )
 from github_app.pacing import WriteBudget
@@ -44,25 +39,6 @@ _SOON_S = 10.0
 _log = structlog.get_logger(__name__)
 
 
-class Runners(Protocol):
-    """What a launch needs of GitHub."""
-
-    async def create_jit_config(self, place: Place, name: str, labels: Sequence[str]) -> JitConfig:
-        """Register a runner."""
-        ...
-
-    async def find(self, place: Place, name: str) -> RunnerStatus | None:
-        """Look a runner up by name."""
-        ...
-
-
-class Deregistration(Protocol):
-    """What taking a runner back needs of GitHub, within its write limit."""
-
-    async def remove(self, place: Place, runner_id: int) -> None:
-        """Deregister a runner."""
-
-
 class Sandboxes(Protocol):
     """What a launch needs of Modal."""
 
@@ -73,16 +49,6 @@ class Sandboxes(Protocol):
     async def find(self, name: str) -> str | None:
         """Look a running sandbox up by name."""
         ...
-
-
-class PutOff(Exception):  # noqa: N818 - a decision, not an error
-    """The launch ends here; the job waits for `seconds` (None: longer with each failure), and says why."""
-
-    def __init__(self, hold: Hold, reason: str, seconds: float | None = None) -> None:
-        super().__init__(reason)
-        self.hold = hold
-        self.reason = reason
-        self.seconds = seconds
 
 
 @dataclass(frozen=True)
@@ -113,9 +79,10 @@ class Launcher:
         self,
         *,
         store: ModalDictStore,
-        runners: Runners,
+        jit: JitRequests,
         sandboxes: Sandboxes,
-        deregistration: Deregistration,
+        deregistration: Runners,
+        endings: Endings,
         claims: Claims,
         slots: Slots,
         budget: WriteBudget,
@@ -123,8 +90,9 @@ class Launcher:
         clock: Clock,
     ) -> None:
         self._store = store
-        self._runners = runners
+        self._jit = jit
         self._deregistration = deregistration
+        self._endings = endings
         self._sandboxes = sandboxes
         self._claims = claims
         self._slots = slots
@@ -139,13 +107,25 @@ class Launcher:
         Raises:
             StoreError: the store did not answer; what was taken is released by age.
         """
+        gpu = _gpu_type(start)
+        if gpu and self._gpu_creates[gpu] >= GPU_CREATES_AT_ONCE:
+            return Turned("other creations of this GPU type are under way", self._clock.now() + _SOON_S)
+        # Counted from here on to the end of `run`, with no wait in between.
+        self._gpu_creates[gpu] += 1
+        admitted: Admitted | Turned | None = None
+        try:
+            admitted = await self._admit(start)
+        finally:
+            if not isinstance(admitted, Admitted):
+                self._gpu_creates[gpu] -= 1
+        return admitted
+
+    async def _admit(self, start: Start) -> "Admitted | Turned":
         job, name = start.demand.job.event, runner_name(start.demand.job_id, start.attempt)
         if (refused := await self._version.refused()) is not None:
             _log.error("launches_stopped", job=start.demand.job_id, reason=refused)
             return Turned(refused)
-        if self._gpus_are_busy(start.demand.shape):
-            return Turned("other creations of this GPU type are under way", self._clock.now() + _SOON_S)
-        slots = await self._slots.take(job.repository, name)
+        slots = await self._slots.take(job.repository, name, start.demand.shape.profile)
         if isinstance(slots, Full):
             return Turned(f"the concurrency cap of {_of(slots)} is reached", full=slots)
         if (again := await self._budget.wait(job.installation_id)) is not None:
@@ -171,25 +151,25 @@ class Launcher:
         except Exception as error:  # what is not foreseen must not take other launches with it
             _log.exception("launch_failed", job=start.demand.job_id, reason=str(error), error=type(error).__name__)
             return self._clock.now() + CLAIM_IS_STALE_S
+        finally:
+            self._gpu_creates[_gpu_type(start)] -= 1
         took = round(self._clock.now() - began, 3)
         _log.info("runner_started", runner=runner.name, sandbox=runner.sandbox_id, duration_s=took)
         return None
 
     async def _put_off(self, start: Start, slots: tuple[str, ...], off: PutOff) -> float:
         try:
-            await release_slots(self._store, slots, runner_name(start.demand.job_id, start.attempt))
+            if off.ended:
+                await release_slots(self._store, slots, runner_name(start.demand.job_id, start.attempt))
             return await self._claims.put_off(start, off.hold, off.reason, off.seconds)
         except StoreError as error:
             # The claim grows stale, and the slots are released by age.
             _log.error("launch_failed", job=start.demand.job_id, reason=f"{off.reason}; {error}")
             return self._clock.now() + CLAIM_IS_STALE_S
 
-    def _gpus_are_busy(self, shape: Shape) -> bool:
-        return shape.gpu is not None and self._gpu_creates[shape.gpu.type] >= GPU_CREATES_AT_ONCE
-
     async def _start(self, start: Start, name: str, slots: tuple[str, ...], lease: Lease) -> RunnerRecord:
         job, shape = start.demand.job.event, start.demand.shape
-        jit = await self._jit_config(job, name)
+        jit = await self._jit.request(start, name)
         runner = RunnerRecord(
             name=name,
             started_for=job.job_id,
@@ -203,54 +183,15 @@ class Launcher:
         # Before the sandbox is asked for: a crash from here on leaves a trace that the sweep follows.
         await self._store.put(RUNNERS, name, runner)
         if await self._claims.superseded(start, lease):
-            await self._give_up(runner)
-            raise PutOff(Hold.SUPERSEDED, "the launch was taken for crashed, and the next attempt has begun", 0.0)
-        sandbox_id = await self._create(runner, SandboxSpec(name, shape, _tags(job, name), jit.encoded))
+            ended = await self._give_up(runner)
+            reason = "the launch was taken for crashed, and the next attempt has begun"
+            raise PutOff(Hold.SUPERSEDED, reason, 0.0, ended=ended)
+        sandbox_id = await self._create(runner, SandboxSpec(name, shape, _tags(job, name), jit.encoded, job.repository))
         # `in_progress` may have come first: then only the sandbox is added.
         started = await change_runner(self._store, name, RunnerState.STARTED, sandbox_id=sandbox_id)
         return started or runner
 
-    async def _jit_config(self, job: JobEvent, name: str) -> JitConfig:
-        try:
-            async for trial in AsyncRetrying(
-                retry=retry.RETRYABLE,
-                stop=retry.LAUNCH_STOP,
-                wait=retry.LAUNCH_WAIT,
-                sleep=self._clock.sleep,
-                reraise=True,
-            ):
-                with trial:
-                    return await self._ask_jit_config(job, name, repeated=trial.retry_state.attempt_number > 1)
-        except GitHubError as error:
-            if error.status == 409:
-                await self._remove_leftover(job, name)
-                raise PutOff(Hold.NAME_TAKEN, f"GitHub has a runner {name} already", 0.0) from error
-            raise _put_off_by_github(error) from error
-        raise AssertionError("tenacity raises or returns")
-
-    async def _ask_jit_config(self, job: JobEvent, name: str, *, repeated: bool) -> JitConfig:
-        # The first request was paid for at admission; each repetition is a write of its own.
-        again = await self._budget.wait(job.installation_id) if repeated else None
-        if again is not None:
-            raise PutOff(Hold.GITHUB_LIMIT, "GitHub's write limit is reached", again - self._clock.now())
-        try:
-            return await self._runners.create_jit_config(job.place, name, job.labels)
-        except GitHubError as error:
-            self._budget.heed(job.installation_id, error)
-            raise
-
-    async def _remove_leftover(self, job: JobEvent, name: str) -> None:
-        """Remove what a lost answer of GitHub left: a runner of this name that never had a sandbox."""
-        try:
-            found = await self._runners.find(job.place, name)
-            if found is not None and found.status == "offline" and await self._sandboxes.find(name) is None:
-                await self._deregistration.remove(job.place, found.id)
-        except ModalRunnerError as error:
-            _log.warning("leftover_not_removed", runner=name, reason=str(error))
-
     async def _create(self, runner: RunnerRecord, spec: SandboxSpec) -> str:
-        gpu = spec.shape.gpu.type if spec.shape.gpu else None
-        self._gpu_creates[gpu or ""] += 1
         try:
             return await self._sandboxes.create(spec)
         except SandboxError as error:
@@ -260,37 +201,44 @@ class Launcher:
                 return found
             if isinstance(error, SandboxNameTaken):
                 raise
-            await self._give_up(runner)
             hold = Hold.MODAL_CAPACITY if error.retryable else Hold.MODAL_REFUSES
-            raise PutOff(hold, str(error)) from error
-        finally:
-            self._gpu_creates[gpu or ""] -= 1
+            raise PutOff(hold, str(error), ended=await self._take_back(runner, error)) from error
+
+    async def _take_back(self, runner: RunnerRecord, error: SandboxError) -> bool:
+        """End a runner whose sandbox was asked for: after an error that proves nothing it may still come to life."""
+        if not error.retryable:
+            return await self._give_up(runner)
+        try:
+            return await self._endings.end(runner)
+        except ModalRunnerError as failure:
+            _log.warning("runner_not_ended", runner=runner.name, reason=str(failure))
+            return False
 
     async def _created_after_all(self, name: str, error: SandboxError) -> str | None:
         if not isinstance(error, SandboxNameTaken) and not error.retryable:
             return None
         return await self._sandboxes.find(name)
 
-    async def _give_up(self, runner: RunnerRecord) -> None:
-        """Deregister a runner that got no sandbox, so that it does not stand at GitHub for a day."""
+    async def _give_up(self, runner: RunnerRecord) -> bool:
+        """Deregister a runner that has no sandbox, which GitHub would keep for a day; tell whether that worked."""
         try:
+            await self._deregistration.pay(runner.place)
             await self._deregistration.remove(runner.place, runner.github_id)
+            await finish_runner(self._store, runner, self._clock.now())
         except (GitHubError, StoreError) as error:
-            # The sweep finds it: a runner of ours at GitHub with neither record nor sandbox.
+            # Its record stays, by which the sweep finds it.
             _log.warning("runner_not_removed", runner=runner.name, reason=str(error))
-        await finish_runner(self._store, runner, self._clock.now())
+            return False
+        return True
+
+
+def _gpu_type(start: Start) -> str:
+    gpu = start.demand.shape.gpu
+    return gpu.type if gpu else ""
 
 
 def _of(full: Full) -> str:
     return "all repositories" if full.group == IN_ALL else full.group
-
-
-def _put_off_by_github(error: GitHubError) -> PutOff:
-    if error.retryable:
-        hold = Hold.GITHUB_LIMIT if error.retry_after else Hold.GITHUB_UNREACHABLE
-        return PutOff(hold, str(error), error.retry_after)
-    hold = Hold.GITHUB_NOT_FOUND if error.status == 404 else Hold.GITHUB_REFUSES
-    return PutOff(hold, str(error))
 
 
 def _tags(job: JobEvent, name: str) -> dict[str, str]:

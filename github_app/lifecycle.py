@@ -69,6 +69,9 @@ def decide(known: JobRecord | None, event: JobEvent, now: float, *, reading: boo
     after = JOBS[state].get(event.action)
     if after is None and known is not None and reading and now - known.changed_at > READING_LAGS_S:
         after = REQUEUED.get(known.state, {}).get(event.action)
+    if after is None and known is not None and _is_another_runner(known, event):
+        # GitHub took the job back from a runner that did not begin it, and gave it to another.
+        after = JobState.RUNNING
     if after is None:
         return Nothing(f"the job is {state or 'not queued yet'}; {event.action} changes nothing")
     # The event that announced the job stays: a later one may lack what the launch needs.
@@ -81,6 +84,14 @@ def decide(known: JobRecord | None, event: JobEvent, now: float, *, reading: boo
         conclusion=event.conclusion,
     )
     return Step(record, launch=after is JobState.QUEUED)
+
+
+def _is_another_runner(known: JobRecord, event: JobEvent) -> bool:
+    return (
+        known.state is JobState.RUNNING
+        and event.action is Action.IN_PROGRESS
+        and event.runner_name not in {None, known.runner_name}
+    )
 
 
 def may_become(now: RunnerState, then: RunnerState) -> bool:

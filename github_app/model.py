@@ -39,8 +39,18 @@ class Action(StrEnum):
     COMPLETED = "completed"
 
 
+class RunFacts(msgspec.Struct, frozen=True):
+    """What a delivery does not say of a job's run: the event that started it, and whether its code is a fork's."""
+
+    event: str
+    from_fork: bool
+
+
 class JobEvent(msgspec.Struct, frozen=True):
-    """What one `workflow_job` delivery says, cut to what is used. `queued_at` is Unix seconds."""
+    """What one `workflow_job` delivery says, cut to what is used. `queued_at` is Unix seconds.
+
+    `forked`: the repository has forks. `run` is there only where a rule needs it, which costs a call to GitHub.
+    """
 
     action: Action
     job_id: int
@@ -56,6 +66,11 @@ class JobEvent(msgspec.Struct, frozen=True):
     queued_at: float | None = None
     runner_name: str | None = None
     conclusion: str | None = None
+    workflow: str | None = None
+    branch: str | None = None
+    sha: str | None = None
+    forked: bool = False
+    run: RunFacts | None = None
 
     @property
     def place(self) -> Place:
@@ -153,8 +168,11 @@ class Turn(msgspec.Struct, frozen=True):
     job: int = 0
     seen: str = ""
     other: str = ""
-    # The repository at which the budget ended, and the last of its runs that was read.
+    # The page of the list of repositories that is being read.
+    repositories: int = 1
+    # The repository at which the budget ended; which page of its runs was being read, and the last run that was.
     unfinished: str = ""
+    runs: int = 1
     run: int = 0
 
 
@@ -164,12 +182,15 @@ class Allowance(msgspec.Struct, frozen=True):
     left: float
     at: float
     turn: Turn = Turn()
+    # What it cost last to list the runners.
+    listing: int = 0
 
 
 class Seen(msgspec.Struct, frozen=True):
     """A repository that had a job of ours, under `<installation>/<owner/repo>`; written once a day."""
 
     at: float
+    event: JobEvent
 
 
 class Parked(msgspec.Struct, frozen=True):
@@ -202,13 +223,35 @@ class Gpu(msgspec.Struct, frozen=True):
         return self.type if self.count == 1 else f"{self.type}:{self.count}"
 
 
+class Network(msgspec.Struct, frozen=True):
+    """Where a sandbox may connect to: anywhere, or the `domains` (TLS on port 443) and `cidrs` that are listed."""
+
+    mode: str = "open"
+    domains: tuple[str, ...] = ()
+    cidrs: tuple[str, ...] = ()
+
+
 class Shape(msgspec.Struct, frozen=True):
-    """A machine. `cpu` in physical cores (one is 2 vCPU) and `memory_mib`: (requested, limit) each."""
+    """A machine, and all that one job's may differ from another's in.
+
+    `cpu` in physical cores (one is 2 vCPU) and `memory_mib`: (requested, limit) each. `volumes`: (path, Modal Volume).
+    `profile` stands for its environment variables and secrets, which are nowhere recorded. `made_for` are globs of the
+    repositories (lower case) that may have what it is given; with none, nothing is given that others may not have.
+    """
 
     cpu: tuple[float, float]
     memory_mib: tuple[int, int]
     timeout_s: int
     gpu: Gpu | None = None
+    region: str | None = None
+    image: str = "default"
+    network: Network = Network()
+    volumes: tuple[tuple[str, str], ...] = ()
+    docker: bool = False
+    profile: str | None = None
+    runner_group: int | None = None
+    made_for: tuple[str, ...] = ()
+    forks: bool = False
 
 
 class RunnerState(StrEnum):
@@ -264,12 +307,13 @@ class JitConfig(msgspec.Struct, frozen=True):
 
 
 class SandboxSpec(msgspec.Struct, frozen=True):
-    """One sandbox to create. `name` is the runner's name too."""
+    """One sandbox to create, made for a job of `repository`. `name` is the runner's name too."""
 
     name: str
     shape: Shape
     tags: dict[str, str]
     jit_config: SecretStr
+    repository: str = ""
 
 
 class SandboxStatus(msgspec.Struct, frozen=True):

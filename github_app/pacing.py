@@ -44,9 +44,11 @@ class WriteBudget:
             left, good_until = self._left.get(installation_id, (0, 0.0))
             if left == 0 or good_until <= now:
                 reopens = await self._take_lane(installation_id)
-                if reopens is not None:
-                    self._closed[installation_id] = reopens
-                    return reopens
+                # GitHub may have told of a limit meanwhile.
+                closed = max(reopens or 0.0, self._closed.get(installation_id, 0.0))
+                if closed > now:
+                    self._closed[installation_id] = closed
+                    return closed
                 left, good_until = WRITES, now + GOOD_FOR_S
             self._left[installation_id] = (left - 1, good_until)
             return None
@@ -102,11 +104,11 @@ class PacedRunners:
         self._budget = budget
         self._clock = clock
 
-    async def remove(self, place: Place, runner_id: int) -> None:
-        """Deregister a runner.
+    async def pay(self, place: Place) -> None:
+        """Wait for the right to one removal.
 
         Raises:
-            GitHubError: as `Runners.remove`, or the write limit leaves no room in the next half minute.
+            GitHubError: the write limit leaves no room in the next half minute.
             StoreError: the store did not answer.
         """
         again = await self._budget.wait(place.installation_id)
@@ -116,6 +118,13 @@ class PacedRunners:
                 retryable=True,
                 retry_after=again - self._clock.now(),
             )
+
+    async def remove(self, place: Place, runner_id: int) -> None:
+        """Deregister a runner, after `pay`.
+
+        Raises:
+            GitHubError: as `Runners.remove`.
+        """
         try:
             await self._runners.remove(place, runner_id)
         except GitHubError as error:

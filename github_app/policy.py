@@ -1,7 +1,7 @@
-"""Which repositories may use the runners. Pure; the same patterns are checked again inside the sandbox.
+"""Which repositories, and whose code, may use the runners. Pure; the same is checked again inside the sandbox.
 
-Once ALLOWED_REPOS is set, a public repository is served only when it is named in full: anyone can open a pull request
-there and run code (docs: "Secure use reference", self-hosted runners).
+A public repository is served only when it is named in full: anyone can open a pull request there and run code (docs:
+"Secure use reference", self-hosted runners). The code of a fork is served only where a route says so.
 """
 
 import re
@@ -10,24 +10,44 @@ from fnmatch import fnmatchcase
 
 # What may stand in a pattern: a name's characters and the three wildcards that a shell's `case` knows too.
 PATTERN = re.compile(r"[A-Za-z0-9._*?\[\]-]+/[A-Za-z0-9._*?\[\]-]+")
+_WILD = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True)
 class Policy:
-    """`allowed` are globs over `owner/repo`, without regard to case; none allows what the runner group admits."""
+    """`allowed` are globs over `owner/repo`, without regard to case; none allows all private repositories.
+
+    `named` are full names beyond these: repositories that a route names.
+    """
 
     allowed: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Every glob and name, in lower case."""
+        return tuple(pattern.lower() for pattern in (*(self.allowed or ("*/*",)), *self.named))
 
     def refusal(self, repository: str, *, private: bool) -> str | None:
         """Return a sentence for the workflow's author, or None when the repository may use the runners."""
         name = repository.lower()
-        if not self.allowed or name in {pattern.lower() for pattern in self.allowed}:
+        if name in self.patterns:
             return None
-        if not any(fnmatchcase(name, pattern.lower()) for pattern in self.allowed):
+        if not any(fnmatchcase(name, pattern) for pattern in self.patterns):
             return f"The repository {repository} may not use these runners; ALLOWED_REPOS does not name it."
         if not private:
             return (
                 f"The repository {repository} is public; a public repository uses these runners only when "
-                "ALLOWED_REPOS names it in full."
+                "ALLOWED_REPOS or a route names it in full."
             )
         return None
+
+
+FORK_REFUSED = (
+    "The code of this pull request comes from a fork; forks use these runners only where a route says forks = true."
+)
+
+
+def is_full_name(pattern: str) -> bool:
+    """Tell a repository's full name from a glob."""
+    return not _WILD.search(pattern)

@@ -90,27 +90,33 @@ class Reconciler:
             endings = [asyncio.create_task(self._end(runner)) for runner in found.surplus]
             launches: list[asyncio.Task[None]] = []
             waits = list(found.waits)
-            # Each starts as soon as it is admitted: the next may have to wait for GitHub's write budget.
-            async for admitted in self._admit_all(found.starts):
-                if isinstance(admitted, Admitted):
-                    launches.append(asyncio.create_task(self._run(admitted)))
-                else:
-                    waits.append(admitted)
+            try:
+                # Each starts as soon as it is admitted: the next may have to wait for GitHub's write budget.
+                async for admitted in self._admit_all(found.starts):
+                    if isinstance(admitted, Admitted):
+                        launches.append(asyncio.create_task(self._run(admitted)))
+                    else:
+                        waits.append(admitted)
+            finally:
+                # Also when the round fails half-way: what it has begun is seen through.
+                rest = asyncio.create_task(self._finish(endings, launches))
+                self._rests.add(rest)
+                rest.add_done_callback(self._rests.discard)
+        braked = len(launches) == MOST_STARTS
         # One whose launch is under way may belong to a process that has crashed.
         ends = [wait.until or self._clock.now() + CLAIM_IS_STALE_S for wait in waits]
+        if braked:
+            ends.append(self._clock.now() + _TRY_AGAIN_S)
         if ends:
             self._wake_at(min(ends))
-        rest = asyncio.create_task(self._finish(endings, launches))
-        self._rests.add(rest)
-        rest.add_done_callback(self._rests.discard)
-        return Round(len(launches), tuple(waits), len(launches) == MOST_STARTS, rest)
+        return Round(len(launches), tuple(waits), braked, rest)
 
     async def _finish(self, endings: list[asyncio.Task[bool]], launches: list[asyncio.Task[None]]) -> None:
         """Wait for what a round began. A launch may wait for a GPU for long; nothing waits for it."""
-        if any(await asyncio.gather(*endings)):
+        if True in await asyncio.gather(*endings, return_exceptions=True):
             # What was ended may have been someone's after all, by an event that came meanwhile.
             await self.reconcile()
-        await asyncio.gather(*launches)
+        await asyncio.gather(*launches, return_exceptions=True)
 
     async def plan(self) -> Plan:
         """Read the records and say what is missing, what waits, and what is too much.
@@ -141,7 +147,8 @@ class Reconciler:
             if admitted == MOST_STARTS:
                 _log.error("too_many_starts", wanted=len(starts), most=MOST_STARTS)
                 return
-            known = turned.get(IN_ALL) or turned.get(job.repository.lower()) or turned.get(job.installation_id)
+            groups = (IN_ALL, job.repository.lower(), f"profile:{start.demand.shape.profile}", job.installation_id)
+            known = next((turned[group] for group in groups if group in turned), None)
             if known is None and not await self._is_queued(start):
                 continue
             match known or await self._admit(start):

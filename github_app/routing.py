@@ -1,19 +1,41 @@
-"""From a job's labels to the machine it gets, or to the reason why it gets none."""
+"""From a job to the machine it gets, or to the reason why it gets none. Pure.
 
+What counts: the labels say what the job asks for; the first route that fits says which profile it gets; defaults fill
+in the rest; limits bound what a label (not an administrator) may ask for.
+"""
+
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from hashlib import sha256
 
-from github_app import labels
-from github_app.model import RUNNER_NAME, JobEvent, Shape
-from github_app.policy import Policy
+import msgspec
+
+from github_app import labels, units
+from github_app.catalog import LONGEST_S, gpu_key
+from github_app.labels import Wanted
+from github_app.model import RUNNER_NAME, JobEvent, Network, Shape
+from github_app.network import GITHUB_ONLY, OPEN
+from github_app.policy import FORK_REFUSED, Policy
+from github_app.profiles import Limits, Profile, Route
 
 _HOURS = 3600
 # GitHub re-queues an assigned job that is not picked up at once; a runner that waits this long waits for nobody.
 PICKUP_DEADLINE_S = 300
-# The job's own six hours (as on GitHub's runners), the time to be picked up, and ten minutes to report and end.
-SANDBOX_TIMEOUT_S = 6 * _HOURS + PICKUP_DEADLINE_S + 600
+# To report and to end.
+_ENDING_S = 600
+_LONGEST_JOB_S = LONGEST_S - PICKUP_DEADLINE_S - _ENDING_S
+# The job's own limit where nothing is said, as on GitHub's runners.
+JOB_TIMEOUT_S = 6 * _HOURS
 # Two vCPU are one physical core of Modal's. Modal bills the larger of request and use, so the limit may be generous.
 PLAIN_CPU = (1.0, 8.0)
 PLAIN_MEMORY_MIB = (2048, 32768)
+# In Modal's VM runtime memory is fixed at the request (modal.com/docs/guide/sandbox-vm).
+DOCKER_MEMORY_MIB = (8192, 8192)
+CACHE_PATH = "/cache"
+_NOTHING_SAID = Profile()
+_MODALS_OWN = Limits()
 
 
 @dataclass(frozen=True)
@@ -33,32 +55,200 @@ class Refuse:
 
 @dataclass(frozen=True)
 class Admit:
-    """A job of ours, and the machine that it gets."""
+    """A job of ours, the machine that it gets, and by which route and profile."""
 
     shape: Shape
+    route: str | None = None
+    profile: str | None = None
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What decides: the label that selects us, and who may use us."""
+    """What decides: the settings and the administrator's file together. `networks` are complete, by name."""
 
-    label: str = "modal"
+    labels: tuple[str, ...] = ("modal",)
     policy: Policy = field(default_factory=Policy)
+    defaults: Profile = _NOTHING_SAID
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+    networks: Mapping[str, Network] = field(default_factory=lambda: {OPEN: Network()})
+    images: frozenset[str] = frozenset()
+    routes: tuple[Route, ...] = ()
+    limits: Limits = _MODALS_OWN
+    cache_volume: str = "modal-runner-cache"
+    cache_shared: bool = False
 
 
 def route(event: JobEvent, rules: Rules) -> Ignore | Refuse | Admit:
-    """Decide on a job by its labels and its repository."""
-    match labels.parse(event.labels, rules.label):
+    """Decide on a job. Where `needs_run` says so, its `run` has to be filled in before."""
+    match labels.parse(event.labels, rules.labels):
         case labels.NotOurs(reason):
             return Ignore(reason)
         case labels.Rejected(code, sentence):
             return Refuse(code, sentence)
-        case labels.Wanted(gpu):
-            if refusal := rules.policy.refusal(event.repository, private=event.private):
-                return Refuse("repository", refusal)
-            return Admit(Shape(cpu=PLAIN_CPU, memory_mib=PLAIN_MEMORY_MIB, timeout_s=SANDBOX_TIMEOUT_S, gpu=gpu))
+        case Wanted() as wanted:
+            found = _route_of(event, rules)
+            refusal = _refusal(event, rules, found)
+            return refusal or _machine(event, wanted, found, rules)
+
+
+def given(profile: str | None, rules: Rules) -> Profile:
+    """What a sandbox of a profile gets, the defaults included."""
+    return _filled(rules.profiles.get(profile or "", _NOTHING_SAID), rules.defaults)
+
+
+def needs_run(event: JobEvent, rules: Rules) -> bool:
+    """Tell whether the decision needs what only GitHub's record of the run tells: its event, and whose code it is."""
+    if not isinstance(labels.parse(event.labels, rules.labels), Wanted):
+        return False
+    for each in rules.routes:
+        if each.fits(event):
+            if each.events:
+                return True
+            return not each.forks and _may_be_a_forks(event)
+    return _may_be_a_forks(event)
 
 
 def took_our_runner(event: JobEvent) -> bool:
     """Tell whether a runner of ours runs the job, whatever the job asked for."""
     return bool(event.runner_name and RUNNER_NAME.fullmatch(event.runner_name))
+
+
+def _may_be_a_forks(event: JobEvent) -> bool:
+    return event.forked or not event.private
+
+
+def _route_of(event: JobEvent, rules: Rules) -> Route | None:
+    for each in rules.routes:
+        if each.fits(event) and (not each.events or (event.run is not None and event.run.event in each.events)):
+            return each
+    return None
+
+
+def _refusal(event: JobEvent, rules: Rules, found: Route | None) -> Refuse | None:
+    if sentence := rules.policy.refusal(event.repository, private=event.private):
+        return Refuse("repository", sentence)
+    if found is not None and found.refuse is not None:
+        return Refuse("route", found.refuse)
+    if event.run is not None and event.run.from_fork and not (found and found.forks):
+        return Refuse("fork", FORK_REFUSED)
+    return None
+
+
+def _machine(event: JobEvent, wanted: Wanted, found: Route | None, rules: Rules) -> Refuse | Admit:
+    name = (found.profile if found else None) or wanted.profile
+    if wanted.profile not in {None, name}:
+        return Refuse("profile", f"The label 'profile:{wanted.profile}' is not for this job; its route gives {name!r}.")
+    if name is not None and name not in rules.profiles:
+        return Refuse("profile", _unknown("profile", name, rules.profiles))
+    profile = rules.profiles[name] if name is not None else _NOTHING_SAID
+    if profile.private and not (found and found.profile):
+        return Refuse("profile", f"The label 'profile:{name}' cannot be asked for: only a route leads to that profile.")
+    merged = _filled(profile, rules.defaults)
+    refusal = _beyond(wanted, merged, rules)
+    if refusal is not None:
+        return refusal
+    shape = _shape(event, wanted, merged, rules)
+    if profile.gives_own and not shape.made_for:
+        shape = msgspec.structs.replace(shape, made_for=_repositories(found))
+    shape = msgspec.structs.replace(shape, profile=name, forks=bool(found and found.forks))
+    return Admit(shape, found.name if found else None, name)
+
+
+def _filled(profile: Profile, defaults: Profile) -> Profile:
+    """What a profile leaves open is as in the defaults."""
+    said = {
+        name: getattr(profile, name) for name in Profile.model_fields if getattr(profile, name) not in (None, {}, ())
+    }
+    return defaults.model_copy(update=said)
+
+
+def _beyond(wanted: Wanted, profile: Profile, rules: Rules) -> Refuse | None:
+    """Say what a label asks for that the administrator does not allow."""
+    if (beyond := _machine_beyond(wanted, rules.limits)) is not None:
+        return Refuse("limit", beyond)
+    if wanted.image is not None and wanted.image not in rules.images:
+        return Refuse("image", _unknown("image", wanted.image, rules.images))
+    return _network_beyond(wanted.network, profile.network or OPEN, rules)
+
+
+def _machine_beyond(wanted: Wanted, limits: Limits) -> str | None:
+    longest = min(limits.timeout, _LONGEST_JOB_S)
+    if wanted.vcpu is not None and wanted.vcpu > limits.cpu:
+        return _more(f"cpu:{wanted.vcpu:g}", f"{limits.cpu:g} vCPUs")
+    if wanted.memory_mib is not None and wanted.memory_mib > limits.memory:
+        return _more(f"memory:{units.as_size(wanted.memory_mib)}", units.as_size(limits.memory))
+    if wanted.timeout_s is not None and wanted.timeout_s > longest:
+        return _more(f"timeout:{units.as_time(wanted.timeout_s)}", units.as_time(longest))
+    gpu, gpus, regions = wanted.gpu, limits.gpus, limits.regions
+    if gpu is not None and gpus is not None and not any(g.type == gpu.type and g.count >= gpu.count for g in gpus):
+        these = ", ".join(f"gpu:{gpu_key(each)}:{each.count}" for each in gpus) or "none"
+        return f"The GPU {gpu} is not allowed here; allowed are at most: {these}."
+    if wanted.region is not None and regions is not None and wanted.region not in regions:
+        return f"The region {wanted.region} is not allowed here; allowed: {', '.join(regions) or 'none'}."
+    return None
+
+
+def _more(label: str, most: str) -> str:
+    return f"The label {label!r} is more than the {most} allowed here."
+
+
+def _network_beyond(asked: str | None, given: str, rules: Rules) -> Refuse | None:
+    """A label may make the network narrower; wider only where the administrator says so."""
+    if asked is None:
+        return None
+    if asked not in rules.networks:
+        return Refuse("network", _unknown("network", asked, rules.networks))
+    if rules.limits.networks is not None:
+        allowed = {given, GITHUB_ONLY, *rules.limits.networks}
+    else:
+        allowed = set(rules.networks) if given == OPEN else {given, GITHUB_ONLY}
+    if asked in allowed:
+        return None
+    return Refuse("network", f"The label 'network:{asked}' is not allowed here; allowed: {', '.join(sorted(allowed))}.")
+
+
+def _unknown(kind: str, name: str, known: Mapping[str, object] | frozenset[str]) -> str:
+    nearest = get_close_matches(name, sorted(known), n=1, cutoff=0.0)
+    hint = f" Nearest: '{kind}:{nearest[0]}'." if nearest else " None is set up."
+    return f"The label '{kind}:{name}' names no {kind} of this runner's administrator.{hint}"
+
+
+def _shape(event: JobEvent, wanted: Wanted, profile: Profile, rules: Rules) -> Shape:
+    docker = bool(wanted.docker if wanted.docker is not None else profile.docker)
+    gpu = wanted.gpu or profile.gpu
+    vcpu = wanted.vcpu or profile.cpu
+    memory = wanted.memory_mib or profile.memory
+    plain_memory = DOCKER_MEMORY_MIB if docker and gpu is None else PLAIN_MEMORY_MIB
+    job_s = wanted.timeout_s or profile.timeout or JOB_TIMEOUT_S
+    volumes = dict(profile.volumes)
+    cache = wanted.cache or profile.cache
+    if cache is not None:
+        volumes[CACHE_PATH] = _cache_volume(cache, event.repository, rules)
+    return Shape(
+        cpu=PLAIN_CPU if vcpu is None else (vcpu / 2, vcpu / 2),
+        memory_mib=plain_memory if memory is None else (memory, memory),
+        timeout_s=min(LONGEST_S, job_s + PICKUP_DEADLINE_S + _ENDING_S),
+        gpu=gpu,
+        region=wanted.region or profile.region,
+        image=wanted.image or profile.image or "default",
+        network=rules.networks[wanted.network or profile.network or OPEN],
+        volumes=tuple(sorted(volumes.items())),
+        docker=docker,
+        runner_group=profile.runner_group,
+        made_for=(event.repository.lower(),) if cache is not None and not rules.cache_shared else (),
+    )
+
+
+def _repositories(found: Route | None) -> tuple[str, ...]:
+    return tuple(glob.lower() for glob in found.repositories) if found and found.repositories else ("*/*",)
+
+
+def _cache_volume(cache: str, repository: str, rules: Rules) -> str:
+    """The Modal Volume of a cache: one for each repository, unless the administrator shares them."""
+    name = cache if cache == rules.cache_volume else f"{rules.cache_volume}-{cache}"
+    if not rules.cache_shared:
+        name = f"{name}-{re.sub(r'[^A-Za-z0-9._-]', '.', repository.lower())}"
+    if len(name) <= 64:
+        return name
+    # Two long names must not become one.
+    return f"{name[:51]}-{sha256(name.encode()).hexdigest()[:12]}"

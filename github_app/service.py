@@ -146,15 +146,17 @@ class Service:
             StoreError: the store did not answer; repeating is safe.
         """
         routed = routing.route(event, self._rules)
+        if isinstance(routed, routing.Ignore) and not routing.took_our_runner(event):
+            return Answer(Status.IGNORED, routed.reason)
         refusal = routed if isinstance(routed, routing.Refuse) and not routing.took_our_runner(event) else None
         if refusal is not None and event.action is not Action.COMPLETED:
             return self._refuse(event, refusal)
-        known = await self._known(event)
+        known = await self._known(event, reading=reading)
         if refusal is not None and known is None:
             return self._refuse(event, refusal)
         step = lifecycle.decide(known, event, self._clock.now(), reading=reading)
         if isinstance(step, lifecycle.Nothing):
-            return Answer(Status.ACCEPTED, step.reason)
+            return await self._nothing_new(known, event, step)
         await self._record(step.record)
         if known is None:
             await self._note_repository(event)
@@ -168,14 +170,24 @@ class Service:
         rebalance = self._reconciler.reconcile if unbalanced or self._capped else None
         return Answer(Status.ACCEPTED, None, rebalance, news=True)
 
+    async def _nothing_new(self, known: JobRecord | None, event: JobEvent, step: lifecycle.Nothing) -> Answer:
+        """See to it that what the first handling of the same may have left undone is done."""
+        again = None
+        if known is not None and known.state is JobState.QUEUED and event.action is Action.QUEUED:
+            # Its launch may not have begun: the delivery may have been cut off after its record was written.
+            again = self._reconciler.reconcile
+        elif known is not None and known.state is JobState.RUNNING and event.action is Action.IN_PROGRESS:
+            again = self._reconciler.reconcile if await self._note_runner(event) else None
+        return Answer(Status.ACCEPTED, step.reason, again)
+
     def _refuse(self, event: JobEvent, refusal: routing.Refuse) -> Answer:
         if event.action is Action.QUEUED:
             _log.warning("job_refused", code=refusal.code, reason=refusal.sentence, labels=event.labels)
         return Answer(Status.REFUSED, refusal.sentence)
 
-    async def _known(self, event: JobEvent) -> JobRecord | None:
+    async def _known(self, event: JobEvent, *, reading: bool) -> JobRecord | None:
         known = await self._store.get(JOBS, str(event.job_id))
-        if known is None and event.action is not Action.COMPLETED:
+        if known is None and (reading or event.action is not Action.COMPLETED):
             # A late event of a job that is over must not start it again.
             known = await self._store.get(HISTORY, str(event.job_id))
         return known
@@ -193,7 +205,7 @@ class Service:
         key = f"{event.installation_id}/{event.repository.lower()}"
         now = self._clock.now()
         if now - self._seen.get(key, -inf) > _DAY_S:
-            await self._store.put(SEEN, key, Seen(now))
+            await self._store.put(SEEN, key, Seen(now, event))
             self._seen[key] = now
 
     async def _note_runner(self, event: JobEvent) -> bool:
@@ -210,6 +222,8 @@ class Service:
         runner = await self._store.get(RUNNERS, name)
         if runner is None:
             return event.job_id != _made_for(name)
+        if runner.state is RunnerState.FINISHED:
+            return False
         if event.action is Action.COMPLETED:
             await change_runner(self._store, name, runs_job=event.job_id)
             await finish_runner(self._store, runner, self._clock.now())

@@ -3,6 +3,9 @@
 Secret fields are `SecretStr`, which has no readable repr. Modal's SDK reads its own `MODAL_*` variables.
 """
 
+import json
+import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +14,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import Field, HttpUrl, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from github_app.catalog import REGIONS
 from github_app.errors import ConfigError
+from github_app.network import cidr
 from github_app.policy import PATTERN
 
 # Environment variables that hold nothing come from unset CI variables and empty lines of env files.
@@ -39,10 +44,35 @@ class Settings(BaseSettings):
         None, description="Host of a GitHub Enterprise Server, or SUBDOMAIN.ghe.com. Unset: github.com."
     )
     github_api_url: HttpUrl | None = Field(None, description="Overrides the REST API's base alone.")
-    runner_label: str = Field("modal", description="The label that selects us.", min_length=1)
+    modal_runner_config: Path | None = Field(
+        None, description="The administrator's file. Unset: `modal-runner.toml` where the App starts, if there is one."
+    )
+    runner_label: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("modal",), description="The label that selects us; several with commas between.", min_length=1
+    )
     allowed_repos: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Globs of repositories, commas between; public ones in full. Unset: all that the group admits.",
+        description="Globs of repositories, commas between; public ones in full. Unset: all private repositories.",
+    )
+    block_network: bool = Field(
+        default=False,
+        description="`true`: sandboxes reach GitHub's own runner domains and nothing else. Wins over ALLOWED_CIDRS.",
+    )
+    allowed_cidrs: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="IPv4 ranges that sandboxes may reach beside GitHub's domains; a JSON list, or commas between.",
+    )
+    cache_volume_name: str | None = Field(
+        None,
+        description="Mounts a Modal Volume of this name at /cache, one for each repository unless the file shares it.",
+        pattern=r"^[A-Za-z0-9._-]{1,40}$",
+    )
+    modal_region: str | None = Field(
+        None,
+        description="Where sandboxes run. Unset: anywhere, which is cheapest; a pinned region costs 1.5 to 1.75 times.",
+    )
+    sandbox_extra_env: Annotated[dict[str, SecretStr], NoDecode] = Field(
+        {}, description="Variables for every sandbox: a JSON object of strings, or NAME=value with commas between."
     )
     runner_group_id: int | None = Field(
         None, description="Runner group that runners join. Unset: the default group.", gt=0
@@ -54,6 +84,11 @@ class Settings(BaseSettings):
     sweep_interval_seconds: int = Field(60, description="How often `serve` sweeps by itself; 0 turns that off.", ge=0)
     runner_version: str = Field(
         "2.336.0", description="Version of actions/runner in the image.", pattern=r"^\d+\.\d+\.\d+$"
+    )
+    runner_sha256: str | None = Field(
+        None,
+        description="SHA-256 of that version's linux-x64 archive, as GitHub's list of runner downloads has it.",
+        pattern=r"^[0-9a-f]{64}$",
     )
     modal_app_name: DictPrefix = Field(
         "modal-runner",
@@ -69,6 +104,51 @@ class Settings(BaseSettings):
         if wrong := [glob for glob in globs if not PATTERN.fullmatch(glob)]:
             raise ValueError(f"{', '.join(wrong)}: not of the form owner/repo (with *, ? or [...] as wildcards)")
         return tuple(globs)
+
+    @field_validator("runner_label", mode="before")
+    @classmethod
+    def _labels(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        names = tuple(name.strip() for name in value.split(",") if name.strip())
+        if wrong := [name for name in names if "/" in name or ":" in name]:
+            raise ValueError(f"{', '.join(wrong)}: a label that selects us has neither '/' nor ':'")
+        return names
+
+    @field_validator("allowed_cidrs", mode="before")
+    @classmethod
+    def _ranges(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        listed = _json(value) if value.lstrip().startswith("[") else value.split(",")
+        if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
+            raise ValueError("no list of ranges; write for example 203.0.113.0/24,198.51.100.0/24")
+        return tuple(cidr(each) for each in listed if each.strip())
+
+    @field_validator("modal_region", mode="before")
+    @classmethod
+    def _region(cls, value: object) -> object:
+        # The original project's default was a name of AWS.
+        region = {"us-east-1": "us-east"}.get(str(value), value)
+        if region is not None and region not in REGIONS:
+            nearest = get_close_matches(str(region), REGIONS, n=1, cutoff=0.0)[0]
+            raise ValueError(f"{region!r} is no region of Modal. Nearest: {nearest}. All: {', '.join(REGIONS)}")
+        return region
+
+    @field_validator("sandbox_extra_env", mode="before")
+    @classmethod
+    def _variables(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("{"):
+            found = _json(value)
+        else:
+            found = dict(part.strip().partition("=")[::2] for part in value.split(",") if part.strip())
+        if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+            raise ValueError('no object of strings; write for example {"NAME": "value"}')
+        if wrong := [name for name in found if not _VARIABLE.fullmatch(name)]:
+            raise ValueError(f"{', '.join(map(repr, wrong))}: not the name of a variable")
+        return found
 
     @field_validator("github_private_key", mode="after")
     @classmethod
@@ -96,13 +176,25 @@ class Settings(BaseSettings):
 
     def secrets(self) -> list[str]:
         """Every secret value, for the log's redaction."""
-        values = [getattr(self, name) for name in type(self).model_fields]
+        values = [getattr(self, name) for name in type(self).model_fields] + list(self.sandbox_extra_env.values())
         return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
 
     @property
     def private_key(self) -> RSAPrivateKey:
         """The App's key. As a key object it signs in 1 ms (a PEM string takes 43 ms) and has no readable repr."""
         return _load(self.github_private_key.get_secret_value())
+
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        # What was read is not quoted: it may hold secrets.
+        at = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
+        raise ValueError(f"no JSON{at}") from None
 
 
 _KEY_ADVICE = "give the PEM that the App's settings page made under 'Private keys'"

@@ -25,6 +25,9 @@ class Job(msgspec.Struct):
     conclusion: str | None = None
     created_at: datetime | None = None
     runner_name: str | None = None
+    workflow_name: str | None = None
+    head_branch: str | None = None
+    head_sha: str | None = None
 
 
 class Owner(msgspec.Struct):
@@ -42,6 +45,7 @@ class Repository(msgspec.Struct):
     full_name: FullName
     owner: Owner
     private: bool
+    forks_count: int = 0
 
 
 def job_event(
@@ -68,4 +72,15 @@ def job_event(
         queued_at=job.created_at.timestamp() if job.created_at else None,
         runner_name=job.runner_name or None,
         conclusion=job.conclusion,
+        workflow=job.workflow_name,
+        branch=job.head_branch,
+        sha=job.head_sha,
+        forked=repository.forks_count > 0,
     )
+
+
+def repository_of(event: JobEvent) -> Repository:
+    """The repository of a job that we know."""
+    owner, name = event.repository.split("/")
+    kind = "User" if event.scope.repo else "Organization"
+    return Repository(event.repository_id, name, event.repository, Owner(owner, kind), event.private)

@@ -67,6 +67,7 @@ class ControlPlane:
         payload["workflow_job"] |= {"id": number, "run_id": number, "labels": list(labels)}
         payload["repository"]["owner"] |= {"login": self.organization.login, "type": "Organization"}
         payload["installation"] = {"id": self.installation.id}
+        payload["repository"]["private"] = True
         return payload
 
     def resident_mib(self) -> float:

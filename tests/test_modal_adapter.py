@@ -38,7 +38,7 @@ def gpu(kind: str, count: int = 1) -> Shape:
 @pytest.fixture
 async def sandboxes(client: modal.Client) -> ModalSandboxes:
     """The adapter, prepared."""
-    made = ModalSandboxes("modal-runner", RECIPE, client=client)
+    made = ModalSandboxes("modal-runner", {"default": RECIPE}, client=client)
     await made.prepare()
     return made
 
@@ -53,7 +53,7 @@ async def prepared(runner: str = "exec sleep 300", limits: Limits | None = None)
     """The adapter, with a runner and limits of its own."""
     image = RunnerImage(env={"RUNNER_HOME": "{root}/runner"}, files={"runner/run.sh": f"#!/bin/sh\n{runner}\n"})
     async with SimulatedModal(image=image, limits=limits or Limits()) as simulated, connect(simulated) as client:
-        made = ModalSandboxes("modal-runner", RECIPE, client=client)
+        made = ModalSandboxes("modal-runner", {"default": RECIPE}, client=client)
         await made.prepare()
         yield made
 
@@ -127,7 +127,7 @@ async def test_a_missing_image_is_built_and_published_and_found_the_next_time(
 ) -> None:
     for built in (True, False):
         before = sleeping_modal.calls.copy()
-        await ModalSandboxes("modal-runner", RECIPE, client=client).prepare()
+        await ModalSandboxes("modal-runner", {"default": RECIPE}, client=client).prepare()
         made = sleeping_modal.calls - before
         assert (made["ImagePublish"], bool(made["ImageGetOrCreate"])) == (int(built), built)
 
@@ -163,7 +163,7 @@ async def test_a_wrong_token_is_an_error_that_says_so_and_that_no_repetition_men
 ) -> None:
     async with connect(sleeping_modal, secret="as-wrong") as stranger:
         with pytest.raises(SandboxError, match=r"[Tt]oken") as caught:
-            await ModalSandboxes("modal-runner", RECIPE, client=stranger).prepare()
+            await ModalSandboxes("modal-runner", {"default": RECIPE}, client=stranger).prepare()
 
     assert not caught.value.retryable
     assert "as-wrong" not in str(caught.value)

@@ -72,7 +72,7 @@ async def test_a_removal_is_not_sent_while_githubs_limit_is_reached(
     paced = PacedRunners(Runners(connection, group_id=1), budget, clock)
     budget.heed(PLACE.installation_id, GitHubError("slow down", retryable=True, retry_after=300))
     with pytest.raises(GitHubError) as over:
-        await paced.remove(PLACE, 100)
+        await paced.pay(PLACE)
     await connection.close()
 
     assert over.value.retryable

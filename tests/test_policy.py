@@ -12,7 +12,7 @@ from github_app.policy import Policy
 CASES = [
     # allowed, repository, private, admitted
     ((), "octo/any", True, True),
-    ((), "octo/any", False, True),
+    ((), "octo/any", False, False),
     (("octo/app",), "octo/app", True, True),
     (("octo/app",), "Octo/App", False, True),
     (("Octo/*",), "octo/app", True, True),
@@ -55,7 +55,7 @@ def test_the_hook_in_the_sandbox_decides_the_same_with_the_same_words(
             "HOME": str(tmp_path),
             "GITHUB_REPOSITORY": repository,
             "GITHUB_EVENT_PATH": str(event),
-            "MODAL_RUNNER_ALLOWED_REPOS": " ".join(allowed),
+            "MODAL_RUNNER_ALLOWED_REPOS": " ".join(Policy(allowed).patterns),
         },
     )
 

@@ -24,7 +24,7 @@ def test_the_least_settings_are_enough(settings_environment: Environment, privat
     settings = load_settings()
 
     assert settings.private_key.private_numbers() == private_key.private_numbers()
-    assert (settings.runner_label, settings.runner_group_id) == ("modal", None)
+    assert (settings.runner_label, settings.runner_group_id) == (("modal",), None)
 
 
 def test_every_problem_is_listed_at_once(settings_environment: Environment) -> None:

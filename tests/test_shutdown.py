@@ -12,8 +12,9 @@ from tests.control_plane import running
 async def test_sigterm_while_a_gpu_is_waited_for_ends_the_app_within_ten_seconds(tmp_path: Path) -> None:
     async with running(tmp_path, limits=Limits(gpus=0)) as plane:
         answer = await plane.deliver(plane.queued("self-hosted", "modal", "gpu:h100"))
-        while not plane.modal.calls["SandboxGetTaskId"]:
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(20):
+            while not plane.modal.calls["SandboxGetTaskId"]:
+                await asyncio.sleep(0.05)
         plane.process.send_signal(signal.SIGTERM)
         began = time.monotonic()
         await asyncio.wait_for(plane.process.wait(), 15)

@@ -1,15 +1,19 @@
 """What the sweep does when parts of the world fail, and how far it reads."""
 
+import asyncio
+
 import httpx
 import modal
+import msgspec
 from grpclib import GRPCError, Status
 
-from github_app.model import Action, JobEvent, JobRecord, JobState, Scope
+from github_app.launch import GPU_CREATES_AT_ONCE
+from github_app.model import Action, Allowance, JobEvent, JobRecord, JobState, Scope, Turn
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.state import Repository
-from github_app.store import JOBS
+from github_app.store import ALLOWANCES, JOBS, RUNNERS, SEEN, SLOTS
 from tests.test_scenarios import JIT, unborn
-from tests.universe import PLAIN, Universe, universe
+from tests.universe import GPU, PLAIN, Script, Universe, universe
 
 RUNS = "GET /repos/{owner}/{repo}/actions/runs"
 JOB = "GET /repos/{owner}/{repo}/actions/jobs/{job_id}"
@@ -116,6 +120,7 @@ async def test_a_job_on_a_runner_that_is_gone_is_shown_as_stuck_at_github() -> N
         await it.until(lambda: it.job("job").status == "in_progress")
         await it.github.webhooks.settle()
         it.modal.kill(it.sandboxes()[0].id)
+        await it.until(lambda: not it.sandboxes(running=True))
         first, second = await it.sweep(), await it.sweep()
 
         assert first.died_during_job == 1
@@ -256,3 +261,131 @@ async def test_a_delivery_that_github_lists_late_is_still_asked_for() -> None:
         await it.github.webhooks.settle()
 
         assert [each.guid for each in list(deliveries.values())[before:] if each.redelivery] == [kept.guid]
+
+
+async def test_jobs_that_are_not_ours_are_read_and_leave_no_record() -> None:
+    async with universe() as it:
+        it.push({"theirs": (("ubuntu-latest",), 5)})
+        report = await it.sweep()
+
+        assert report.jobs_read == 1
+        assert await it.store.all(JOBS) == {}
+        assert await it.store.all(SEEN) == {}
+
+
+async def test_no_more_gpu_creations_than_allowed_are_under_way_at_once() -> None:
+    async with universe() as it:
+        at_once = most = 0
+
+        class Counts:
+            async def before(self, rpc: str, _request: object) -> None:
+                nonlocal at_once, most
+                if rpc.startswith("SandboxCreate"):
+                    at_once += 1
+                    most = max(most, at_once)
+                    await asyncio.sleep(0.2)
+
+            async def after(self, rpc: str, *_: object) -> None:
+                nonlocal at_once
+                at_once -= rpc.startswith("SandboxCreate")
+
+        it.modal.interceptor = Counts()
+        it.push({f"train-{number}": (GPU, 5) for number in range(12)})
+        await it.until_done()
+
+        assert most == GPU_CREATES_AT_ONCE
+
+
+async def test_a_delivery_cut_off_after_its_record_works_again_when_it_is_redelivered() -> None:
+    async with universe() as it:
+        _push_unheard(it, "job")
+        await it.store.put(JOBS, str(it.job("job").id), _record(it, "job", JobState.QUEUED))
+        payload = it.github.shapes.job_event("queued", it.job("job"), it.installation)
+        it.github.webhooks.send(it.installation, "workflow_job", payload, it.repository.id)
+        await it.until_done()
+
+        assert it.job("job").conclusion == "success"
+
+
+async def test_github_failing_after_each_registration_is_no_storm() -> None:
+    async with universe() as it:
+        it.script.fail_after[JIT] = [ApiError(502, "Server Error")] * 1000
+        it.push({"job": (PLAIN, 5)})
+        await it.clock.sleep(300)
+
+        assert it.github.calls[JIT] < 40
+
+
+async def test_a_runner_that_may_still_get_its_sandbox_keeps_its_slot() -> None:
+    """The answer to SandboxCreate is lost, and the lookup that follows finds nothing yet; then the job runs."""
+    async with universe(settings={"max_concurrent": 1}, script=Script(busy_lag_s=60)) as it:
+
+        class AnswersLost:
+            finds = 0
+
+            async def before(self, rpc: str, _request: object) -> None:
+                if rpc.startswith("SandboxGetFromName") and self.finds < 4:
+                    self.finds += 1
+                    raise GRPCError(Status.NOT_FOUND, "not yet")
+
+            async def after(self, rpc: str, *_: object) -> None:
+                if rpc.startswith("SandboxCreate"):
+                    raise GRPCError(Status.INTERNAL, "injected")
+
+        it.modal.interceptor = AnswersLost()
+        it.push({"job": (PLAIN, 240)})
+        await it.until(lambda: it.job("job").status == "in_progress")
+        held = await it.store.all(SLOTS)
+        await it.until_done(sweeping=True)
+
+        assert len(held) == 1
+        assert it.github.deregistered_at_work == 0
+        assert it.job("job").conclusion == "success"
+
+
+async def test_a_busy_runner_without_a_sandbox_gives_its_slot_back() -> None:
+    async with universe(settings={"max_concurrent": 1}) as it:
+        it.push({"job": (PLAIN, 600)})
+        await it.until(lambda: it.job("job").status == "in_progress")
+        await it.github.webhooks.settle()
+        (name,) = await it.records()
+        record = await it.store.get(RUNNERS, name)
+        assert record is not None
+        it.modal.kill(it.sandboxes()[0].id)
+        await it.until(lambda: not it.sandboxes(running=True))
+        await it.store.put(RUNNERS, name, msgspec.structs.replace(record, sandbox_id=None))
+        for _ in range(3):
+            await it.sweep()
+            await it.clock.sleep(60)
+
+        assert await it.store.all(SLOTS) == {}
+
+
+async def test_jobs_of_an_installation_that_is_gone_are_waited_for_no_longer() -> None:
+    async with universe() as it:
+        _push_unheard(it, "job")
+        gone = msgspec.structs.replace(_record(it, "job", JobState.QUEUED).event, installation_id=4242, job_id=7)
+        await it.store.put(JOBS, "7", JobRecord(gone, JobState.QUEUED, it.clock.now()))
+        await it.sweep()
+        await it.clock.sleep(60)
+        await it.sweep()
+
+        assert await it.store.get(JOBS, "7") is None
+
+
+async def test_reading_many_repositories_goes_on_at_the_page_where_it_ended() -> None:
+    async with universe() as it:
+        for number in range(230):
+            it.github.world.add_repository(it.organization, f"quiet-{number:03}")
+        _push_unheard(it, "job", it.github.world.add_repository(it.organization, "zz-last"))
+        # As after some sweeps: of 231 repositories the first 200 have had their turn.
+        ended = Allowance(0.0, it.clock.now() - 600, Turn(repositories=3, other="octo-org/quiet-195"))
+        await it.store.put(ALLOWANCES, str(it.installation.id), ended)
+        sweeps = 0
+        while not it.sandboxes():
+            await it.sweep()
+            sweeps += 1
+            await it.clock.sleep(60)
+            assert sweeps < 5
+
+        assert sweeps > 1

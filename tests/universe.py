@@ -18,7 +18,6 @@ from modal import Client
 from github_app.clock import Clock
 from github_app.compose import Parts, compose
 from github_app.demo.world import register
-from github_app.github import Runners
 from github_app.settings import Settings
 from github_app.simulator import runner as stand_in
 from github_app.simulator.github import SimulatedGitHub
@@ -104,11 +103,6 @@ class Universe:
     def runners(self) -> list[Runner]:
         """What is registered at GitHub."""
         return list(self.github.world.runners.values())
-
-    @property
-    def runner_api(self) -> Runners:
-        """The adapter to GitHub's runners."""
-        return Runners(self.parts.connection, group_id=None)
 
     async def sweep(self) -> SweepReport:
         """Sweep once."""

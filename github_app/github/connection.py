@@ -180,7 +180,8 @@ class Connection:
             permissions=permissions,
         )
         if fresh is None and etag is not None:
-            self._kept.move_to_end((installation_id, key))
+            self._kept.pop((installation_id, key), None)
+            self._kept[installation_id, key] = (etag, known)
             return cast("T", known), False
         if fresh is None:
             raise GitHubError(f"{name}: an empty answer", retryable=True)

@@ -60,33 +60,27 @@ class Jobs:
         """The share of its hourly limit that an installation still has (0 to 1)."""
         return self._connection.quota_left(installation_id)
 
-    async def repositories(self, installation_id: int, meter: Meter) -> list[Repository]:
-        """The repositories that an installation reaches; costs a call for each hundred.
+    async def repositories(self, installation_id: int, page: int, meter: Meter) -> tuple[list[Repository], bool]:
+        """A page of the repositories that an installation reaches, and whether there are more; costs a call.
 
         Raises:
             GitHubError: GitHub refused or did not answer.
         """
-        found: list[Repository] = []
 
-        async def read(page: int) -> int:
-            async def call(github: GitHub[Any], headers: dict[str, str]) -> Response[Any, Any]:
-                return await github.rest.apps.async_list_repos_accessible_to_installation(
-                    per_page=_PAGE, page=page, headers=headers
-                )
-
-            batch = await self._read(
-                "list of repositories",
-                call,
-                _Repositories,
-                installation_id=installation_id,
-                key=f"repositories/{page}",
-                meter=meter,
+        async def call(github: GitHub[Any], headers: dict[str, str]) -> Response[Any, Any]:
+            return await github.rest.apps.async_list_repos_accessible_to_installation(
+                per_page=_PAGE, page=page, headers=headers
             )
-            found.extend(batch.repositories)
-            return len(batch.repositories)
 
-        await _pages(read)
-        return found
+        found = await self._read(
+            "list of repositories",
+            call,
+            _Repositories,
+            installation_id=installation_id,
+            key=f"repositories/{page}",
+            meter=meter,
+        )
+        return found.repositories, len(found.repositories) == _PAGE
 
     async def job(self, known: JobEvent) -> JobEvent | None:
         """What GitHub says of a job now, as an event; None for a status that changes nothing.
@@ -109,31 +103,29 @@ class Jobs:
             known, action=action, runner_name=job.runner_name or None, conclusion=job.conclusion
         )
 
-    async def open_runs(self, repository: Repository, installation_id: int, meter: Meter) -> list[int]:
-        """The runs of a repository that may hold a queued job, oldest first; costs two calls, more over 100 runs.
+    async def open_runs(
+        self, repository: Repository, installation_id: int, page: int, meter: Meter
+    ) -> tuple[list[int], bool]:
+        """A page of the runs that may hold a queued job, and whether there are more; costs two calls.
 
         Raises:
             GitHubError: GitHub refused or did not answer.
         """
         owner, repo = repository.full_name.split("/")
         seen: set[int] = set()
+        more = False
         for status in OPEN_RUNS:
 
-            async def read(page: int, status: Any = status) -> int:
-                async def runs(github: GitHub[Any], headers: dict[str, str]) -> Response[Any, Any]:
-                    return await github.rest.actions.async_list_workflow_runs_for_repo(
-                        owner, repo, status=status, per_page=_PAGE, page=page, headers=headers
-                    )
-
-                key = f"{repository.full_name}/{status}/{page}"
-                found = await self._read(
-                    "list of runs", runs, _Runs, installation_id=installation_id, key=key, meter=meter
+            async def runs(github: GitHub[Any], headers: dict[str, str], status: Any = status) -> Response[Any, Any]:
+                return await github.rest.actions.async_list_workflow_runs_for_repo(
+                    owner, repo, status=status, per_page=_PAGE, page=page, headers=headers
                 )
-                seen.update(run.id for run in found.workflow_runs)
-                return len(found.workflow_runs)
 
-            await _pages(read)
-        return sorted(seen)
+            key = f"{repository.full_name}/{status}/{page}"
+            found = await self._read("list of runs", runs, _Runs, installation_id=installation_id, key=key, meter=meter)
+            seen.update(run.id for run in found.workflow_runs)
+            more = more or len(found.workflow_runs) == _PAGE
+        return sorted(seen), more
 
     async def jobs_of(self, run_id: int, repository: Repository, installation_id: int, meter: Meter) -> list[JobEvent]:
         """The jobs of a run's last attempt, as events; costs a call for each hundred.

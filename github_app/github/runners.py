@@ -60,14 +60,16 @@ class Runners:
         self._default_groups: dict[Scope, int] = {}
         self._asking: defaultdict[Scope, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def create_jit_config(self, place: Place, name: str, labels: Sequence[str]) -> JitConfig:
+    async def create_jit_config(
+        self, place: Place, name: str, labels: Sequence[str], group: int | None = None
+    ) -> JitConfig:
         """Register a runner of `name` with exactly these `labels` (docs: "Create configuration for a just-in-time
-        runner"). A runner that never connects is removed by GitHub after a day.
+        runner"), in `group`, else the group of the settings. GitHub removes one that never connects after a day.
 
         Raises:
             GitHubError: 409 when a runner of that name exists.
         """
-        group = await self._group(place)
+        group = group or await self._group(place)
         scope, wanted = place.scope, [*labels]
 
         async def call(github: GitHub[Any]) -> Response[Any, Any]:

@@ -3,22 +3,47 @@
 # again, by the rules of policy.py.
 touch "$HOME/.job-started"
 set -f
-repository=$(printf %s "$GITHUB_REPOSITORY" | tr '[:upper:]' '[:lower:]')
+lower() { printf %s "$1" | tr '[:upper:]' '[:lower:]'; }
+repository=$(lower "$GITHUB_REPOSITORY")
+# Without jq, which an image may lack. In whatever layout, GitHub's payload has no blanks inside these values.
+event=$(tr -d ' \n\t\r' < "$GITHUB_EVENT_PATH")
+
 admitted=no
-[ -z "$MODAL_RUNNER_ALLOWED_REPOS" ] && admitted=named
-for pattern in $(printf %s "$MODAL_RUNNER_ALLOWED_REPOS" | tr '[:upper:]' '[:lower:]'); do
+for pattern in $MODAL_RUNNER_ALLOWED_REPOS; do
     [ "$pattern" = "$repository" ] && admitted=named && break
     case "$repository" in
         $pattern) admitted=private ;;
     esac
 done
 if [ "$admitted" = private ]; then
-    # Without jq: a public repository says so in its event's payload, in whatever layout.
-    tr -d ' \n\t\r' < "$GITHUB_EVENT_PATH" | grep -q '"private":false' && admitted=public
+    # A public repository says so in its event's payload.
+    printf %s "$event" | grep -q '"private":false' && admitted=public
 fi
-case "$admitted" in
-    no) echo "The repository $GITHUB_REPOSITORY may not use these runners; ALLOWED_REPOS does not name it." ;;
-    public) echo "The repository $GITHUB_REPOSITORY is public; a public repository uses these runners only when ALLOWED_REPOS names it in full." ;;
-    *) echo "Runs in Modal sandbox ${MODAL_SANDBOX_ID:-?}, region ${MODAL_REGION:-?}."; exit 0 ;;
+case "${GITHUB_EVENT_NAME:-}" in
+    pull_request*)
+        # The first full name after "head" is that of the repository that the code comes from.
+        head=$(printf %s "$event" | sed -n 's/.*"head":{\(.*\)/\1/p' | grep -o '"full_name":"[^"]*"' | head -n 1)
+        code=$(lower "$(printf %s "$head" | sed 's/^"full_name":"\(.*\)"$/\1/')")
+        [ "$admitted" != no ] && [ "$code" != "$repository" ] && [ "${MODAL_RUNNER_FORKS:-no}" != yes ] && admitted=fork
+        ;;
 esac
-exit 1
+case "$admitted" in
+    no) echo "The repository $GITHUB_REPOSITORY may not use these runners; ALLOWED_REPOS does not name it."; exit 1 ;;
+    public) echo "The repository $GITHUB_REPOSITORY is public; a public repository uses these runners only when ALLOWED_REPOS or a route names it in full."; exit 1 ;;
+    fork) echo "The code of this pull request comes from a fork; forks use these runners only where a route says forks = true."; exit 1 ;;
+esac
+
+# A job for which this sandbox was not made runs without what it was given.
+made_for=no
+for pattern in ${MODAL_RUNNER_MADE_FOR:-}; do
+    case "$repository" in
+        $pattern) made_for=yes ;;
+    esac
+done
+if [ -n "${MODAL_RUNNER_MADE_FOR:-}" ] && [ "$made_for" = no ]; then
+    for name in ${MODAL_RUNNER_OWN_ENV:-}; do
+        echo "$name=" >> "$GITHUB_ENV"
+    done
+    echo "This sandbox was made for another repository's job; its cache, variables and secrets are withheld."
+fi
+echo "Runs in Modal sandbox ${MODAL_SANDBOX_ID:-?} in ${MODAL_REGION:-?}: ${MODAL_RUNNER_MACHINE:-?}."

@@ -1,7 +1,7 @@
 """Runners' sandboxes, through Modal's SDK."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 
@@ -11,6 +11,9 @@ import structlog
 
 from github_app.errors import SandboxError, SandboxNameTaken
 from github_app.model import SandboxSpec, SandboxStatus, Witness
+from github_app.profiles import Profile
+from github_app.routing import CACHE_PATH
+from github_app.sandboxes.environment import settings_of
 from github_app.sandboxes.image import ImageRecipe
 
 _SCRIPTS = files("github_app.sandboxes")
@@ -75,32 +78,36 @@ class ModalSandboxes:
     def __init__(
         self,
         app_name: str,
-        recipe: ImageRecipe,
+        recipes: Mapping[str, ImageRecipe],
         client: modal.Client | None = None,
         *,
-        allowed_repos: Sequence[str] = (),
+        admitted: Sequence[str] = ("*/*",),
+        given: Callable[[str | None], Profile] = lambda _profile: Profile(),
     ) -> None:
+        """`recipes` by the images' names; `admitted` are the policy's globs; `given` is what a profile gives."""
         self._app_name = f"{app_name}-sandboxes"
-        self._recipe = recipe
-        self._allowed_repos = " ".join(allowed_repos)
+        self._recipes = recipes
+        self._admitted = " ".join(admitted)
+        self._given = given
         self._client = client
         self._app: modal.App | None = None
-        self._image: modal.Image | None = None
+        self._images: dict[str, modal.Image] = {}
 
     async def prepare(self) -> None:
-        """Look up App and image, and build and publish an image that is missing. A launch then costs one RPC.
+        """Look up App and images, and build and publish images that are missing. A launch then costs one RPC.
 
         Raises:
-            SandboxError: Modal refused, did not answer, or could not build the image.
+            SandboxError: Modal refused, did not answer, or could not build an image.
         """
-        preparing = f"preparing App {self._app_name!r} and image {self._recipe.name!r}"
-        async with _sandbox_errors(preparing, _BUILD_DEADLINE_S):
+        async with _sandbox_errors(f"preparing App {self._app_name!r}"):
             self._app = await modal.App.lookup.aio(self._app_name, create_if_missing=True, client=self._client)
-            try:
-                self._image = await self._lookup(self._app)
-            except modal.exception.NotFoundError:
-                await self._build(self._app)
-                self._image = await self._lookup(self._app)
+        for name, recipe in self._recipes.items():
+            async with _sandbox_errors(f"preparing image {name!r} ({recipe.name})", _BUILD_DEADLINE_S):
+                try:
+                    self._images[name] = await self._lookup(self._app, recipe)
+                except modal.exception.NotFoundError:
+                    await self._build(self._app, recipe)
+                    self._images[name] = await self._lookup(self._app, recipe)
 
     async def look_up(self) -> None:
         """Look up the App alone, to look at its sandboxes and start none; nothing is made.
@@ -111,15 +118,15 @@ class ModalSandboxes:
         async with _sandbox_errors(f"looking up App {self._app_name!r}"):
             self._app = await modal.App.lookup.aio(self._app_name, create_if_missing=False, client=self._client)
 
-    async def _lookup(self, app: modal.App) -> modal.Image:
+    async def _lookup(self, app: modal.App, recipe: ImageRecipe) -> modal.Image:
         # `build` of a named image only resolves the name: the SDK refuses to `hydrate` images.
-        return await modal.Image.from_name(self._recipe.name, client=self._client).build.aio(app)
+        return await modal.Image.from_name(recipe.name, client=self._client).build.aio(app)
 
-    async def _build(self, app: modal.App) -> None:
-        _log.info("image_build_started", image=self._recipe.name, base=self._recipe.base)
-        built = await self._recipe.image().build.aio(app)
-        await built.publish.aio(self._recipe.name, client=self._client)
-        _log.info("image_built", image=self._recipe.name)
+    async def _build(self, app: modal.App, recipe: ImageRecipe) -> None:
+        _log.info("image_build_started", image=recipe.name, base=recipe.base)
+        built = await recipe.image().build.aio(app)
+        await built.publish.aio(recipe.name, client=self._client)
+        _log.info("image_built", image=recipe.name)
 
     async def create(self, spec: SandboxSpec) -> str:
         """Start one sandbox and return its id. With a GPU this may block for 21 minutes, until one is free.
@@ -129,6 +136,9 @@ class ModalSandboxes:
             SandboxError: Modal refused or did not answer.
         """
         shape = spec.shape
+        if shape.image not in self._images:
+            raise SandboxError(f"creating sandbox {spec.name!r}: image {shape.image!r} is not built", retryable=False)
+        gift = self._given(shape.profile)
         async with _sandbox_errors(f"creating sandbox {spec.name!r}", _CREATE_DEADLINE_S):
             sandbox = await modal.Sandbox.create.aio(
                 "/bin/sh",
@@ -137,19 +147,29 @@ class ModalSandboxes:
                 app=self._app,
                 name=spec.name,
                 tags=spec.tags,
-                image=self._image,
-                # In the environment, never in argv, which every process of the machine can read.
-                env={
-                    "ACTIONS_RUNNER_INPUT_JITCONFIG": spec.jit_config.get_secret_value(),
-                    "MODAL_RUNNER_ALLOWED_REPOS": self._allowed_repos,
-                },
+                image=self._images[shape.image],
+                env={**gift.env, **settings_of(spec, gift, self._admitted)},
+                secrets=[modal.Secret.from_name(name, client=self._client) for name in gift.secrets],
                 timeout=shape.timeout_s,
                 gpu=str(shape.gpu) if shape.gpu else None,
                 cpu=shape.cpu,
                 memory=shape.memory_mib,
+                region=shape.region,
+                volumes={path: self._volume(path, name) for path, name in shape.volumes},
+                outbound_domain_allowlist=list(shape.network.domains) or None,
+                outbound_cidr_allowlist=list(shape.network.cidrs) or None,
+                # Modal's VM runtime has no GPUs; there only the older way is left (modal.com/docs/guide/docker).
+                runtime="vm" if shape.docker and shape.gpu is None else None,
+                experimental_options={"enable_docker": True} if shape.docker and shape.gpu else None,
                 client=self._client,
             )
         return sandbox.object_id
+
+    def _volume(self, path: str, name: str) -> modal.Volume:
+        if path != CACHE_PATH:
+            return modal.Volume.from_name(name, client=self._client)
+        # Of the second kind, which takes hundreds of writers at once.
+        return modal.Volume.from_name(name, create_if_missing=True, version=2, client=self._client)
 
     async def find(self, name: str) -> str | None:
         """Look a running sandbox up by name, which Modal keeps unique among the running ones.

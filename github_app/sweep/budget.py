@@ -7,6 +7,8 @@ from github_app.store import ALLOWANCES, ModalDictStore
 # A tenth of the 5,000 calls an hour that an installation has: 60 at once, and 7.3 a minute after that.
 _BURST = 60.0
 _PER_MINUTE = 7.3
+# As many calls as each sweep may make for a list of runners.
+_CHEAP = 2
 
 
 class Spent(Exception):  # noqa: N818 - the end of reading, not an error
@@ -22,6 +24,7 @@ class ReadBudget:
         self._key = str(installation_id)
         self._clock = clock
         self._left = 0.0
+        self._listing = 0
         self.turn = Turn()
 
     async def open(self) -> None:
@@ -34,6 +37,7 @@ class ReadBudget:
         known = await self._store.get(ALLOWANCES, self._key)
         self._left = _BURST if known is None else min(_BURST, known.left + (now - known.at) / 60 * self._per_minute)
         self.turn = known.turn if known else Turn()
+        self._listing = known.listing if known else 0
 
     @property
     def _per_minute(self) -> float:
@@ -47,15 +51,23 @@ class ReadBudget:
         Raises:
             StoreError: the store did not answer.
         """
-        await self._store.put(ALLOWANCES, self._key, Allowance(self._left, self._clock.now(), self.turn))
+        left = max(self._left, -_BURST)
+        kept = Allowance(left, self._clock.now(), self.turn, self._listing)
+        await self._store.put(ALLOWANCES, self._key, kept)
 
     @property
     def half(self) -> int:
         """Half of the calls that are left."""
         return max(0, int(self._left / 2))
 
-    def charge(self, calls: int) -> None:
-        """Count calls that are made whatever is left: what comes after them has to wait the longer."""
+    @property
+    def may_list(self) -> bool:
+        """Runners are listed in every sweep while that is cheap; else when half of what is left pays for it."""
+        return self._listing <= _CHEAP or self._left >= 2 * self._listing
+
+    def charge_listing(self, calls: int) -> None:
+        """Count what it cost to list the runners."""
+        self._listing = calls
         self._left -= calls
 
     def spend(self) -> None:

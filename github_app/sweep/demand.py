@@ -1,6 +1,6 @@
 """Demand as GitHub tells it, within a small share of its rate limit: which jobs are queued, whoever told us or not."""
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -28,16 +28,18 @@ Apply = Callable[[JobEvent], Awaitable[bool]]
 class Jobs(Protocol):
     """What is needed of GitHub."""
 
-    async def repositories(self, installation_id: int, meter: Meter) -> list[Repository]:
-        """The repositories of an installation."""
+    async def repositories(self, installation_id: int, page: int, meter: Meter) -> tuple[list[Repository], bool]:
+        """A page of the repositories of an installation, and whether there are more."""
         ...
 
     async def job(self, known: JobEvent) -> JobEvent | None:
         """One job, as it is now."""
         ...
 
-    async def open_runs(self, repository: Repository, installation_id: int, meter: Meter) -> list[int]:
-        """The runs that may hold a queued job, oldest first."""
+    async def open_runs(
+        self, repository: Repository, installation_id: int, page: int, meter: Meter
+    ) -> tuple[list[int], bool]:
+        """A page of the runs that may hold a queued job, and whether there are more."""
         ...
 
     async def jobs_of(self, run_id: int, repository: Repository, installation_id: int, meter: Meter) -> list[JobEvent]:
@@ -58,13 +60,13 @@ class Demand:
         self,
         installation_id: int,
         doubtful: Iterable[JobRecord],
-        seen: Collection[str],
+        seen: Mapping[str, Repository],
         budget: ReadBudget,
         report: SweepReport,
     ) -> None:
         """Ask after doubtful jobs with half of what may be read, and with the rest read repositories in turn.
 
-        `seen` names (in lower case) the repositories that had jobs of ours lately: they come first.
+        `seen`, by name in lower case, had jobs of ours lately and come first; then a page of all of them.
 
         Raises:
             GitHubError: the list of repositories cannot be read, or GitHub fails again and again.
@@ -72,15 +74,16 @@ class Demand:
         """
         try:
             await self._ask_doubtful(doubtful, budget, report)
-            repositories = {
-                each.full_name.lower(): each for each in await self._jobs.repositories(installation_id, budget)
-            }
-            for name in _in_turn([name for name in repositories if name in seen], budget.turn.seen):
-                await self._read_repository(repositories[name], installation_id, budget, report)
+            for name in _in_turn(seen, budget.turn.seen):
+                await self._read_repository(seen[name], installation_id, budget, report)
                 budget.turn = msgspec.structs.replace(budget.turn, seen=name)
-            for name in _in_turn([name for name in repositories if name not in seen], budget.turn.other):
-                await self._read_repository(repositories[name], installation_id, budget, report)
+            page = budget.turn.repositories
+            listed, more = await self._jobs.repositories(installation_id, page, budget)
+            others = {each.full_name.lower(): each for each in listed if each.full_name.lower() not in seen}
+            for name in [name for name in sorted(others) if name > budget.turn.other]:
+                await self._read_repository(others[name], installation_id, budget, report)
                 budget.turn = msgspec.structs.replace(budget.turn, other=name)
+            budget.turn = msgspec.structs.replace(budget.turn, repositories=page + 1 if more else 1, other="")
         except Spent:
             _log.info("read_budget_spent", installation=installation_id)
 
@@ -101,17 +104,24 @@ class Demand:
     async def _read_runs(
         self, repository: Repository, installation_id: int, budget: ReadBudget, report: SweepReport
     ) -> None:
-        """Read the open runs, those first that the last sweep did not come to."""
+        """Read the open runs, page by page, from where the last sweep's budget ended."""
         name = repository.full_name.lower()
-        last = budget.turn.run if budget.turn.unfinished == name else 0
+        resumed = budget.turn.unfinished == name
+        page, last = (budget.turn.runs, budget.turn.run) if resumed else (1, 0)
         try:
-            for run_id in _in_turn(await self._jobs.open_runs(repository, installation_id, budget), last):
-                for event in await self._jobs.jobs_of(run_id, repository, installation_id, budget):
-                    await self._take(event, report)
-                last = run_id
+            more = True
+            while more:
+                runs, more = await self._jobs.open_runs(repository, installation_id, page, budget)
+                for run_id in [run_id for run_id in runs if run_id > last]:
+                    for event in await self._jobs.jobs_of(run_id, repository, installation_id, budget):
+                        await self._take(event, report)
+                    last = run_id
+                page, last = page + 1, 0
         except Spent:
-            budget.turn = msgspec.structs.replace(budget.turn, unfinished=name, run=last)
+            budget.turn = msgspec.structs.replace(budget.turn, unfinished=name, runs=page, run=last)
             raise
+        if resumed:
+            budget.turn = msgspec.structs.replace(budget.turn, unfinished="")
 
     async def _guarded(self, what: str, work: Awaitable[None], report: SweepReport) -> None:
         """Go on after what concerns one repository or job; give up when it looks like all of GitHub."""
@@ -134,20 +144,27 @@ class Demand:
             GitHubError: GitHub refused or did not answer.
             StoreError: the store did not answer.
         """
-        suspicion = f"job/{known.job_id}"
         try:
             event = await self._jobs.job(known)
         except GitHubError as error:
             if error.status != 404:
                 raise
             _log.warning("job_not_found", job=known.job_id, repo=known.repository)
-            if await self._suspicions.confirmed(suspicion, dry_run=report.dry_run):
-                gone = msgspec.structs.replace(known, action=Action.COMPLETED, runner_name=None, conclusion="gone")
-                await self._take(gone, report)
+            await self.is_gone(known, report)
             return
-        await self._suspicions.drop(suspicion)
+        await self._suspicions.drop(f"job/{known.job_id}")
         if event is not None:
             await self._take(event, report)
+
+    async def is_gone(self, known: JobEvent, report: SweepReport) -> None:
+        """Take note that GitHub does not know a job; the second time, apart from the first, it is over.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
+        if await self._suspicions.confirmed(f"job/{known.job_id}", dry_run=report.dry_run):
+            gone = msgspec.structs.replace(known, action=Action.COMPLETED, runner_name=None, conclusion="gone")
+            await self._take(gone, report)
 
     async def _take(self, event: JobEvent, report: SweepReport) -> None:
         report.jobs_read += 1

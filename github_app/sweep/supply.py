@@ -99,8 +99,12 @@ class Supply:
         if sandbox_id is not None:
             report.sandboxes_adopted += 1
             await change_runner(self._store, runner.name, RunnerState.STARTED, sandbox_id=sandbox_id)
-        elif runner.state is RunnerState.STARTING and await self._end(runner, report):
-            report.orphans_ended += 1
+        elif runner.state is RunnerState.STARTING:
+            report.orphans_ended += await self._end(runner, report)
+        elif await self._is_missing(runner):
+            # It took a job before its sandbox was recorded, and that sandbox is gone.
+            await self._tell_death(runner, "its sandbox is gone", report)
+            await finish_runner(self._store, runner, self._clock.now())
 
     async def _check_absent(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
         """A sandbox that is not listed may have ended; its exit code proves it."""
@@ -115,11 +119,26 @@ class Supply:
             idle = current is not None and current.idle
             if idle and job is not None and job.state is JobState.QUEUED:
                 await self._died(runner, job, status, found, report)
-        elif found.jobs.get(runner.runs_job or 0) is not None:
-            report.died_during_job += 1
-            report.deaths.append(f"{runner.name} ended with {status.exit_code} during job {runner.runs_job}")
-            _log.error("runner_died_during_job", runner=runner.name, job=runner.runs_job, exit_code=status.exit_code)
+        elif runner.runs_job is not None and runner.runs_job in found.jobs:
+            await self._tell_death(runner, f"it ended with {status.exit_code}", report)
         await finish_runner(self._store, runner, self._clock.now())
+
+    async def _tell_death(self, runner: RunnerRecord, how: str, report: SweepReport) -> None:
+        """Count a runner that died during its job, unless its job has ended and only its event is late."""
+        job = await self._ask_job(runner.runs_job or 0)
+        if job is None or job.state is not JobState.RUNNING:
+            return
+        report.died_during_job += 1
+        report.deaths.append(f"{runner.name} during job {runner.runs_job}: {how}")
+        _log.error("runner_died_during_job", runner=runner.name, job=runner.runs_job, reason=how)
+
+    async def _is_missing(self, runner: RunnerRecord) -> bool:
+        """Tell whether this is the second time, later than the first, that something of a runner is missing."""
+        now = self._clock.now()
+        if runner.missing_since is None:
+            await change_runner(self._store, runner.name, missing_since=now)
+            return False
+        return now - runner.missing_since > SECOND_LOOK_S
 
     async def _died(
         self, runner: RunnerRecord, job: JobRecord, status: SandboxStatus, found: Found, report: SweepReport
@@ -151,19 +170,15 @@ class Supply:
 
     async def _check_ghost(self, runner: RunnerRecord, report: SweepReport) -> None:
         """A runner that GitHub does not list, twice and apart in time, whose sandbox idles, is a ghost."""
-        now = self._clock.now()
-        if runner.missing_since is None:
-            if not report.dry_run:
-                await change_runner(self._store, runner.name, missing_since=now)
-        elif now - runner.missing_since > SECOND_LOOK_S and await self._end(runner, report):
-            report.orphans_ended += 1
+        if not report.dry_run and await self._is_missing(runner):
+            report.orphans_ended += await self._end(runner, report)
 
     async def _overdue(self, runner: RunnerRecord, hold: Hold, reason: str, found: Found, report: SweepReport) -> None:
         job = None if report.dry_run else await self._ask_job(runner.started_for)
-        if await self._end(runner, report):
-            report.runners_ended += 1
-            if job is not None and job.state is JobState.QUEUED:
-                await self._hold(runner, job, hold, reason, found)
+        if job is not None and job.state is JobState.QUEUED:
+            # Before the end: from then on a round may start the next attempt.
+            await self._hold(runner, job, hold, reason, found)
+        report.runners_ended += await self._end(runner, report)
 
     async def _hold(self, runner: RunnerRecord, job: JobRecord, hold: Hold, reason: str, found: Found) -> None:
         """Let the job wait before its next attempt, longer each time."""

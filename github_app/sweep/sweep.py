@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ from github_app.sweep.supply import Supply
 from github_app.sweep.suspicions import Suspicions
 from github_app.sweep.upkeep import SEEN_LATELY_S, Upkeep
 from github_app.versions import RunnerVersion
+from github_app.wire import repository_of
 
 _PER_PAGE = 100
 
@@ -97,6 +99,7 @@ class Sweep:
         await self._part("supply", self._check_supply(reach, report), report)
         for installation_id, budget in reach.budgets.items():
             await self._part(f"demand of {installation_id}", self._read_demand(installation_id, budget, report), report)
+        await self._part("uninstalled", self._end_unreachable(reach, report), report)
         await self._part("slots", self._upkeep.release_slots(report), report)
         await self._part("records", self._upkeep.drop_what_is_over(report), report)
         await self._part("what is stuck", self._upkeep.tell(report), report)
@@ -170,18 +173,24 @@ class Sweep:
         places = reach.places | {runner.place for runner in runners}
         listed: dict[str, Listed] = {}
         read: set[Place] = set()
+        costs: Counter[int] = Counter()
         for place in places:
+            budget = reach.budgets.get(place.installation_id)
+            if budget is not None and not budget.may_list:
+                continue
             try:
                 statuses = await self._runners.list(place)
             except ModalRunnerError as error:
                 report.problems.append(f"runners of {place.scope}: {error}")
                 continue
             read.add(place)
-            if place.installation_id in reach.budgets:
-                reach.budgets[place.installation_id].charge(max(1, math.ceil(len(statuses) / _PER_PAGE)))
+            costs[place.installation_id] += max(1, math.ceil(len(statuses) / _PER_PAGE))
             for status in statuses:
                 if RUNNER_NAME.fullmatch(status.name):
                     listed[status.name] = Listed(status, record_of(place, status))
+        for installation_id, calls in costs.items():
+            if installation_id in reach.budgets:
+                reach.budgets[installation_id].charge_listing(calls)
         return listed, frozenset(read), reach.whole and read == places
 
     async def _read_demand(self, installation_id: int, budget: ReadBudget, report: SweepReport) -> None:
@@ -189,17 +198,24 @@ class Sweep:
         now = self._clock.now()
         runners = await self._store.all(RUNNERS)
         own = [job for job in (await self._job_records()).values() if job.event.installation_id == installation_id]
-        prefix = f"{installation_id}/"
         seen = {
-            key.removeprefix(prefix)
-            for key, each in (await self._store.all(SEEN)).items()
-            if key.startswith(prefix) and now - each.at < SEEN_LATELY_S
-        } | {job.event.repository.lower() for job in own}
+            each.event.repository.lower(): repository_of(each.event)
+            for each in (await self._store.all(SEEN)).values()
+            if each.event.installation_id == installation_id and now - each.at < SEEN_LATELY_S
+        }
         try:
             await self._demand.read(installation_id, doubtful(own, runners, now), seen, budget, report)
         finally:
             if not report.dry_run:
                 await budget.close()
+
+    async def _end_unreachable(self, reach: _Reach, report: SweepReport) -> None:
+        """Wait no longer for jobs of an installation that GitHub does not list twice, apart in time."""
+        if not reach.whole:
+            return
+        for job in (await self._job_records()).values():
+            if job.event.installation_id not in reach.budgets:
+                await self._demand.is_gone(job.event, report)
 
     async def _apply(self, event: JobEvent) -> bool:
         """Take what GitHub says of a job as an event; tell whether it was news."""

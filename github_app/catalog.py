@@ -1,0 +1,62 @@
+"""What Modal offers, and what it costs: GPUs, regions, prices.
+
+Sources: modal.com/docs/guide/gpu, modal.com/docs/guide/region-selection, modal.com/pricing (read in October 2026).
+Prices are list prices for Sandboxes; `Workspace.billing.rates()` tells an account's own.
+"""
+
+from dataclasses import dataclass
+
+from github_app.model import Gpu, Shape
+
+
+@dataclass(frozen=True)
+class GpuType:
+    """A GPU: Modal's name, how many one container may have, and its price in USD a second."""
+
+    name: str
+    most: int
+    usd_per_s: float
+
+
+GPUS: dict[str, GpuType] = {
+    "t4": GpuType("T4", 8, 0.000164),
+    "l4": GpuType("L4", 8, 0.000222),
+    "a10": GpuType("A10", 4, 0.000306),
+    "l40s": GpuType("L40S", 8, 0.000542),
+    "a100": GpuType("A100-40GB", 8, 0.000583),
+    "a100-40gb": GpuType("A100-40GB", 8, 0.000583),
+    "a100-80gb": GpuType("A100-80GB", 8, 0.000694),
+    "h100": GpuType("H100", 8, 0.001097),
+    "h200": GpuType("H200", 8, 0.001261),
+    "b200": GpuType("B200", 8, 0.001736),
+    "b300": GpuType("B300", 8, 0.001972),
+    # Modal does not state a limit for this one.
+    "rtx-pro-6000": GpuType("RTX-PRO-6000", 1, 0.000842),
+}
+BROAD_REGIONS = ("us", "eu", "ap", "uk", "ca", "me", "sa", "af", "mx")
+NARROW_REGIONS = (
+    *("us-east", "us-central", "us-south", "us-west", "eu-west", "eu-north", "eu-south"),
+    *("ap-northeast", "ap-southeast", "ap-south", "ap-melbourne", "jp", "au"),
+)
+REGIONS = (*BROAD_REGIONS, *NARROW_REGIONS)
+# A sandbox lives at most so long.
+LONGEST_S = 24 * 3600
+# What a pinned region multiplies the price by.
+_BROAD_FACTOR, _NARROW_FACTOR = 1.5, 1.75
+_CORE_USD_PER_S = 0.00003942
+_GIB_USD_PER_S = 0.00000667
+
+
+def gpu_key(gpu: Gpu) -> str:
+    """The name of a GPU in labels."""
+    return next(key for key, each in reversed(GPUS.items()) if each.name == gpu.type)
+
+
+def usd_per_minute(shape: Shape) -> float:
+    """What a machine costs at least; Modal bills the larger of what is requested and what is used."""
+    per_second = shape.cpu[0] * _CORE_USD_PER_S + shape.memory_mib[0] / 1024 * _GIB_USD_PER_S
+    if shape.gpu is not None:
+        per_second += shape.gpu.count * GPUS[gpu_key(shape.gpu)].usd_per_s
+    if shape.region is not None:
+        per_second *= _BROAD_FACTOR if shape.region in BROAD_REGIONS else _NARROW_FACTOR
+    return round(per_second * 60, 6)

@@ -1,0 +1,214 @@
+"""The administrator's file, `modal-runner.toml`, and the rules that it and the settings make together."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from github_app.errors import ConfigError
+from github_app.model import Network
+from github_app.network import ALLOWED_CIDRS, GITHUB_ONLY, MOST_DOMAINS, OPEN, github_domains, is_private, networks
+from github_app.policy import Policy, is_full_name
+from github_app.profiles import Cidr, Domain, Limits, Name, Profile, Route
+from github_app.routing import Rules
+from github_app.settings import Settings
+
+FILE = "modal-runner.toml"
+_WORDS = ConfigDict(extra="forbid", frozen=True)
+
+
+class NetworkPolicy(BaseModel):
+    """What may be reached beside GitHub's own domains."""
+
+    model_config = _WORDS
+
+    domains: tuple[Domain, ...] = ()
+    cidrs: tuple[Cidr, ...] = ()
+
+
+class ImageSource(BaseModel):
+    """An image beside the default one: the default's recipe on another base, and what is added to it."""
+
+    model_config = _WORDS
+
+    base: Annotated[str, Field(pattern=r"^[a-z0-9][A-Za-z0-9._/:@-]*$")] | None = None
+    apt: tuple[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]*(=\S+)?$")], ...] = ()
+    pip: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9][^\s'\"]*$")], ...] = ()
+    dockerfile: tuple[str, ...] = ()
+
+
+class CacheRules(BaseModel):
+    """`shared`: one volume for all repositories. A job of any of them can then write what the others run."""
+
+    model_config = _WORDS
+
+    shared: bool = False
+
+
+class Config(BaseModel):
+    """The file. Everything in it may be left out."""
+
+    model_config = _WORDS
+
+    defaults: Profile = Profile()
+    limits: Limits = Limits()
+    cache: CacheRules = CacheRules()
+    networks: dict[Name, NetworkPolicy] = {}
+    images: dict[Name, ImageSource] = {}
+    profiles: dict[Name, Profile] = {}
+    routes: tuple[Route, ...] = ()
+
+
+def load_config(path: Path | None) -> Config:
+    """Read the file; with no path, `modal-runner.toml` of this directory, or nothing.
+
+    Raises:
+        ConfigError: lists everything that is wrong, with line numbers.
+    """
+    if path is None and not Path(FILE).exists():
+        return Config()
+    path = path or Path(FILE)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}: cannot be read ({type(error).__name__})"]) from None
+    return parse_config(text, str(path))
+
+
+def parse_config(text: str, name: str = FILE) -> Config:
+    """Read the file's text; `name` stands in messages.
+
+    Raises:
+        ConfigError: lists everything that is wrong, with line numbers.
+    """
+    try:
+        found = Config.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{name}: {error}"]) from None
+    except ValidationError as error:
+        problems = [(each["loc"], _sentence(each["type"], each["msg"])) for each in error.errors()]
+        raise ConfigError(_numbered(name, text, problems)) from None
+    if wrong := _contradictions(found):
+        raise ConfigError(_numbered(name, text, wrong))
+    return found
+
+
+Location = tuple[int | str, ...]
+
+
+def _numbered(name: str, text: str, problems: list[tuple[Location, str]]) -> list[str]:
+    return [
+        f"{name}:{_line(text, location)}: {'.'.join(str(part) for part in location)}: {sentence}"
+        for location, sentence in problems
+    ]
+
+
+def _sentence(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "there is no such key"
+    return message.removeprefix("Value error, ")
+
+
+def _line(text: str, location: Location) -> int:
+    """The line of the longest part of a location that can be found; tables and keys as they are usually written."""
+    table: list[str] = []
+    counts: dict[str, int] = {}
+    best, depth = 1, 0
+    for number, line in enumerate(text.splitlines(), start=1):
+        header = re.match(r"\s*(\[{1,2})\s*([^\]]+?)\s*\]", line)
+        pair = re.match(r"\s*([A-Za-z0-9_.\"'/-]+)\s*=", line)
+        if header:
+            table = [part.strip("\"' ") for part in header[2].split(".")]
+            if header[1] == "[[":
+                counts[header[2]] = counts.get(header[2], -1) + 1
+                table.append(str(counts[header[2]]))
+            here = table
+        elif pair:
+            here = [*table, *(part.strip("\"'") for part in pair[1].split("."))]
+        else:
+            continue
+        if len(here) > depth and [str(part) for part in location[: len(here)]] == here:
+            best, depth = number, len(here)
+    return best
+
+
+def _contradictions(config: Config) -> list[tuple[Location, str]]:
+    """What each key allows and the file as a whole does not."""
+    found: list[tuple[Location, str]] = []
+    places: list[tuple[Location, Profile]] = [(("defaults",), config.defaults)]
+    places += [(("profiles", name), profile) for name, profile in config.profiles.items()]
+    known = {OPEN, GITHUB_ONLY, *config.networks}
+    for location, profile in places:
+        if profile.network not in {None, *known}:
+            found.append(((*location, "network"), f"there is no network {profile.network!r} in this file"))
+        if profile.image not in {None, "default", *config.images}:
+            found.append(((*location, "image"), f"there is no image {profile.image!r} in this file"))
+    for number, route in enumerate(config.routes):
+        if route.profile not in {None, *config.profiles}:
+            found.append((("routes", number, "profile"), f"there is no profile {route.profile!r} in this file"))
+        if (route.profile is None) == (route.refuse is None):
+            found.append((("routes", number), "a route has either a profile or a sentence to refuse with"))
+    reserved = [("networks", name) for name in (OPEN, GITHUB_ONLY, ALLOWED_CIDRS) if name in config.networks]
+    reserved += [("images", "default")] if "default" in config.images else []
+    found += [(place, "this name has a meaning of its own; choose another") for place in reserved]
+    for name, policy in config.networks.items():
+        if len({*github_domains(None), *policy.domains}) > MOST_DOMAINS:
+            found.append(
+                (("networks", name), f"with GitHub's own these are more than {MOST_DOMAINS} domains, Modal's most")
+            )
+    return found
+
+
+def make_rules(settings: Settings, config: Config) -> Rules:
+    """Bring settings and file together; what the environment says wins over the file's defaults."""
+    github = github_domains(settings.github_enterprise_domain)
+    policies = {
+        name: Network(name, tuple(policy.domains), tuple(policy.cidrs)) for name, policy in config.networks.items()
+    }
+    said: dict[str, object] = {}
+    if settings.block_network:
+        said["network"] = GITHUB_ONLY
+    elif settings.allowed_cidrs:
+        policies[ALLOWED_CIDRS] = Network(ALLOWED_CIDRS, (), settings.allowed_cidrs)
+        said["network"] = ALLOWED_CIDRS
+    if settings.modal_region:
+        said["region"] = settings.modal_region
+    if settings.cache_volume_name:
+        said["cache"] = settings.cache_volume_name
+    env = {name: value.get_secret_value() for name, value in settings.sandbox_extra_env.items()}
+    named = tuple(glob for route in config.routes if route.profile for glob in route.repositories if is_full_name(glob))
+    return Rules(
+        labels=settings.runner_label,
+        policy=Policy(settings.allowed_repos, named),
+        defaults=config.defaults.model_copy(update={**said, "env": {**config.defaults.env, **env}}),
+        profiles=config.profiles,
+        networks=networks(github, policies),
+        images=frozenset({"default", *config.images}),
+        routes=config.routes,
+        limits=config.limits,
+        cache_volume=settings.cache_volume_name or "modal-runner-cache",
+        cache_shared=config.cache.shared,
+    )
+
+
+def warnings(settings: Settings, config: Config) -> list[str]:
+    """What is allowed and may not be meant."""
+    found = [
+        f"ALLOWED_CIDRS: Modal cannot reach the private range {each} under any setting; it is passed on as written"
+        for each in settings.allowed_cidrs
+        if is_private(each)
+    ]
+    if settings.block_network and settings.allowed_cidrs:
+        found.append("BLOCK_NETWORK is set, so ALLOWED_CIDRS is not used")
+    grouped = settings.runner_group_id is not None
+    for name, profile in config.profiles.items():
+        if profile.gives_own and not (profile.runner_group or grouped):
+            found.append(
+                f"profiles.{name}: its volumes, variables or secrets rest on labels and the job-started hook alone; "
+                "a runner group that admits only its repositories keeps others away (runner_group = ID)"
+            )
+    if (settings.cache_volume_name or config.defaults.cache) and config.cache.shared:
+        found.append("cache.shared: a job of any repository can write what the jobs of the others run")
+    return found

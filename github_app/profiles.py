@@ -1,0 +1,151 @@
+"""Profiles (named machine shapes), routes to them, and what labels may ask for: the words of modal-runner.toml."""
+
+import re
+from fnmatch import fnmatchcase
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from github_app import labels, units
+from github_app.catalog import LONGEST_S, REGIONS
+from github_app.model import Gpu, JobEvent
+from github_app.network import cidr
+from github_app.policy import PATTERN
+
+_WORDS = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+_DOMAIN = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?|\*")
+_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+
+
+def _gpu(value: object) -> Gpu:
+    read = labels.KEYS["gpu"].read(str(value).lower())
+    if isinstance(read, Gpu):
+        return read
+    raise ValueError(f"{value!r} {getattr(read, 'sentence', '')}")
+
+
+def _size(value: object) -> int:
+    found = units.mebibytes(str(value))
+    if found is None:
+        raise ValueError(f"{value!r} is no size; write for example '32g'")
+    return found
+
+
+def _time(value: object) -> int:
+    found = units.seconds(str(value))
+    if found is None:
+        raise ValueError(f"{value!r} is no time; write for example '2h'")
+    if found > LONGEST_S:
+        raise ValueError(f"{value!r} is longer than the 24 hours that Modal lets a sandbox live")
+    return found
+
+
+def _region(value: str) -> str:
+    if value not in REGIONS:
+        raise ValueError(f"{value!r} is no region of Modal; there are {', '.join(REGIONS)}")
+    return value
+
+
+def _domain(value: str) -> str:
+    if not _DOMAIN.fullmatch(value.lower()):
+        raise ValueError(f"{value!r} is no domain; write 'example.com' or '*.example.com', without scheme or port")
+    return value.lower()
+
+
+def _glob(value: str) -> str:
+    if not PATTERN.fullmatch(value):
+        raise ValueError(f"{value!r} is not of the form owner/repo (with *, ? or [...] as wildcards)")
+    return value
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,39}$")]
+ModalName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+Vcpu = Annotated[float, Field(ge=0.125, le=4096)]
+Memory = Annotated[int, BeforeValidator(_size)]
+Time = Annotated[int, BeforeValidator(_time)]
+GpuWord = Annotated[Gpu, BeforeValidator(_gpu)]
+Region = Annotated[str, AfterValidator(_region)]
+Domain = Annotated[str, AfterValidator(_domain)]
+Cidr = Annotated[str, AfterValidator(cidr)]
+RepositoryGlob = Annotated[str, AfterValidator(_glob)]
+MountPath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]+$")]
+
+
+class Profile(BaseModel):
+    """A machine, by name; what is None is left to the defaults. `timeout` is the job's, in seconds."""
+
+    model_config = _WORDS
+
+    gpu: GpuWord | None = None
+    cpu: Vcpu | None = None
+    memory: Memory | None = None
+    timeout: Time | None = None
+    region: Region | None = None
+    image: Name | None = None
+    network: Name | None = None
+    cache: Name | None = None
+    docker: bool | None = None
+    volumes: dict[MountPath, ModalName] = Field(default={})
+    env: dict[Annotated[str, Field(pattern=_VARIABLE)], str] = Field(default={}, repr=False)
+    secrets: tuple[ModalName, ...] = ()
+    runner_group: Annotated[int, Field(gt=0)] | None = None
+    max_concurrent: Annotated[int, Field(gt=0)] | None = None
+
+    @property
+    def private(self) -> bool:
+        """It gives what a stranger's label must not reach: only a route leads to it."""
+        return self.gives_own or self.runner_group is not None
+
+    @property
+    def gives_own(self) -> bool:
+        """It gives volumes, variables or secrets, which a job that merely fits must not have."""
+        return bool(self.volumes or self.env or self.secrets)
+
+
+class Limits(BaseModel):
+    """The most that a label may ask for; profiles may go beyond. None of `gpus`, `regions`, `networks` is all."""
+
+    model_config = _WORDS
+
+    cpu: Vcpu = 64
+    memory: Memory = 256 * 1024
+    timeout: Time = LONGEST_S
+    gpus: tuple[GpuWord, ...] | None = None
+    regions: tuple[Region, ...] | None = None
+    networks: tuple[Name, ...] | None = None
+
+
+class Route(BaseModel):
+    """Jobs that match all of this get `profile`, or are refused with the sentence of `refuse`. Globs ignore case.
+
+    `labels`: each glob matches one of the job's labels. `events` costs a call to GitHub for each run.
+    """
+
+    model_config = _WORDS
+
+    name: Annotated[str, Field(min_length=1)]
+    org: str | None = None
+    repositories: tuple[RepositoryGlob, ...] = ()
+    labels: tuple[str, ...] = ()
+    workflow: str | None = None
+    branch: str | None = None
+    events: tuple[str, ...] = ()
+    forks: bool = False
+    profile: Name | None = None
+    refuse: str | None = None
+
+    def fits(self, event: JobEvent) -> bool:
+        """Tell whether a job matches, as far as its delivery tells: all but `events`."""
+        repository = event.repository.lower()
+        has = [label.lower() for label in event.labels]
+        return (
+            (self.org is None or event.scope.owner.lower() == self.org.lower())
+            and (not self.repositories or any(_matches(repository, glob) for glob in self.repositories))
+            and all(any(_matches(label, glob) for label in has) for glob in self.labels)
+            and (self.workflow is None or _matches(event.workflow or "", self.workflow))
+            and (self.branch is None or _matches(event.branch or "", self.branch))
+        )
+
+
+def _matches(text: str, glob: str) -> bool:
+    return fnmatchcase(text.lower(), glob.lower())

@@ -1,0 +1,35 @@
+"""Sizes and times as people write them, in labels and in the administrator's file."""
+
+import re
+
+_SIZE = re.compile(r"(\d{1,7})(m|mb|mib|g|gb|gib)?")
+_TIME = re.compile(r"(\d{1,5})(s|m|h)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def mebibytes(text: str) -> int | None:
+    """Read `32g`, `32gib` or `512m`; a bare number is GiB. None for anything else, zero included."""
+    found = _SIZE.fullmatch(text.lower())
+    if found is None:
+        return None
+    number = int(found[1])
+    return (number if (found[2] or "g").startswith("m") else number * 1024) or None
+
+
+def seconds(text: str) -> int | None:
+    """Read `90m`, `2h` or `45s`. None for anything else, zero included."""
+    found = _TIME.fullmatch(text.lower())
+    return int(found[1]) * _SECONDS[found[2]] or None if found else None
+
+
+def as_size(mib: int) -> str:
+    """Write MiB as people do."""
+    return f"{mib // 1024}g" if mib % 1024 == 0 else f"{mib}m"
+
+
+def as_time(duration_s: int) -> str:
+    """Write seconds as people do."""
+    for unit, length in (("h", 3600), ("m", 60)):
+        if duration_s % length == 0:
+            return f"{duration_s // length}{unit}"
+    return f"{duration_s}s"
