@@ -11,7 +11,8 @@ from github_app.claims import Claims
 from github_app.clock import Clock
 from github_app.config import Config, load_config, make_rules
 from github_app.ending import Endings
-from github_app.github import AppOnGitHub, Connection, Jobs, Runners
+from github_app.github import AppOnGitHub, Checks, Connection, Jobs, Runners
+from github_app.github.connection import SharedTransport
 from github_app.jit import JitRequests
 from github_app.launch import Launcher
 from github_app.pacing import PacedRunners, WriteBudget
@@ -42,7 +43,8 @@ def compose(settings: Settings, clock: Clock, client: modal.Client | None = None
     # The SDK's own retry of a throttled call has no end; a launch is put off instead, with the reason in sight.
     os.environ.setdefault("MODAL_MAX_THROTTLE_WAIT", "20")
     connection = Connection(
-        api_url=settings.api_url,
+        api_url=settings.host.api_url,
+        transport=SharedTransport(settings.host.rest_version),
         app_id=settings.github_app_id,
         private_key=settings.private_key,
         clock=clock,
@@ -86,10 +88,12 @@ def compose(settings: Settings, clock: Clock, client: modal.Client | None = None
         store=store,
         installations=app,
         jobs=jobs,
+        notices=Checks(connection),
         reconciler=reconciler,
         rules=rules,
         version=version,
         capped=bool(caps),
+        answer_limit_s=settings.host.answer_limit_s,
         clock=clock,
     )
     sweep = Sweep(
@@ -104,6 +108,7 @@ def compose(settings: Settings, clock: Clock, client: modal.Client | None = None
         claims=claims,
         budget=budget,
         version=version,
+        redelivery_window_s=settings.host.redelivery_window_s,
         clock=clock,
     )
     return Parts(connection, sandboxes, service, reconciler, endings, sweep)

@@ -13,7 +13,7 @@ from github_app.network import ALLOWED_CIDRS, GITHUB_ONLY, MOST_DOMAINS, OPEN, g
 from github_app.policy import Policy, is_full_name
 from github_app.profiles import Cidr, Domain, Limits, Name, Profile, Route
 from github_app.routing import Rules
-from github_app.settings import Settings
+from github_app.settings import RoutingSettings
 
 FILE = "modal-runner.toml"
 _WORDS = ConfigDict(extra="forbid", frozen=True)
@@ -161,7 +161,7 @@ def _contradictions(config: Config) -> list[tuple[Location, str]]:
     return found
 
 
-def make_rules(settings: Settings, config: Config) -> Rules:
+def make_rules(settings: RoutingSettings, config: Config) -> Rules:
     """Bring settings and file together; what the environment says wins over the file's defaults."""
     github = github_domains(settings.github_enterprise_domain)
     policies = {
@@ -193,7 +193,7 @@ def make_rules(settings: Settings, config: Config) -> Rules:
     )
 
 
-def warnings(settings: Settings, config: Config) -> list[str]:
+def warnings(settings: RoutingSettings, config: Config) -> list[str]:
     """What is allowed and may not be meant."""
     found = [
         f"ALLOWED_CIDRS: Modal cannot reach the private range {each} under any setting; it is passed on as written"

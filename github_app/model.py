@@ -200,6 +200,16 @@ class Parked(msgspec.Struct, frozen=True):
     at: float
 
 
+class Refusal(msgspec.Struct, frozen=True):
+    """A job that is not served, under its id, and what its author was told; `owner` is unique."""
+
+    owner: str
+    repository: str
+    code: str
+    sentence: str
+    at: float
+
+
 class VersionRefused(msgspec.Struct, frozen=True):
     """GitHub refuses a version of actions/runner (the key); `runner` is the one that was told so."""
 

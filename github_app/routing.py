@@ -91,9 +91,19 @@ def route(event: JobEvent, rules: Rules) -> Ignore | Refuse | Admit:
             return refusal or _machine(event, wanted, found, rules)
 
 
-def given(profile: str | None, rules: Rules) -> Profile:
-    """What a sandbox of a profile gets, the defaults included."""
-    return _filled(rules.profiles.get(profile or "", _NOTHING_SAID), rules.defaults)
+@dataclass(frozen=True)
+class Gift:
+    """What a sandbox is given beside its machine; `own` names the variables that are not for everyone."""
+
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
+
+
+def given(profile: str | None, rules: Rules) -> Gift:
+    """What a sandbox of a profile is given, the defaults included."""
+    named = rules.profiles.get(profile or "", _NOTHING_SAID)
+    return Gift({**rules.defaults.env, **named.env}, (*rules.defaults.secrets, *named.secrets), tuple(named.env))
 
 
 def needs_run(event: JobEvent, rules: Rules) -> bool:

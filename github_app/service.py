@@ -5,6 +5,8 @@ Handling is idempotent, so the GUID is put last: a crash in between costs a repe
 """
 
 import asyncio
+import uuid
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,20 +14,33 @@ from functools import partial
 from math import inf
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from github_app import lifecycle, routing
 from github_app.balance import Demand, Start
 from github_app.clock import Clock
 from github_app.errors import GitHubError
-from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, Parked, RunnerState, Seen
+from github_app.model import (
+    RUNNER_NAME,
+    Action,
+    JobEvent,
+    JobRecord,
+    JobState,
+    Parked,
+    Refusal,
+    RunFacts,
+    RunnerState,
+    Seen,
+)
 from github_app.reconcile import Reconciler
 from github_app.records import change_runner, finish_runner
-from github_app.store import DELIVERIES, HISTORY, JOBS, PARKED, RUNNERS, SEEN, Delivered, ModalDictStore
+from github_app.store import DELIVERIES, HISTORY, JOBS, PARKED, REFUSALS, RUNNERS, SEEN, Delivered, ModalDictStore
 from github_app.versions import RunnerVersion
 
 # A `queued` that is older is not believed without asking GitHub.
 OLD_S = 600.0
+_MOST_RUNS = 1000
 _DAY_S = 86400.0
 
 _log = structlog.get_logger(__name__)
@@ -66,6 +81,17 @@ class Jobs(Protocol):
         """Ask after one job."""
         ...
 
+    async def run_of(self, job: JobEvent) -> RunFacts:
+        """What only the record of a job's run tells."""
+        ...
+
+
+class Notices(Protocol):
+    """How the author of a workflow is told."""
+
+    async def refused(self, job: JobEvent, sentence: str) -> None:
+        """Tell why a job is not served. Never raises."""
+
 
 class Service:
     """Handles the events of every installation of the App."""
@@ -76,19 +102,25 @@ class Service:
         store: ModalDictStore,
         installations: Installations,
         jobs: Jobs,
+        notices: Notices,
         reconciler: Reconciler,
         rules: routing.Rules,
         version: RunnerVersion,
         capped: bool,
+        answer_limit_s: float,
         clock: Clock,
     ) -> None:
         self._store = store
         self._installations = installations
         self._jobs = jobs
+        self._notices = notices
+        self._runs: OrderedDict[int, RunFacts] = OrderedDict()
         self._reconciler = reconciler
         self._rules = rules
         self._version = version
         self._capped = capped
+        # GitHub is waiting for our answer while we ask it something.
+        self._patience_s = answer_limit_s / 3
         # By installation and repository: when SEEN was written last.
         self._seen: dict[str, float] = {}
         self._clock = clock
@@ -97,7 +129,7 @@ class Service:
         """Record what a delivery says.
 
         Raises:
-            StoreError: nothing is lost; GitHub's redelivery of `guid` is handled as if it were the first.
+            StoreError, GitHubError: nothing is lost; GitHub's redelivery of `guid` is handled as if it were the first.
         """
         routed = routing.route(event, self._rules)
         if isinstance(routed, routing.Ignore) and not routing.took_our_runner(event):
@@ -132,8 +164,7 @@ class Service:
         if event.action is not Action.QUEUED or self._clock.now() - (event.queued_at or inf) < OLD_S:
             return event
         try:
-            # GitHub waits ten seconds for the answer to a delivery.
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(self._patience_s):
                 return await self._jobs.job(event) or event
         except (GitHubError, TimeoutError) as error:
             _log.warning("job_unreadable", reason=str(error))
@@ -143,17 +174,18 @@ class Service:
         """Record what is known of a job now, from a delivery or read (`reading`) from GitHub's API.
 
         Raises:
-            StoreError: the store did not answer; repeating is safe.
+            StoreError, GitHubError: store or GitHub did not answer; repeating is safe.
         """
+        event = await self._with_run(event)
         routed = routing.route(event, self._rules)
         if isinstance(routed, routing.Ignore) and not routing.took_our_runner(event):
             return Answer(Status.IGNORED, routed.reason)
         refusal = routed if isinstance(routed, routing.Refuse) and not routing.took_our_runner(event) else None
         if refusal is not None and event.action is not Action.COMPLETED:
-            return self._refuse(event, refusal)
+            return await self._refuse(event, refusal)
         known = await self._known(event, reading=reading)
         if refusal is not None and known is None:
-            return self._refuse(event, refusal)
+            return Answer(Status.REFUSED, refusal.sentence)
         step = lifecycle.decide(known, event, self._clock.now(), reading=reading)
         if isinstance(step, lifecycle.Nothing):
             return await self._nothing_new(known, event, step)
@@ -180,10 +212,32 @@ class Service:
             again = self._reconciler.reconcile if await self._note_runner(event) else None
         return Answer(Status.ACCEPTED, step.reason, again)
 
-    def _refuse(self, event: JobEvent, refusal: routing.Refuse) -> Answer:
-        if event.action is Action.QUEUED:
-            _log.warning("job_refused", code=refusal.code, reason=refusal.sentence, labels=event.labels)
-        return Answer(Status.REFUSED, refusal.sentence)
+    async def _with_run(self, event: JobEvent) -> JobEvent:
+        """Ask for what a rule needs and a delivery does not say; once a run."""
+        if event.run is not None or event.action is Action.COMPLETED or not routing.needs_run(event, self._rules):
+            return event
+        facts = self._runs.get(event.run_id)
+        if facts is None:
+            try:
+                async with asyncio.timeout(self._patience_s):
+                    facts = await self._jobs.run_of(event)
+            except TimeoutError as error:
+                raise GitHubError("run: GitHub did not answer in time", retryable=True) from error
+            self._runs[event.run_id] = facts
+            while len(self._runs) > _MOST_RUNS:
+                self._runs.popitem(last=False)
+        return msgspec.structs.replace(event, run=facts)
+
+    async def _refuse(self, event: JobEvent, refusal: routing.Refuse) -> Answer:
+        """Tell of a job that is not served, once: in the log, in the store, and where its author looks."""
+        answer = Answer(Status.REFUSED, refusal.sentence)
+        if event.action is not Action.QUEUED:
+            return answer
+        told = Refusal(uuid.uuid4().hex, event.repository, refusal.code, refusal.sentence, self._clock.now())
+        if not await self._store.put_new(REFUSALS, str(event.job_id), told):
+            return answer
+        _log.warning("job_refused", code=refusal.code, reason=refusal.sentence, labels=event.labels)
+        return Answer(Status.REFUSED, refusal.sentence, partial(self._notices.refused, event, refusal.sentence))
 
     async def _known(self, event: JobEvent, *, reading: bool) -> JobRecord | None:
         known = await self._store.get(JOBS, str(event.job_id))

@@ -7,7 +7,7 @@ import json
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from github_app.catalog import REGIONS
 from github_app.errors import ConfigError
+from github_app.host import Host, host
 from github_app.network import cidr
 from github_app.policy import PATTERN
 
@@ -25,25 +26,11 @@ DomainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-
 DictPrefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,40}$")]
 
 
-class Settings(BaseSettings):
-    """Everything that the environment decides; each field is the variable of the same name in capitals."""
+class RoutingSettings(BaseSettings):
+    """What decides about jobs; needs no credentials. Each field is the variable of the same name in capitals."""
 
     model_config = _CONFIG
 
-    webhook_secret: SecretStr = Field(
-        description="Signs GitHub's deliveries; made by GitHub at registration.", min_length=1
-    )
-    github_app_id: int = Field(description="The App's number, on its settings page.", gt=0)
-    github_client_id: str | None = Field(None, description="The App's client id, on its settings page.")
-    github_client_secret: SecretStr | None = Field(None, description="For the dashboard's sign-in.")
-    github_private_key_path: Path | None = Field(None, description="A file with the PEM, instead of the PEM.")
-    github_private_key: SecretStr = Field(
-        SecretStr(""), description="The App's private key, PEM.", validate_default=True
-    )
-    github_enterprise_domain: DomainName | None = Field(
-        None, description="Host of a GitHub Enterprise Server, or SUBDOMAIN.ghe.com. Unset: github.com."
-    )
-    github_api_url: HttpUrl | None = Field(None, description="Overrides the REST API's base alone.")
     modal_runner_config: Path | None = Field(
         None, description="The administrator's file. Unset: `modal-runner.toml` where the App starts, if there is one."
     )
@@ -53,6 +40,9 @@ class Settings(BaseSettings):
     allowed_repos: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Globs of repositories, commas between; public ones in full. Unset: all private repositories.",
+    )
+    runner_group_id: int | None = Field(
+        None, description="Runner group that runners join. Unset: the default group.", gt=0
     )
     block_network: bool = Field(
         default=False,
@@ -74,14 +64,13 @@ class Settings(BaseSettings):
     sandbox_extra_env: Annotated[dict[str, SecretStr], NoDecode] = Field(
         {}, description="Variables for every sandbox: a JSON object of strings, or NAME=value with commas between."
     )
-    runner_group_id: int | None = Field(
-        None, description="Runner group that runners join. Unset: the default group.", gt=0
+    github_enterprise_domain: DomainName | None = Field(
+        None, description="Host of a GitHub Enterprise Server, or SUBDOMAIN.ghe.com. Unset: github.com."
     )
     max_concurrent_per_repo: int | None = Field(
         None, description="Most runners at once for one repository; further jobs wait. Unset: no cap.", gt=0
     )
     max_concurrent: int | None = Field(None, description="Most runners at once in all. Unset: no cap.", gt=0)
-    sweep_interval_seconds: int = Field(60, description="How often `serve` sweeps by itself; 0 turns that off.", ge=0)
     runner_version: str = Field(
         "2.336.0", description="Version of actions/runner in the image.", pattern=r"^\d+\.\d+\.\d+$"
     )
@@ -89,10 +78,6 @@ class Settings(BaseSettings):
         None,
         description="SHA-256 of that version's linux-x64 archive, as GitHub's list of runner downloads has it.",
         pattern=r"^[0-9a-f]{64}$",
-    )
-    modal_app_name: DictPrefix = Field(
-        "modal-runner",
-        description="Modal App; sandboxes live in `<name>-sandboxes`, records in `<name>-<kind>`.",
     )
 
     @field_validator("allowed_repos", mode="before")
@@ -150,6 +135,27 @@ class Settings(BaseSettings):
             raise ValueError(f"{', '.join(map(repr, wrong))}: not the name of a variable")
         return found
 
+
+class Settings(RoutingSettings):
+    """Everything that the environment decides; each field is the variable of the same name in capitals."""
+
+    webhook_secret: SecretStr = Field(
+        description="Signs GitHub's deliveries; made by GitHub at registration.", min_length=1
+    )
+    github_app_id: int = Field(description="The App's number, on its settings page.", gt=0)
+    github_client_id: str | None = Field(None, description="The App's client id, on its settings page.")
+    github_client_secret: SecretStr | None = Field(None, description="For the dashboard's sign-in.")
+    github_private_key_path: Path | None = Field(None, description="A file with the PEM, instead of the PEM.")
+    github_private_key: SecretStr = Field(
+        SecretStr(""), description="The App's private key, PEM.", validate_default=True
+    )
+    github_api_url: HttpUrl | None = Field(None, description="Overrides the REST API's base alone.")
+    sweep_interval_seconds: int = Field(60, description="How often `serve` sweeps by itself; 0 turns that off.", ge=0)
+    modal_app_name: DictPrefix = Field(
+        "modal-runner",
+        description="Modal App; sandboxes live in `<name>-sandboxes`, records in `<name>-<kind>`.",
+    )
+
     @field_validator("github_private_key", mode="after")
     @classmethod
     def _key_that_signs(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
@@ -165,14 +171,10 @@ class Settings(BaseSettings):
         return SecretStr(pem)
 
     @property
-    def api_url(self) -> str:
-        """Base of the REST API (docs: "GitHub Enterprise Server REST API", "GHE.com network details")."""
-        domain = self.github_enterprise_domain
-        if self.github_api_url:
-            return str(self.github_api_url).rstrip("/")
-        if domain is None:
-            return "https://api.github.com"
-        return f"https://api.{domain}" if domain.lower().endswith(".ghe.com") else f"https://{domain}/api/v3"
+    def host(self) -> Host:
+        """The GitHub that is spoken to."""
+        override = str(self.github_api_url).rstrip("/") if self.github_api_url else None
+        return host(self.github_enterprise_domain, override)
 
     def secrets(self) -> list[str]:
         """Every secret value, for the log's redaction."""
@@ -200,14 +202,30 @@ def _json(text: str) -> object:
 _KEY_ADVICE = "give the PEM that the App's settings page made under 'Private keys'"
 
 
+S = TypeVar("S", bound=RoutingSettings)
+
+
 def load_settings() -> Settings:
     """Read the environment.
 
     Raises:
         ConfigError: lists everything that is wrong, without any value.
     """
+    return _load_as(Settings)
+
+
+def load_routing_settings() -> RoutingSettings:
+    """Read that part of the environment which needs no credentials.
+
+    Raises:
+        ConfigError: lists everything that is wrong, without any value.
+    """
+    return _load_as(RoutingSettings)
+
+
+def _load_as(kind: type[S]) -> S:
     try:
-        return Settings()  # type: ignore[call-arg]  # pydantic-settings fills it from the environment
+        return kind()  # type: ignore[call-arg]  # pydantic-settings fills it from the environment
     except ValidationError as error:
         raise ConfigError([_problem(e["type"], str(e["loc"][0]), e["msg"]) for e in error.errors()]) from None
 

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from github_app.model import Action, JobEvent, JobRecord, JobState, Place, RunnerRecord, Scope, Shape
+from github_app.settings import RoutingSettings
 
 SHAPE = Shape(cpu=(1.0, 2.0), memory_mib=(512, 1024), timeout_s=600)
 ORGANIZATION = Scope("octo-org")
@@ -52,3 +53,8 @@ def job(
 def runner(**changes: Any) -> RunnerRecord:
     """A runner's record."""
     return msgspec.structs.replace(_RUNNER, **changes)
+
+
+def routing_settings(**given: Any) -> RoutingSettings:
+    """The settings that decide about jobs, whatever this machine's environment says."""
+    return RoutingSettings.model_construct(**{**dict(RoutingSettings.model_construct()), **given})

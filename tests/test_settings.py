@@ -194,7 +194,7 @@ def test_the_base_of_the_api_follows_the_domain_unless_it_is_given(
     if override:
         settings_environment.setenv("GITHUB_API_URL", override)
 
-    assert load_settings().api_url == url
+    assert load_settings().host.api_url == url
 
 
 # Secrets

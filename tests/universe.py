@@ -28,6 +28,7 @@ from github_app.simulator.modal import Limits, RunnerImage, SandboxView, Simulat
 from github_app.store import RUNNERS, ModalDictStore
 from github_app.sweep import SweepReport
 from github_app.web import create_app
+from tests.simulator.github_checked import CheckedGitHub
 from tests.simulator.modal_workshop import connect
 
 SCALE = 60.0
@@ -172,6 +173,7 @@ async def universe(
     limits: Limits | None = None,
     settings: Mapping[str, object] | None = None,
     script: Script | None = None,
+    enterprise: bool = False,
 ) -> AsyncIterator[Universe]:
     """Start everything; the App is registered through its manifest and installed on one organisation."""
     clock = Clock(scale, time.time())
@@ -179,7 +181,8 @@ async def universe(
     run = f'#!/bin/sh\nexec "{sys.executable}" -I -S "{Path(stand_in.__file__)}"\n'
     image = RunnerImage(env={"RUNNER_HOME": "{root}/runner"}, files={"runner/run.sh": run})
     async with contextlib.AsyncExitStack() as stack:
-        github = await stack.enter_async_context(SimulatedGitHub(clock.now, time.time))
+        kind = CheckedGitHub if enterprise else SimulatedGitHub
+        github = await stack.enter_async_context(kind(clock=clock.now, jwt_clock=time.time, enterprise=enterprise))
         simulated = await stack.enter_async_context(SimulatedModal(image=image, limits=limits or Limits()))
         client = await stack.enter_async_context(connect(simulated))
         organization = github.world.add_account("octo-org")

@@ -7,7 +7,9 @@ import sys
 
 import typer
 
+from github_app.cli.config import config
 from github_app.cli.demo import demo
+from github_app.cli.explain import explain
 from github_app.cli.serve import serve
 from github_app.cli.soak import soak
 from github_app.cli.sweep import sweep
@@ -24,6 +26,8 @@ app.command()(serve)
 app.command()(demo)
 app.command()(sweep)
 app.command()(soak)
+app.command()(explain)
+app.add_typer(config, name="config")
 
 
 @app.callback()

@@ -13,6 +13,7 @@ import uvicorn
 from github_app import log
 from github_app.clock import Clock
 from github_app.compose import Parts, compose
+from github_app.config import load_config, warnings
 from github_app.errors import InputError
 from github_app.settings import Settings, load_settings
 from github_app.web import create_app
@@ -62,13 +63,15 @@ async def _serve(settings: Settings, listener: socket.socket, clock: Clock) -> N
     parts = compose(settings, clock)
     try:
         with listener:
+            for warning in warnings(settings, load_config(settings.modal_runner_config)):
+                _log.warning("configuration", warning=warning)
             await parts.sandboxes.prepare()
             app = create_app(parts.service, settings.webhook_secret)
             config = uvicorn.Config(
                 app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_SHUTDOWN_S
             )
             address, port = listener.getsockname()[:2]
-            _log.info("serving", host=address, port=port, github=settings.api_url)
+            _log.info("serving", host=address, port=port, github=settings.host.api_url)
             server = uvicorn.Server(config)
             async with _repairing(parts, settings.sweep_interval_seconds, server, clock):
                 await server.serve(sockets=[listener])

@@ -15,10 +15,11 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-from githubkit import GitHub, UnauthAuthStrategy
+from githubkit import UnauthAuthStrategy
 
 from github_app.clock import Clock
 from github_app.errors import ModalRunnerError
+from github_app.github.connection import SharedTransport, connect
 from github_app.manifest import load_manifest
 from github_app.simulator.github import SimulatedGitHub
 from github_app.simulator.github.state import Account, App
@@ -106,10 +107,12 @@ async def register(github: SimulatedGitHub, owner: Account, app_url: str) -> tup
     back = parse_qs(urlsplit(answer.headers["location"]).query)
     if back["state"] != [state]:
         raise ModalRunnerError("the registration came back with another state")
-    client = GitHub(UnauthAuthStrategy(), base_url=github.url, http_cache=False, timeout=10.0, trust_env=False)
+    transport = SharedTransport(github.rest_version, trust_env=False)
+    client = connect(UnauthAuthStrategy(), github.api_url, transport)
     converted = (await client.rest.apps.async_create_from_manifest(back["code"][0])).json()
+    await transport.really_close()
     variables = {
-        "GITHUB_API_URL": github.url,
+        "GITHUB_API_URL": github.api_url,
         "GITHUB_APP_ID": str(converted["id"]),
         "GITHUB_CLIENT_ID": str(converted["client_id"]),
         "GITHUB_CLIENT_SECRET": str(converted["client_secret"]),

@@ -41,8 +41,15 @@ ConditionalCall = Callable[[GitHub[Any], dict[str, str]], Awaitable[Response[Any
 class SharedTransport(httpx.AsyncHTTPTransport):
     """A pool of connections that outlives the clients that githubkit makes for each call."""
 
+    def __init__(self, rest_version: str | None = None, *, trust_env: bool = True) -> None:
+        """`rest_version` takes the place of the REST version that githubkit names."""
+        super().__init__(trust_env=trust_env)
+        self._rest_version = rest_version
+
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send, and put `retry-after` into seconds: at a date githubkit ends with a bare ValueError."""
+        if self._rest_version is not None:
+            request.headers["x-github-api-version"] = self._rest_version
         response = await super().handle_async_request(request)
         if asked := response.headers.get("retry-after"):
             response.headers["retry-after"] = str(math.ceil(seconds_to_wait(asked)))

@@ -9,7 +9,7 @@ from githubkit import GitHub, Response
 from github_app.errors import GitHubError
 from github_app.github.connection import ConditionalCall, Connection, T
 from github_app.github.tokens import permissions
-from github_app.model import Action, JobEvent
+from github_app.model import Action, JobEvent, RunFacts
 from github_app.wire import Job, Repository, job_event
 
 # One token for all that the sweep reads.
@@ -41,6 +41,15 @@ class _Run(msgspec.Struct):
 
 class _Runs(msgspec.Struct):
     workflow_runs: list[_Run]
+
+
+class _Named(msgspec.Struct):
+    full_name: str
+
+
+class _RunFacts(msgspec.Struct):
+    event: str
+    head_repository: _Named | None = None
 
 
 class _Jobs(msgspec.Struct):
@@ -102,6 +111,25 @@ class Jobs:
         return msgspec.structs.replace(
             known, action=action, runner_name=job.runner_name or None, conclusion=job.conclusion
         )
+
+    async def run_of(self, job: JobEvent) -> RunFacts:
+        """What only the record of a job's run tells; costs a call.
+
+        Raises:
+            GitHubError: GitHub refused or did not answer.
+        """
+        owner, repo = job.repository.split("/")
+        run = await self._connection.as_installation(
+            "run",
+            lambda github: github.rest.actions.async_get_workflow_run(owner, repo, job.run_id),
+            _RunFacts,
+            installation_id=job.installation_id,
+            permissions=_READ,
+        )
+        if run.head_repository is None:
+            # The fork of a pull request is gone.
+            return RunFacts(run.event, from_fork=run.event.startswith("pull_request"))
+        return RunFacts(run.event, from_fork=run.head_repository.full_name.lower() != job.repository.lower())
 
     async def open_runs(
         self, repository: Repository, installation_id: int, page: int, meter: Meter

@@ -1,12 +1,11 @@
 """What a sandbox is told through its environment: never argv, which every process of the machine can read."""
 
 from github_app.model import SandboxSpec, Shape
-from github_app.profiles import Profile
-from github_app.routing import CACHE_PATH
+from github_app.routing import CACHE_PATH, Gift
 from github_app.units import as_size
 
 
-def settings_of(spec: SandboxSpec, gift: Profile, admitted: str) -> dict[str, str]:
+def settings_of(spec: SandboxSpec, gift: Gift, admitted: str) -> dict[str, str]:
     """The variables that start.sh and the hooks read; `admitted` are the policy's globs."""
     shape = spec.shape
     return {
@@ -16,7 +15,7 @@ def settings_of(spec: SandboxSpec, gift: Profile, admitted: str) -> dict[str, st
         "MODAL_RUNNER_MACHINE": machine(shape),
         # Who may have what this sandbox was given, and which variables that is.
         "MODAL_RUNNER_MADE_FOR": " ".join(shape.made_for),
-        "MODAL_RUNNER_OWN_ENV": " ".join(gift.env),
+        "MODAL_RUNNER_OWN_ENV": " ".join(gift.own),
         "MODAL_RUNNER_SECRETS": "yes" if gift.secrets else "no",
         "MODAL_RUNNER_CACHE": CACHE_PATH if CACHE_PATH in dict(shape.volumes) else "",
         "MODAL_RUNNER_DOCKER": _docker(shape),

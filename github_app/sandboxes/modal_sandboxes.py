@@ -11,8 +11,7 @@ import structlog
 
 from github_app.errors import SandboxError, SandboxNameTaken
 from github_app.model import SandboxSpec, SandboxStatus, Witness
-from github_app.profiles import Profile
-from github_app.routing import CACHE_PATH
+from github_app.routing import CACHE_PATH, Gift
 from github_app.sandboxes.environment import settings_of
 from github_app.sandboxes.image import ImageRecipe
 
@@ -82,7 +81,7 @@ class ModalSandboxes:
         client: modal.Client | None = None,
         *,
         admitted: Sequence[str] = ("*/*",),
-        given: Callable[[str | None], Profile] = lambda _profile: Profile(),
+        given: Callable[[str | None], Gift] = lambda _profile: Gift(),
     ) -> None:
         """`recipes` by the images' names; `admitted` are the policy's globs; `given` is what a profile gives."""
         self._app_name = f"{app_name}-sandboxes"

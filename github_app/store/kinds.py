@@ -12,6 +12,7 @@ from github_app.model import (
     JobRecord,
     Parked,
     Redelivered,
+    Refusal,
     RunnerRecord,
     Seen,
     Slot,
@@ -51,8 +52,9 @@ ALLOWANCES = Kind("allowances", Allowance)
 SUSPECTS = Kind("suspects", Suspect)
 SEEN = Kind("seen", Seen)
 PARKED = Kind("parked", Parked)
+REFUSALS = Kind("refusals", Refusal)
 VERSIONS = Kind("versions", VersionRefused)
 KINDS = (
     *(DELIVERIES, JOBS, CLAIMS, RUNNERS, SLOTS, BUDGET, HISTORY),
-    *(REDELIVERED, WATERMARKS, ALLOWANCES, SUSPECTS, SEEN, PARKED, VERSIONS),
+    *(REDELIVERED, WATERMARKS, ALLOWANCES, SUSPECTS, SEEN, PARKED, REFUSALS, VERSIONS),
 )

@@ -1,6 +1,6 @@
 """Deliveries that GitHub failed to hand over: asked for again, once each.
 
-GitHub never retries by itself, and keeps what it failed to deliver for three days (docs: "Handling failed webhook
+GitHub never retries by itself, and hands over again for three days, a server for seven (docs: "Handling failed webhook
 deliveries").
 """
 
@@ -16,8 +16,6 @@ from github_app.store import PARKED, REDELIVERED, WATERMARKS, ModalDictStore
 from github_app.sweep.report import SweepReport
 
 _KEY = "deliveries"
-# GitHub refuses to redeliver what is older.
-_WINDOW_S = 3 * 24 * 3600.0
 # A delivery may be listed some time after one with a greater id: so long the watermark stays behind.
 _LISTED_LATE_S = 120.0
 
@@ -36,10 +34,12 @@ class App(Protocol):
 class Deliveries:
     """Asks for failed deliveries again."""
 
-    def __init__(self, *, app: App, store: ModalDictStore, budget: WriteBudget, clock: Clock) -> None:
+    def __init__(self, *, app: App, store: ModalDictStore, budget: WriteBudget, window_s: float, clock: Clock) -> None:
+        """GitHub refuses to redeliver what is older than `window_s`."""
         self._app = app
         self._store = store
         self._budget = budget
+        self._window_s = window_s
         self._clock = clock
 
     async def redeliver(self, report: SweepReport) -> None:
@@ -66,7 +66,7 @@ class Deliveries:
 
     def _is_wanted(self, delivery: FailedDelivery) -> bool:
         at = delivery.delivered_at
-        too_old = at is not None and self._clock.now() - at.timestamp() > _WINDOW_S
+        too_old = at is not None and self._clock.now() - at.timestamp() > self._window_s
         return delivery.event == "workflow_job" and not delivery.redelivery and not too_old
 
     async def _ask_once(self, delivery: FailedDelivery, report: SweepReport) -> bool:

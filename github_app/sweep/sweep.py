@@ -65,6 +65,7 @@ class Sweep:
         claims: Claims,
         budget: WriteBudget,
         version: RunnerVersion,
+        redelivery_window_s: float,
         clock: Clock,
     ) -> None:
         self._store = store
@@ -76,7 +77,7 @@ class Sweep:
         self._reconciler = reconciler
         self._clock = clock
         suspicions = Suspicions(store, clock)
-        self._deliveries = Deliveries(app=app, store=store, budget=budget, clock=clock)
+        self._deliveries = Deliveries(app=app, store=store, budget=budget, window_s=redelivery_window_s, clock=clock)
         self._demand = Demand(jobs=jobs, apply=self._apply, suspicions=suspicions)
         self._supply = Supply(
             store=store,

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from github_app.errors import DeliveryError, StoreError
+from github_app.errors import DeliveryError, GitHubError, StoreError
 from github_app.model import JobEvent
 from github_app.service import Answer, Service, Status
 from github_app.web import delivery
@@ -51,11 +51,11 @@ async def _webhook(request: Request, service: Service, secret: str) -> Response:
         await _park(request, error, service)
         _log.warning("delivery_rejected", http_status=int(error.status), reason=str(error))
         return JSONResponse({"status": "rejected", "reason": str(error)}, error.status)
-    except StoreError as error:
+    except (StoreError, GitHubError) as error:
         # Not 2xx, so that GitHub lists the delivery as failed and it can be redelivered.
         _log.error("delivery_failed", reason=str(error))
         return JSONResponse(
-            {"status": "failed", "reason": "the store did not answer; redeliver this delivery"},
+            {"status": "failed", "reason": "the store or GitHub did not answer; redeliver this delivery"},
             HTTPStatus.SERVICE_UNAVAILABLE,
         )
     took = round((time.perf_counter() - began) * 1000, 1)

@@ -28,6 +28,7 @@ class CheckedGitHub(SimulatedGitHub):
 
     def __init__(self, **options: Any) -> None:
         self.breaches: list[str] = []
+        self._description = _openapi("ghes-3.19.trim.json" if options.get("enterprise") else "api.github.com.trim.json")
         self._bad_requests_allowed = False
         super().__init__(**options)
 
@@ -61,9 +62,9 @@ class CheckedGitHub(SimulatedGitHub):
         where = f"{request.method.upper()} {request.path}"
         refused = response.status_code >= 400
         if not (self._bad_requests_allowed and refused and response.status_code < 500):
-            wrong = _openapi().iter_request_errors(request)
+            wrong = self._description.iter_request_errors(request)
             self.breaches += [f"{where}, request: {text}" for error in wrong for text in _texts(error)]
-        errors = list(_openapi().iter_response_errors(request, response))
+        errors = list(self._description.iter_response_errors(request, response))
         # GitHub's description is silent about most refusals: 401, 403, 429 and 5xx are missing nearly everywhere, 404
         # and 422 at some operations. They are held against `error_breaches` alone.
         if refused:
@@ -131,7 +132,7 @@ def _request(scope: Scope, body: bytes) -> MockRequest:
     return MockRequest(
         _HOST,
         scope["method"],
-        scope["path"],
+        scope["path"].removeprefix("/api/v3"),
         args={name: values[-1] for name, values in query.items()},
         headers={name.decode(): value.decode("latin-1") for name, value in scope["headers"]},
         data=body,
@@ -158,8 +159,9 @@ def _named(error: ValidationError) -> str:
 
 
 @cache
-def _openapi() -> OpenAPI:
-    description = json.loads((_CONTRACT / "api.github.com.trim.json").read_text())
+def _openapi(file: str) -> OpenAPI:
+    description = json.loads((_CONTRACT / file).read_text())
+    description["servers"] = [{"url": _HOST}]
     # GitHub describes an installation's `account` as a user *and* an enterprise in this list (`allOf`), and as one of
     # the two (`anyOf`) wherever else an installation is described.
     listed = description["paths"]["/app/installations"]["get"]["responses"]["200"]["content"]["application/json"]

@@ -32,6 +32,9 @@ from github_app.simulator.listening import listen
 _ENDPOINTS: tuple[Endpoint, ...] = (*api_apps.ENDPOINTS, *api_runners.ENDPOINTS, *api_actions.ENDPOINTS)
 
 
+_SERVER_VERSION = "2022-11-28"
+
+
 class _Server(uvicorn.Server):
     """A server inside another program, whose signals are not its business."""
 
@@ -43,8 +46,16 @@ class _Server(uvicorn.Server):
 class SimulatedGitHub:
     """A GitHub on loopback. `start` it, add accounts, register an App, install it, push."""
 
-    def __init__(self, clock: Callable[[], float] = time.time, jwt_clock: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.time,
+        jwt_clock: Callable[[], float] | None = None,
+        *,
+        enterprise: bool = False,
+    ) -> None:
+        """`enterprise`: a GitHub Enterprise Server, its API below /api/v3 and in the REST version that it knows."""
         self.clock = clock
+        self.rest_version = _SERVER_VERSION if enterprise else None
         self.faults: Faults = NoFaults()
         # Runners that a DELETE deregistered while their Runner.Worker was there to be seen.
         self.deregistered_at_work = 0
@@ -52,7 +63,8 @@ class SimulatedGitHub:
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self.calls: Counter[str] = Counter()
         self.world = World()
-        self.shapes = Shapes(self.url, self.url)
+        self.api_url = f"{self.url}/api/v3" if enterprise else self.url
+        self.shapes = Shapes(self.api_url, self.url)
         self.authority = Authority(self.world, clock, jwt_clock or clock)
         self.limits = RateLimits(clock)
         self.webhooks = Webhooks(self.world, clock)
@@ -108,19 +120,22 @@ class SimulatedGitHub:
         return list(self.world.jobs.values())
 
     def _asgi(self) -> Starlette:
-        routes = [self._route(endpoint, counted=True) for endpoint in _ENDPOINTS]
+        prefix = "/api/v3" if self.rest_version else ""
+        routes = [self._route(endpoint, counted=True, prefix=prefix) for endpoint in _ENDPOINTS]
         routes += [self._route(endpoint, counted=False) for endpoint in runner_service.ENDPOINTS]
         routes.append(Route("/organizations/{org}/settings/apps/new", self._new_app, methods=["POST"]))
         routes.append(Route("/settings/apps/new", self._new_app, methods=["POST"]))
         routes.append(Route("/{path:path}", _unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]))
         return Starlette(routes=routes)
 
-    def _route(self, endpoint: Endpoint, *, counted: bool) -> Route:
+    def _route(self, endpoint: Endpoint, *, counted: bool, prefix: str = "") -> Route:
         async def serve(request: Request) -> Response:
             if counted:
                 self.calls[f"{endpoint.method} {endpoint.path}"] += 1
             headers: dict[str, str] = {}
             try:
+                if prefix:
+                    self._check_version(request)
                 if counted:
                     await self.faults.before(f"{endpoint.method} {endpoint.path}")
                 call = await self._call(endpoint, request, headers)
@@ -137,7 +152,11 @@ class SimulatedGitHub:
             return response
 
         # Starlette adds HEAD to GET; GitHub has it too.
-        return Route(endpoint.path, serve, methods=[endpoint.method])
+        return Route(prefix + endpoint.path, serve, methods=[endpoint.method])
+
+    def _check_version(self, request: Request) -> None:
+        if request.headers.get("x-github-api-version") != self.rest_version:
+            raise ApiError(400, f"This server knows the REST version {self.rest_version}.")
 
     async def _call(self, endpoint: Endpoint, request: Request, headers: dict[str, str]) -> Call:
         """Find out who calls, and charge the request to them."""

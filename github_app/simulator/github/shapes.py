@@ -7,6 +7,7 @@ from github_app.simulator.github.links import REPOSITORY_FACTS, REPOSITORY_LINKS
 from github_app.simulator.github.state import (
     Account,
     App,
+    CheckRun,
     Delivery,
     Installation,
     Job,
@@ -78,6 +79,8 @@ class Shapes:
             "updated_at": iso(0),
             "pushed_at": iso(0),
             **{name: url + tail for name, tail in REPOSITORY_LINKS.items()},
+            "forks_count": repository.forks,
+            "forks": repository.forks,
         }
 
     def app(self, app: App) -> Json:
@@ -145,6 +148,33 @@ class Shapes:
             "selected_workflows": [],
         }
 
+    def check_run(self, check: CheckRun) -> Json:
+        url = f"{self._api}/repos/{check.repository.full_name}/check-runs/{check.id}"
+        return {
+            "id": check.id,
+            "node_id": _node("CR", check.id),
+            "head_sha": check.sha,
+            "name": check.name,
+            "url": url,
+            "html_url": f"{self._web}/{check.repository.full_name}/runs/{check.id}",
+            "details_url": None,
+            "status": check.status,
+            "conclusion": check.conclusion,
+            "started_at": None,
+            "completed_at": None,
+            "external_id": check.external_id,
+            "check_suite": None,
+            "output": {
+                "title": check.title,
+                "summary": check.summary,
+                "text": None,
+                "annotations_count": 0,
+                "annotations_url": f"{url}/annotations",
+            },
+            "app": None,
+            "pull_requests": [],
+        }
+
     def run(self, run: WorkflowRun) -> Json:
         repository = self.repository(run.repository)
         url = f"{repository['url']}/actions/runs/{run.id}"
@@ -157,7 +187,7 @@ class Shapes:
             "display_title": run.name,
             "run_number": run.number,
             "run_attempt": 1,
-            "event": "push",
+            "event": run.event,
             "status": run.status,
             "conclusion": run.conclusion,
             "workflow_id": run.id,
@@ -171,7 +201,7 @@ class Shapes:
             "actor": self.account(run.repository.owner),
             "triggering_actor": self.account(run.repository.owner),
             "head_commit": _commit(run),
-            "head_repository": repository,
+            "head_repository": self.repository(run.fork) if run.fork else repository,
             "repository": repository,
             "check_suite_url": f"{repository['url']}/check-suites/{run.id}",
             "workflow_url": f"{repository['url']}/actions/workflows/{run.id}",

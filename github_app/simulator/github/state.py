@@ -30,6 +30,7 @@ class Repository:
     name: str
     private: bool = True
     files: Mapping[str, bytes] = field(default_factory=dict)
+    forks: int = 0
 
     @property
     def full_name(self) -> str:
@@ -130,6 +131,25 @@ class WorkflowRun:
     jobs: "list[Job]" = field(default_factory=list)
     # Seconds that each job takes, by its name, where nothing is to be run for real.
     lengths: Mapping[str, float] | None = None
+    event: str = "push"
+    # Where its code comes from, when that is a fork.
+    fork: Repository | None = None
+
+
+@dataclass(eq=False)
+class CheckRun:
+    """A check run on a commit."""
+
+    id: int
+    app: App
+    repository: Repository
+    sha: str
+    name: str
+    status: str
+    conclusion: str | None
+    title: str
+    summary: str
+    external_id: str
 
 
 @dataclass(eq=False)
@@ -185,6 +205,7 @@ class World:
         self.runs: dict[int, WorkflowRun] = {}
         self.jobs: dict[int, Job] = {}
         self.deliveries: dict[int, Delivery] = {}
+        self.check_runs: dict[int, CheckRun] = {}
 
     def new_id(self) -> int:
         """Return an id that nothing else has."""

@@ -1,0 +1,110 @@
+"""The administrator's file: what is wrong is told with its line; what is right makes the rules."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from github_app.config import make_rules, parse_config, warnings
+from github_app.errors import ConfigError
+from github_app.settings import load_routing_settings
+from tests.records import routing_settings
+
+
+def problems(text: str) -> tuple[str, ...]:
+    """What is wrong with a file."""
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, "f.toml")
+    return caught.value.problems
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("[defaults]\ncpu = 4\nmemmory = '8g'\n", 3, "there is no such key"),
+        ("[defaults]\n\nmemory = 'lots'\n", 3, "no size"),
+        ("[profiles.a]\ngpu = 'h100'\n[profiles.b]\ngpu = 'h1000'\n", 4, "Nearest: 'gpu:h100'"),
+        ("[[routes]]\nname = 'a'\nprofile = 'p'\n[[routes]]\nname = 'b'\nprofile = 'q'\n[profiles.p]\n", 6, "'q'"),
+        ("[[routes]]\nname = 'a'\n", 1, "either a profile or a sentence"),
+        ("[networks.x]\ndomains = ['https://example.com']\n", 2, "no domain"),
+        ("[networks.x]\ncidrs = ['10.0.0.1/8']\n", 2, "write 10.0.0.0/8"),
+        ("[networks.open]\n", 1, "a meaning of its own"),
+        ("[defaults]\nnetwork = 'nowhere'\n", 2, "'nowhere'"),
+        ("[defaults]\nregion = 'mars'\n", 2, "no region of Modal"),
+        ("[defaults]\ntimeout = '25h'\n", 2, "24 hours"),
+        ("[profiles.a]\nmax_concurrent = 0\n", 2, "greater than 0"),
+        ("[defaults\n", 1, ""),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(text: str, line: int, words: str) -> None:
+    (problem, *_) = problems(text)
+
+    assert problem.startswith(f"f.toml:{line}:") or f"line {line}" in problem
+    assert words in problem
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    found = problems("[defaults]\ncpu = -1\nmemory = 'x'\n[profiles.a]\nregion = 'mars'\n")
+
+    assert [problem.split(":")[1] for problem in found] == ["2", "3", "5"]
+
+
+def test_more_domains_than_modal_takes_are_refused() -> None:
+    names = ", ".join(f"'a{number}.example.com'" for number in range(90))
+
+    assert "more than 100 domains" in problems(f"[networks.x]\ndomains = [{names}]\n")[0]
+
+
+@given(st.text(max_size=200))
+def test_whatever_the_file_holds_there_is_an_answer(text: str) -> None:
+    with contextlib.suppress(ConfigError):
+        parse_config(text)
+
+
+def test_the_example_in_the_docs_is_right() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "modal-runner.example.toml").read_text(encoding="utf-8")
+    rules = make_rules(routing_settings(), parse_config(text))
+
+    assert rules.routes
+    assert rules.profiles
+
+
+def test_what_may_not_be_meant_is_warned_of() -> None:
+    settings = routing_settings(allowed_cidrs=("10.0.0.0/8",))
+    config = parse_config("[profiles.a]\nsecrets = ['s']\n[cache]\nshared = true\n[defaults]\ncache = 'c'\n")
+    found = warnings(settings, config)
+
+    assert any("cannot reach the private range 10.0.0.0/8" in each for each in found)
+    assert any("profiles.a" in each and "runner group" in each for each in found)
+    assert any("cache.shared" in each for each in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("ALLOWED_CIDRS", "10.0.0.1/8", "write 10.0.0.0/8"),
+        ("ALLOWED_CIDRS", "everything", "no range"),
+        ("ALLOWED_CIDRS", "fe80::/10", "IPv4"),
+        ("ALLOWED_CIDRS", "[1]", "no list of ranges"),
+        ("SANDBOX_EXTRA_ENV", "{not json", "no JSON"),
+        ("SANDBOX_EXTRA_ENV", '{"A": 1}', "object of strings"),
+        ("SANDBOX_EXTRA_ENV", "1A=b", "not the name of a variable"),
+        ("MODAL_REGION", "us-eastern", "Nearest: us-east"),
+        ("MAX_CONCURRENT_PER_REPO", "-1", "greater than 0"),
+        ("BLOCK_NETWORK", "perhaps", "boolean"),
+        ("CACHE_VOLUME_NAME", "a/b", "match"),
+        ("RUNNER_LABEL", "modal:x", "neither '/' nor ':'"),
+        ("RUNNER_SHA256", "abc", "match"),
+    ],
+)
+def test_a_bad_value_stops_the_start_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        load_routing_settings()
+
+    assert caught.value.problems[0].startswith(name)
+    assert words in caught.value.problems[0]

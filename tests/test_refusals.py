@@ -1,0 +1,81 @@
+"""A job that is not served: its author is told, once, where they look."""
+
+from github_app.simulator.github.state import Repository
+from github_app.store import REFUSALS
+from tests.universe import PLAIN, Universe, universe
+
+LABELS = ("self-hosted", "modal", "gpu:h1000")
+CHECK = "POST /repos/{owner}/{repo}/check-runs"
+RUN = "GET /repos/{owner}/{repo}/actions/runs/{run_id}"
+
+
+def _permit_checks(it: Universe) -> None:
+    it.app.permissions["checks"] = "write"
+
+
+async def test_the_author_is_told_by_a_check_run_once_however_often_the_job_is_heard_of() -> None:
+    async with universe() as it:
+        _permit_checks(it)
+        run = it.push({"train": (LABELS, 5)})
+        await it.github.webhooks.settle()
+        await it.sweep()
+        await it.until(lambda: bool(it.github.world.check_runs))
+        await it.sweep()
+        (check,) = it.github.world.check_runs.values()
+
+        assert (check.sha, check.conclusion) == (run.sha, "failure")
+        assert "gpu:h1000" in check.summary
+        assert "Nearest: 'gpu:h100'" in check.summary
+        assert "train" in check.title
+        assert not it.sandboxes()
+
+
+async def test_without_the_permission_the_refusal_is_recorded_and_asked_for_once_an_hour() -> None:
+    async with universe() as it:
+        it.push({"a": (LABELS, 5), "b": (LABELS, 5)})
+        await it.github.webhooks.settle()
+        refusals = await it.store.all(REFUSALS)
+
+        assert {each.code for each in refusals.values()} == {"gpu"}
+        assert len(refusals) == 2
+        assert it.github.calls[CHECK] == 0
+
+
+async def test_the_code_of_a_fork_is_refused_and_its_run_is_asked_for_once() -> None:
+    async with universe() as it:
+        it.repository.forks = 1
+        stranger = Repository(99, it.organization, "stranger")
+        it.script.lose_deliveries = True
+        run = it.push({"a": (PLAIN, 5), "b": (PLAIN, 5)})
+        it.script.lose_deliveries = False
+        run.event, run.fork = "pull_request", stranger
+        for name in ("a", "b"):
+            payload = it.github.shapes.job_event("queued", it.job(name), it.installation)
+            it.github.webhooks.send(it.installation, "workflow_job", payload, it.repository.id)
+        await it.github.webhooks.settle()
+        refusals = await it.store.all(REFUSALS)
+
+        assert {each.code for each in refusals.values()} == {"fork"}
+        assert it.github.calls[RUN] <= 2
+        assert not it.sandboxes()
+
+
+async def test_a_job_of_a_repository_with_forks_runs_when_its_code_is_its_own() -> None:
+    async with universe() as it:
+        it.repository.forks = 1
+        it.push({"job": (PLAIN, 5)})
+        await it.until_done()
+
+        assert it.job("job").conclusion == "success"
+
+
+async def test_a_run_that_github_does_not_tell_of_leaves_the_job_to_the_sweep() -> None:
+    from github_app.simulator.github.auth import ApiError
+
+    async with universe() as it:
+        it.repository.forks = 1
+        it.script.fail[RUN] = [ApiError(500, "Server Error")]
+        it.push({"job": (PLAIN, 5)})
+        await it.until_done(sweeping=True)
+
+        assert it.job("job").conclusion == "success"

@@ -1,0 +1,236 @@
+"""From a job to its machine or its refusal, by the rules of settings and file."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given as given_by
+from hypothesis import strategies as st
+
+from github_app.catalog import GPUS, REGIONS
+from github_app.config import make_rules, parse_config
+from github_app.labels import KEYS
+from github_app.model import RunFacts
+from github_app.network import github_domains
+from github_app.routing import Admit, Ignore, Refuse, Rules, needs_run, route
+from tests.records import event, routing_settings
+
+
+def rules(toml: str = "", **settings: Any) -> Rules:
+    """The rules of a file and of settings."""
+    return make_rules(routing_settings(**settings), parse_config(toml))
+
+
+def refusal(*labels: str, toml: str = "", settings: dict[str, Any] | None = None, **job: Any) -> Refuse:
+    """The refusal of a job."""
+    found = route(event(labels=("modal", *labels), **job), rules(toml, **(settings or {})))
+    assert isinstance(found, Refuse), found
+    return found
+
+
+def admitted(*labels: str, toml: str = "", settings: dict[str, Any] | None = None, **job: Any) -> Admit:
+    """What a job is given."""
+    found = route(event(labels=("modal", *labels), **job), rules(toml, **(settings or {})))
+    assert isinstance(found, Admit), found
+    return found
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("cpu:lots", "cpu:8"),
+        ("cpu:0", "cpu:8"),
+        ("memory:0g", "memory:32g"),
+        ("memory:big", "memory:32g"),
+        ("timeout:forever", "timeout:2h"),
+        ("region:us-eastern", "Nearest: 'region:us-east'"),
+        ("disk:100g", "disk cannot be chosen on Modal"),
+        ("gpus:h100", "Nearest: 'gpu:h100:2'"),
+        ("image:cuda", "names no image"),
+        ("profile:train", "names no profile"),
+        ("network:nowhere", "Nearest: 'network:open'"),
+        ("cache:", "has no name"),
+        ("modal/gpu", "without a value"),
+        ("modal/ram=4g", "asks for 'ram'"),
+    ],
+)
+def test_a_label_that_cannot_be_served_is_refused_with_what_can(label: str, words: str) -> None:
+    found = refusal(label)
+
+    assert words in found.sentence
+    assert found.sentence.endswith(".")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [("cpu:4", "cpu:8"), ("gpu:t4", "modal/gpu=h100"), ("memory:4g", "memory:8g"), ("region:us", "region:eu")],
+)
+def test_labels_that_contradict_each_other_are_refused(labels: tuple[str, ...]) -> None:
+    assert refusal(*labels).code == "conflict"
+
+
+def test_the_same_said_twice_is_no_contradiction() -> None:
+    assert admitted("gpu:h100", "modal/gpu=h100:1/cpu=8", "cpu:8").shape.cpu == (4.0, 4.0)
+
+
+def test_labels_of_others_pass_through() -> None:
+    assert isinstance(admitted("team-a", "zone:blue", "x64", "linux", "self-hosted"), Admit)
+
+
+def test_a_bare_self_hosted_job_is_not_ours() -> None:
+    assert isinstance(route(event(labels=("self-hosted",)), rules()), Ignore)
+
+
+@pytest.mark.parametrize("label", ["modal", "big-modal", "MODAL/cpu=2"])
+def test_each_of_several_labels_selects_us(label: str) -> None:
+    found = route(event(labels=(label,)), rules(runner_label=("modal", "Big-Modal")))
+
+    assert isinstance(found, Admit)
+
+
+LIMITS = "[limits]\ncpu = 8\nmemory = '16g'\ntimeout = '2h'\ngpus = ['t4:2']\nregions = ['eu']\nnetworks = []\n"
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("cpu:16", "8 vCPUs"),
+        ("memory:32g", "16g"),
+        ("timeout:3h", "2h"),
+        ("gpu:h100", "gpu:t4:2"),
+        ("gpu:t4:4", "gpu:t4:2"),
+        ("region:us", "eu"),
+    ],
+)
+def test_more_than_the_administrator_allows_is_refused_with_what_is_allowed(label: str, words: str) -> None:
+    found = refusal(label, toml=LIMITS)
+
+    assert found.code == "limit"
+    assert words in found.sentence
+
+
+def test_a_label_cannot_open_a_network_that_the_administrator_has_closed() -> None:
+    hf = "[networks.hf]\ndomains = ['huggingface.co']\n"
+
+    assert refusal("network:open", settings={"block_network": True}).code == "network"
+    assert refusal("network:hf", toml=hf, settings={"block_network": True}).code == "network"
+    assert refusal("network:open", settings={"allowed_cidrs": ("203.0.113.0/24",)}).code == "network"
+    assert admitted("network:hf", toml=hf).shape.network.domains[-1] == "huggingface.co"
+
+
+def test_a_label_may_always_close_the_network() -> None:
+    shape = admitted("network:github-only", toml=LIMITS).shape
+
+    assert shape.network.domains == github_domains(None)
+
+
+ROUTES = """
+[profiles.train]
+gpu = "h100"
+secrets = ["s"]
+[profiles.big]
+cpu = 32
+[[routes]]
+name = "train"
+org = "Octo-Org"
+repositories = ["octo-org/train-*"]
+labels = ["train*"]
+workflow = "nightly*"
+branch = "main"
+profile = "train"
+[[routes]]
+name = "no"
+labels = ["gpu:*"]
+refuse = "No GPUs here."
+"""
+
+
+def test_the_first_route_that_matches_decides() -> None:
+    job: dict[str, Any] = {"repository": "octo-org/train-a", "workflow": "Nightly run", "branch": "main"}
+    found = admitted("train-now", "gpu:h100", toml=ROUTES, **job)
+
+    assert (found.route, found.profile) == ("train", "train")
+    assert found.shape.made_for == ("octo-org/train-*",)
+    for changed in ({"repository": "octo-org/x"}, {"workflow": "ci"}, {"branch": "dev"}):
+        assert refusal("train-now", "gpu:h100", toml=ROUTES, **(job | changed)).sentence == "No GPUs here."
+
+
+def test_a_profile_with_secrets_cannot_be_asked_for_by_label() -> None:
+    assert "only a route leads to that profile" in refusal("profile:train", toml=ROUTES).sentence
+    assert admitted("profile:big", toml=ROUTES).shape.cpu == (16.0, 16.0)
+
+
+def test_a_route_that_asks_for_the_event_needs_the_run() -> None:
+    toml = "[[routes]]\nname = 'pr'\nevents = ['pull_request']\nrefuse = 'Not for pull requests.'\n"
+    push, pull = (event(run=RunFacts(name, from_fork=False)) for name in ("push", "pull_request"))
+
+    assert needs_run(event(), rules(toml))
+    assert isinstance(route(push, rules(toml)), Admit)
+    assert isinstance(route(pull, rules(toml)), Refuse)
+
+
+def test_only_where_a_fork_may_be_at_work_is_the_run_asked_for() -> None:
+    named: dict[str, Any] = {"allowed_repos": ("octo-org/app",)}
+    forks = "[profiles.p]\n[[routes]]\nname = 'f'\nrepositories = ['octo-org/app']\nforks = true\nprofile = 'p'\n"
+
+    assert not needs_run(event(), rules())
+    assert needs_run(event(forked=True), rules())
+    assert needs_run(event(private=False), rules(**named))
+    assert not needs_run(event(private=False), rules(forks))
+
+
+def test_the_code_of_a_fork_runs_only_where_a_route_says_so() -> None:
+    forks = "[profiles.p]\n[[routes]]\nname = 'f'\nrepositories = ['octo-org/app']\nforks = true\nprofile = 'p'\n"
+    fork = RunFacts("pull_request", from_fork=True)
+
+    assert refusal(forked=True, run=fork).code == "fork"
+    assert admitted(forked=True, run=fork, toml=forks).shape.forks
+
+
+def test_a_public_repository_is_served_when_a_route_names_it_in_full() -> None:
+    named = "[profiles.p]\n[[routes]]\nname = 'f'\nrepositories = ['octo-org/app']\nprofile = 'p'\n"
+    glob = named.replace("octo-org/app", "octo-org/*")
+
+    assert refusal(private=False).code == "repository"
+    assert refusal(private=False, toml=glob).code == "repository"
+    assert isinstance(admitted(private=False, toml=named), Admit)
+
+
+@pytest.mark.parametrize(
+    ("domain", "some"),
+    [(None, "github.com"), ("acme.ghe.com", "*.actions.acme.ghe.com"), ("ghe.example.com", "*.ghe.example.com")],
+)
+def test_a_closed_network_reaches_the_github_that_it_serves(domain: str | None, some: str) -> None:
+    shape = admitted(settings={"block_network": True, "github_enterprise_domain": domain}).shape
+
+    assert some in shape.network.domains
+    assert ("github.com" in shape.network.domains) is (domain is None)
+
+
+def test_two_long_repository_names_do_not_share_a_cache() -> None:
+    names = [f"octo-org/{'a' * 90}{end}" for end in "xy"]
+    volumes = {dict(admitted("cache:c", repository=name).shape.volumes)["/cache"] for name in names}
+
+    assert len(volumes) == 2
+    assert all(len(name) <= 64 for name in volumes)
+
+
+_WORD = st.text(max_size=30)
+_KEYS = st.sampled_from([*KEYS, "disk", "run"])
+_LABEL = _WORD | st.builds("{}:{}".format, _KEYS, _WORD) | st.builds("modal/{}={}".format, _KEYS, _WORD)
+
+
+@given_by(st.lists(_LABEL, max_size=6))
+def test_nothing_that_a_stranger_writes_reaches_modal_unlisted(labels: list[str]) -> None:
+    found = route(event(labels=("modal", *labels)), rules("[images.cuda]\n[networks.hf]\n[profiles.big]\ncpu = 4\n"))
+
+    assert isinstance(found, Admit | Refuse)
+    if isinstance(found, Admit):
+        shape = found.shape
+        assert shape.gpu is None or shape.gpu.type in {each.name for each in GPUS.values()}
+        assert shape.region is None or shape.region in REGIONS
+        assert shape.image in {"default", "cuda"}
+        assert shape.network.mode in {"open", "github-only", "hf"}
+        assert shape.cpu[0] <= 32
+        assert shape.memory_mib[0] <= 256 * 1024
+        assert shape.timeout_s <= 24 * 3600
+        assert all(path == "/cache" and name.startswith("modal-runner-cache-") for path, name in shape.volumes)
