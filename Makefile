@@ -38,9 +38,12 @@ clean: ## remove .venv and every cache
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-lock: ## write requirements/dev.txt anew (needs uv)
+lock: ## write requirements/*.txt anew (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-package modal-runner -o requirements/dev.txt
+	uv pip compile pyproject.toml --constraint requirements/dev.txt --universal --python-version 3.11 --generate-hashes \
+	  --no-strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-package modal-runner \
+	  -o requirements/app.txt
 
 # The lock holds every package with its dependencies, so pip has nothing to resolve (--no-deps).
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --no-deps

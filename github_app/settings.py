@@ -178,8 +178,11 @@ class Settings(RoutingSettings):
 
     def secrets(self) -> list[str]:
         """Every secret value, for the log's redaction."""
-        values = [getattr(self, name) for name in type(self).model_fields] + list(self.sandbox_extra_env.values())
-        return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+        values = [getattr(self, name) for name in type(self).model_fields]
+        own = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+        extra = [value.get_secret_value() for value in self.sandbox_extra_env.values()]
+        # A flag like `1` is no secret, and to mask it would make the log unreadable.
+        return own + [value for value in extra if len(value) >= _SECRET_LENGTH]
 
     @property
     def private_key(self) -> RSAPrivateKey:
@@ -187,6 +190,7 @@ class Settings(RoutingSettings):
         return _load(self.github_private_key.get_secret_value())
 
 
+_SECRET_LENGTH = 8
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 

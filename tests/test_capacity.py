@@ -35,3 +35,12 @@ async def test_a_lowered_cap_counts_the_slots_that_are_held_beyond_it(client: mo
     await store.take(SLOTS, "octo/repo/1")
 
     assert await after.take("octo/repo", "modal-9-1") == Full("octo/repo")
+
+
+async def test_a_profiles_cap_holds_over_repositories_and_leaves_other_jobs_alone(client: modal.Client) -> None:
+    slots = Slots(ModalDictStore("app", client), Caps(per_profile={"train": 1}), Clock())
+    first = await slots.take("octo/a", "modal-1-1", "train")
+
+    assert first == ("profile:train/1",)
+    assert await slots.take("octo/b", "modal-2-1", "train") == Full("profile:train")
+    assert await slots.take("octo/b", "modal-3-1") == ()

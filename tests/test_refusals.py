@@ -1,6 +1,9 @@
-"""A job that is not served: its author is told, once, where they look."""
+"""A job that is not served, and one that is served in its own way: what reaches GitHub of the rules."""
 
-from github_app.simulator.github.state import Repository
+from pathlib import Path
+
+from github_app.simulator.github.auth import ApiError
+from github_app.simulator.github.state import Repository, RunnerGroup
 from github_app.store import REFUSALS
 from tests.universe import PLAIN, Universe, universe
 
@@ -70,8 +73,6 @@ async def test_a_job_of_a_repository_with_forks_runs_when_its_code_is_its_own() 
 
 
 async def test_a_run_that_github_does_not_tell_of_leaves_the_job_to_the_sweep() -> None:
-    from github_app.simulator.github.auth import ApiError
-
     async with universe() as it:
         it.repository.forks = 1
         it.script.fail[RUN] = [ApiError(500, "Server Error")]
@@ -79,3 +80,21 @@ async def test_a_run_that_github_does_not_tell_of_leaves_the_job_to_the_sweep() 
         await it.until_done(sweeping=True)
 
         assert it.job("job").conclusion == "success"
+
+
+async def test_a_profiles_runner_group_and_cap_reach_github_and_the_slots(tmp_path: Path) -> None:
+    file = tmp_path / "modal-runner.toml"
+    file.write_text(
+        "[profiles.p]\nrunner_group = 2\nmax_concurrent = 1\n"
+        "[[routes]]\nname = 'all'\nrepositories = ['octo-org/*']\nprofile = 'p'\n"
+    )
+    async with universe(settings={"modal_runner_config": file}) as it:
+        it.github.world.groups["octo-org"].append(RunnerGroup(2, "trusted", default=False))
+        it.push({"first": (PLAIN, 20), "second": (PLAIN, 20)})
+        await it.until(lambda: bool(it.runners()))
+        groups = {runner.group.id for runner in it.runners()}
+        await it.until_done()
+        first, second = sorted(it.github.jobs(), key=lambda job: job.started_at or 0)
+
+        assert groups == {2}
+        assert (second.started_at or 0) >= (first.completed_at or 0)

@@ -268,3 +268,11 @@ async def test_an_image_of_the_file_is_asked_for_by_label(sleeping_modal: Simula
 
     assert default.definition.image_id
     assert cuda.definition.image_id
+
+
+async def test_github_enterprise_domain(sleeping_modal: SimulatedModal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_ENTERPRISE_DOMAIN", "ghe.example.com")
+    monkeypatch.setenv("BLOCK_NETWORK", "true")
+    access = (await _request(sleeping_modal)).definition.network_access
+
+    assert list(access.allowed_domains) == ["ghe.example.com", "*.ghe.example.com"]

@@ -12,7 +12,10 @@ from github_app.config import FILE, load_config, make_rules, warnings
 from github_app.errors import InputError
 from github_app.settings import Settings, load_routing_settings
 
-config = typer.Typer(help="Check and show modal-runner.toml and the settings.", no_args_is_help=True)
+config = typer.Typer(
+    help="Check and show modal-runner.toml and the settings.\n\nExample: modal-runner config check",
+    no_args_is_help=True,
+)
 
 
 @config.command()

@@ -1,6 +1,8 @@
 """The routes. A delivery goes: headers -> size -> signature over the raw bytes -> decode -> record -> answer."""
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 
 import structlog
@@ -19,8 +21,12 @@ from github_app.web import delivery
 _log = structlog.get_logger(__name__)
 
 
-def create_app(service: Service, webhook_secret: SecretStr) -> Starlette:
-    """Make the ASGI application."""
+def create_app(
+    service: Service,
+    webhook_secret: SecretStr,
+    lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]] | None = None,
+) -> Starlette:
+    """Make the ASGI application; `lifespan` prepares what it needs and lets go of it."""
 
     async def webhook(request: Request) -> Response:
         return await _webhook(request, service, webhook_secret.get_secret_value())
@@ -28,7 +34,9 @@ def create_app(service: Service, webhook_secret: SecretStr) -> Starlette:
     async def healthz(_request: Request) -> Response:
         return await _healthz(service)
 
-    return Starlette(routes=[Route("/webhook", webhook, methods=["POST"]), Route("/healthz", healthz)])
+    return Starlette(
+        routes=[Route("/webhook", webhook, methods=["POST"]), Route("/healthz", healthz)], lifespan=lifespan
+    )
 
 
 async def _healthz(service: Service) -> Response:

@@ -21,6 +21,7 @@ from modal_proto.task_command_router_grpc import TaskCommandRouterBase
 
 from github_app.simulator.listening import listen
 from github_app.simulator.modal.apps import Apps
+from github_app.simulator.modal.deployments import Deployment, Deployments
 from github_app.simulator.modal.dicts import Dicts
 from github_app.simulator.modal.images import Images
 from github_app.simulator.modal.isolation import probe
@@ -88,6 +89,10 @@ class SimulatedModal:
         """Return every sandbox ever made, oldest first."""
         return [sandbox.view() for sandbox in self._started.workspace.sandboxes.values()]
 
+    def deployment(self, name: str) -> Deployment:
+        """What `modal deploy` has made of an App."""
+        return self._started.deployments.find(name)
+
     def kill(self, sandbox_id: str) -> None:
         """Let a sandbox die as it does when its machine is lost or it is preempted."""
         self._started.workspace.find(sandbox_id).end("died")
@@ -128,7 +133,8 @@ class _Running:
         self._commands = TaskCommands(self.workspace, vault)
         sandboxes = Sandboxes(self.workspace, self.access)
         logs = Logs(self.workspace)
-        control = (apps, Dicts(), images, vault, volumes, sandboxes, logs, self.access)
+        self.deployments = Deployments(apps)
+        control = (apps, self.deployments, Dicts(), images, vault, volumes, sandboxes, logs, self.access)
         self._server = _Server(
             [Service(ModalClientBase, control, gate), Service(TaskCommandRouterBase, [self._commands], gate)]
         )

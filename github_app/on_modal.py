@@ -1,0 +1,59 @@
+"""What runs inside Modal's containers: the web face for GitHub, and the sweep."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import structlog
+from starlette.applications import Starlette
+
+from github_app import log
+from github_app.clock import Clock
+from github_app.compose import compose
+from github_app.config import load_config, warnings
+from github_app.settings import Settings, load_settings
+from github_app.sweep import SweepReport
+from github_app.web import create_app
+
+_log = structlog.get_logger(__name__)
+
+
+def web_app() -> Starlette:
+    """The web application. Its images are looked up before the first delivery is taken.
+
+    Raises:
+        ConfigError: the settings, or the administrator's file, are not right.
+    """
+    settings = _settings()
+    parts = compose(settings, Clock())
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        await parts.sandboxes.prepare()
+        try:
+            yield
+        finally:
+            await parts.connection.close()
+
+    return create_app(parts.service, settings.webhook_secret, lifespan)
+
+
+async def sweep() -> SweepReport:
+    """Sweep once, as the schedule does every minute.
+
+    Raises:
+        ConfigError: the settings, or the administrator's file, are not right.
+    """
+    parts = compose(_settings(), Clock())
+    try:
+        await parts.sandboxes.prepare()
+        return await parts.sweep.run()
+    finally:
+        await parts.connection.close()
+
+
+def _settings() -> Settings:
+    settings = load_settings()
+    log.configure(settings.secrets())
+    for warning in warnings(settings, load_config(settings.modal_runner_config)):
+        _log.warning("configuration", warning=warning)
+    return settings

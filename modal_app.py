@@ -1,0 +1,55 @@
+"""The App on Modal: a web function and a schedule. `modal deploy modal_app.py` is all.
+
+While this is imported nothing asks the network or needs a secret. The settings come from the Modal Secret
+`<name>-settings`, which has to exist before the first deploy; the administrator's modal-runner.toml is packed with the
+deployment when it lies here.
+"""
+
+import os
+from pathlib import Path
+
+import modal
+
+_HERE = Path(__file__).parent
+_NAME = os.environ.get("MODAL_APP_NAME", "modal-runner")
+# A GPU create may block for 21 minutes inside a delivery's background task.
+_TIMEOUT_S = 1800
+
+image = (
+    modal.Image.debian_slim(python_version="3.12")
+    .pip_install_from_requirements(str(_HERE / "requirements" / "app.txt"))
+    .env({"MODAL_APP_NAME": _NAME, "MODAL_RUNNER_CONFIG": "/root/modal-runner.toml"})
+    .add_local_dir(_HERE / "github_app", "/root/github_app", ignore=["**/__pycache__", "simulator", "demo", "soak"])
+)
+if modal.is_local():
+    _FILE = _HERE / "modal-runner.toml"
+    image = image.add_local_file(_FILE if _FILE.exists() else os.devnull, "/root/modal-runner.toml")
+
+app = modal.App(_NAME)
+settings = modal.Secret.from_name(f"{_NAME}-settings")
+
+
+# One container at most: it takes thousands of deliveries a second, far more than GitHub lets one App act on.
+@app.function(
+    image=image,
+    secrets=[settings],
+    max_containers=1,
+    min_containers=int(os.environ.get("KEEP_WARM", "0")),
+    timeout=_TIMEOUT_S,
+)
+@modal.concurrent(max_inputs=500)
+@modal.asgi_app()
+def web():  # type: ignore[no-untyped-def]  # noqa: ANN201 - the container's Starlette is none of the deployer's
+    """Take GitHub's deliveries."""
+    from github_app.on_modal import web_app
+
+    return web_app()
+
+
+# A Cron, for a Period begins anew at every deploy. The container goes as soon as the sweep has ended.
+@app.function(image=image, secrets=[settings], schedule=modal.Cron("* * * * *"), timeout=_TIMEOUT_S, scaledown_window=2)
+async def sweep() -> None:
+    """Repair what events have missed."""
+    from github_app.on_modal import sweep as sweep_once
+
+    await sweep_once()

@@ -1,0 +1,139 @@
+"""`modal deploy modal_app.py`, the real command; and a job that goes through what was so deployed."""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import modal
+from modal_proto import api_pb2
+
+from github_app.demo.world import Container, until_healthy
+from github_app.demo.world import register as register_app
+from github_app.simulator import runner as stand_in
+from github_app.simulator.github import SimulatedGitHub
+from github_app.simulator.listening import listen
+from github_app.simulator.modal import RunnerImage, SimulatedModal
+from github_app.simulator.modal.deployments import Deployment
+from tests.simulator.modal_workshop import connect
+
+PROJECT = Path(__file__).parent.parent
+IMAGE = RunnerImage(
+    env={"RUNNER_HOME": "{root}/runner"},
+    files={"runner/run.sh": f'#!/bin/sh\nexec "{sys.executable}" -I -S "{Path(stand_in.__file__)}"\n'},
+)
+_PATH = ".github/workflows/ci.yml"
+
+
+def _environment(simulated: SimulatedModal, **more: str) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return {**kept, "PYTHONPATH": str(PROJECT), **simulated.env, **more}
+
+
+async def _deploy(simulated: SimulatedModal) -> Deployment:
+    """Run the command, in the project's directory, as a person does."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "modal", "deploy", "modal_app.py"),
+        cwd=PROJECT,
+        env=_environment(simulated),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+
+    assert process.returncode == 0, output.decode()
+    return simulated.deployment("modal-runner")
+
+
+async def _store_settings(simulated: SimulatedModal, variables: Mapping[str, str]) -> None:
+    async with connect(simulated) as client:
+        await modal.Secret.objects.create.aio("modal-runner-settings", dict(variables), client=client)
+
+
+@contextlib.asynccontextmanager
+async def _container(
+    definition: api_pb2.Function, environment: Mapping[str, str], log: Path, *port: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A container of one function, by what its definition says."""
+    with log.open("ab") as output:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "github_app.simulator.modal.container"),
+            *(definition.module_name, definition.function_name, *port),
+            env=environment,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await asyncio.wait_for(process.wait(), 20)
+
+
+async def test_a_deploy_makes_a_web_function_and_a_schedule_and_the_next_one_replaces_them() -> None:
+    async with SimulatedModal(image=IMAGE) as simulated:
+        await _store_settings(simulated, {"WEBHOOK_SECRET": "x"})
+        first = dict((await _deploy(simulated)).function_ids)
+        deployment = await _deploy(simulated)
+        web, sweep = deployment.definitions["web"], deployment.definitions["sweep"]
+
+        assert deployment.function_ids == first
+        assert deployment.version == 2
+        assert web.webhook_config.type == api_pb2.WEBHOOK_TYPE_ASGI_APP
+        assert web.autoscaler_settings.max_containers == 1
+        assert web.timeout_secs > 21 * 60
+        assert sweep.schedule.cron.cron_string == "* * * * *"
+        assert len(web.secret_ids) == len(sweep.secret_ids) == 1
+
+
+async def test_a_job_goes_through_what_was_deployed_and_the_schedule_finds_one_whose_delivery_was_lost(
+    tmp_path: Path,
+) -> None:
+    async with SimulatedGitHub(time.time) as github, SimulatedModal(image=IMAGE) as simulated:
+        organization = github.world.add_account("octo-org")
+        with listen() as probe:
+            port = probe.getsockname()[1]
+        app, variables = await register_app(github, organization, f"http://127.0.0.1:{port}")
+        await _store_settings(simulated, variables)
+        deployment = await _deploy(simulated)
+        environment = _environment(simulated, **variables)
+        log = tmp_path / "containers.log"
+        async with _container(deployment.definitions["web"], environment, log, str(port)) as process:
+            await until_healthy(Container(f"http://127.0.0.1:{port}", process, log))
+            github.install(app, organization)
+            repository = github.world.add_repository(organization, "repo")
+            workflow = {"on": "push", "jobs": {"job": {"runs-on": ["modal"], "steps": [{"run": "true"}]}}}
+            files = {_PATH: json.dumps(workflow).encode()}
+            github.actions.push(repository, files, _PATH, {"job": 0.2})
+            await _until_done(github, log)
+            # From now on nothing is handed over any more.
+            github.webhooks.targets = ["http://127.0.0.1:9/webhook"]
+            github.actions.push(repository, files, _PATH, {"job": 0.2})
+            async with _container(deployment.definitions["sweep"], environment, log) as sweeping:
+                await asyncio.wait_for(sweeping.wait(), 30)
+            await _until_done(github, log)
+
+        assert [job.conclusion for job in github.jobs()] == ["success", "success"]
+
+
+async def _until_done(github: SimulatedGitHub, log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while any(job.status != "completed" for job in github.jobs()):
+        assert time.monotonic() < deadline, log.read_text()[-3000:]
+        await asyncio.sleep(0.05)
+
+
+def test_what_is_deployed_is_locked_to_the_versions_that_are_tested() -> None:
+    tested, deployed = (
+        set(re.findall(r"^\S+==[^ ;\\]+", (PROJECT / "requirements" / file).read_text(), re.MULTILINE))
+        for file in ("dev.txt", "app.txt")
+    )
+
+    assert deployed
+    assert deployed < tested
