@@ -17,7 +17,7 @@ from github_app.jit import JitRequests
 from github_app.launch import Launcher
 from github_app.pacing import PacedRunners, WriteBudget
 from github_app.reconcile import Reconciler
-from github_app.routing import given
+from github_app.routing import Rules, given
 from github_app.sandboxes import ImageRecipe, ModalSandboxes, runner_image
 from github_app.service import Service
 from github_app.settings import Settings
@@ -36,6 +36,7 @@ class Parts:
     reconciler: Reconciler
     endings: Endings
     sweep: Sweep
+    rules: Rules
 
 
 def compose(settings: Settings, clock: Clock, client: modal.Client | None = None) -> Parts:
@@ -111,7 +112,7 @@ def compose(settings: Settings, clock: Clock, client: modal.Client | None = None
         redelivery_window_s=settings.host.redelivery_window_s,
         clock=clock,
     )
-    return Parts(connection, sandboxes, service, reconciler, endings, sweep)
+    return Parts(connection, sandboxes, service, reconciler, endings, sweep, rules)
 
 
 def _images(settings: Settings, config: Config) -> dict[str, ImageRecipe]:

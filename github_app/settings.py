@@ -34,6 +34,10 @@ class RoutingSettings(BaseSettings):
     modal_runner_config: Path | None = Field(
         None, description="The administrator's file. Unset: `modal-runner.toml` where the App starts, if there is one."
     )
+    modal_app_name: DictPrefix = Field(
+        "modal-runner",
+        description="Modal App; sandboxes live in `<name>-sandboxes`, records in `<name>-<kind>`.",
+    )
     runner_label: Annotated[tuple[str, ...], NoDecode] = Field(
         ("modal",), description="The label that selects us; several with commas between.", min_length=1
     )
@@ -151,10 +155,6 @@ class Settings(RoutingSettings):
     )
     github_api_url: HttpUrl | None = Field(None, description="Overrides the REST API's base alone.")
     sweep_interval_seconds: int = Field(60, description="How often `serve` sweeps by itself; 0 turns that off.", ge=0)
-    modal_app_name: DictPrefix = Field(
-        "modal-runner",
-        description="Modal App; sandboxes live in `<name>-sandboxes`, records in `<name>-<kind>`.",
-    )
 
     @field_validator("github_private_key", mode="after")
     @classmethod

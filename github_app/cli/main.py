@@ -12,6 +12,7 @@ from github_app.cli.demo import demo
 from github_app.cli.explain import explain
 from github_app.cli.serve import serve
 from github_app.cli.soak import soak
+from github_app.cli.status import status
 from github_app.cli.sweep import sweep
 from github_app.errors import ConfigError, InputError, ModalRunnerError
 
@@ -26,6 +27,7 @@ app.command()(serve)
 app.command()(demo)
 app.command()(sweep)
 app.command()(soak)
+app.command()(status)
 app.command()(explain)
 app.add_typer(config, name="config")
 

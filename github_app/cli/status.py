@@ -1,0 +1,90 @@
+"""`modal-runner status`: what is going on."""
+
+import asyncio
+import time
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from github_app.clock import Clock
+from github_app.config import load_config, make_rules
+from github_app.settings import load_routing_settings
+from github_app.status import Status, read_status
+from github_app.store import ModalDictStore
+from github_app.versions import RunnerVersion
+
+_EVERY_S = 2.0
+_MOST_REFUSALS = 5
+
+
+def status(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds until Ctrl-C.")] = False,
+) -> None:
+    """Show jobs, what they wait for, runners, caps and refusals, as recorded on Modal. Needs Modal's token alone.
+
+    Exit code 0: shown; 1: Modal did not answer, or runners cannot be started at all.
+
+    Example: modal-runner status --watch
+    """
+    found = asyncio.run(_watch() if watch else _read())
+    if as_json:
+        typer.echo(msgspec.json.encode(found).decode())
+    elif not watch:
+        Console().print(_shown(found))
+    raise typer.Exit(1 if found.stopped else 0)
+
+
+async def _read() -> Status:
+    settings = load_routing_settings()
+    rules = make_rules(settings, load_config(settings.modal_runner_config))
+    store = ModalDictStore(settings.modal_app_name)
+    return await read_status(store, rules, RunnerVersion(store, settings.runner_version, Clock()), time.time())
+
+
+async def _watch() -> Status:
+    with Live(auto_refresh=False) as live:
+        while True:
+            live.update(_shown(await _read()), refresh=True)
+            await asyncio.sleep(_EVERY_S)
+
+
+def _shown(found: Status) -> Table:
+    table = Table.grid(padding=(0, 1))
+    if found.stopped:
+        table.add_row(f"[bold red]STOPPED: {found.stopped}[/]")
+    table.add_row(_jobs(found))
+    table.add_row(_runners(found))
+    for refused in found.refused[:_MOST_REFUSALS]:
+        table.add_row(f"refused: job {refused.job} of {refused.repository}: {refused.sentence}")
+    if found.slots:
+        table.add_row("slots taken: " + ", ".join(f"{group} {count}" for group, count in found.slots.items()))
+    if found.parked:
+        table.add_row(f"{found.parked} deliveries made no sense; see the App's list of deliveries at GitHub")
+    return table
+
+
+def _jobs(found: Status) -> Table:
+    table = Table("Job", "Repository", "State", "For", "Runner, or what it waits for", title=f"{len(found.jobs)} jobs")
+    for job in found.jobs:
+        until = f" (until {time.strftime('%H:%M:%S', time.localtime(job.until))})" if job.until else ""
+        waits = f"{job.waits_for}{until}" if job.waits_for else ""
+        table.add_row(f"{job.id} {job.name}", job.repository, job.state, _age(job.since), job.runner or waits)
+    return table
+
+
+def _runners(found: Status) -> Table:
+    table = Table("Runner", "State", "For", "Runs job", "Sandbox", "GPU", title=f"{len(found.runners)} runners")
+    for each in found.runners:
+        table.add_row(each.name, each.state, _age(each.since), str(each.job or ""), each.sandbox or "", each.gpu or "")
+    return table
+
+
+def _age(since: float) -> str:
+    seconds = max(0, int(time.time() - since))
+    return f"{seconds // 3600}h{seconds % 3600 // 60:02}m" if seconds >= 3600 else f"{seconds // 60}m{seconds % 60:02}s"

@@ -1,0 +1,66 @@
+"""`modal-runner status`, as an operator and a program use it."""
+
+import asyncio
+import json
+import os
+import sys
+from typing import Any
+
+import msgspec
+
+from github_app.simulator.github.auth import ApiError
+from github_app.status import read_status
+from github_app.versions import RunnerVersion
+from tests.test_scenarios import JIT
+from tests.universe import PLAIN, Universe, universe
+
+_KEYS = ["stopped", "jobs", "runners", "slots", "refused", "parked"]
+
+
+async def _status(it: Universe) -> dict[str, Any]:
+    version = RunnerVersion(it.store, it.settings.runner_version, it.clock)
+    found = await read_status(it.store, it.parts.rules, version, it.clock.now())
+    told: dict[str, Any] = json.loads(msgspec.json.encode(found))
+    return told
+
+
+async def test_jobs_runners_caps_and_refusals_are_shown_with_their_reasons() -> None:
+    async with universe(settings={"max_concurrent": 1}) as it:
+        it.push({"runs": (PLAIN, 60)})
+        await it.until(lambda: it.job("runs").status == "in_progress")
+        it.push({"refused": (("modal", "gpu:h1000"), 5)})
+        await it.github.webhooks.settle()
+        told = await _status(it)
+
+        assert list(told) == _KEYS
+        assert [(job["name"], job["state"]) for job in told["jobs"]] == [("runs", "running")]
+        assert told["slots"] == {"*": 1}
+        assert "gpu:h100" in told["refused"][0]["sentence"]
+        assert told["runners"][0]["sandbox"]
+
+
+async def test_a_job_that_waits_says_what_for_and_until_when() -> None:
+    async with universe() as it:
+        it.script.fail[JIT] = [ApiError(422, "Invalid runner group id.")]
+        it.push({"job": (PLAIN, 5)})
+        await it.until(lambda: it.github.calls[JIT] == 1)
+        await it.clock.sleep(5)
+        (job,) = (await _status(it))["jobs"]
+
+        assert "Invalid runner group id." in job["waits_for"]
+        assert job["until"] > it.clock.now() + 3000
+
+
+async def test_the_command_needs_modals_token_and_nothing_of_github() -> None:
+    async with universe() as it:
+        environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", **it.modal.env}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "github_app", "status", "--json"),
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        output, errors = await asyncio.wait_for(process.communicate(), 30)
+
+        assert process.returncode == 0, errors.decode()
+        assert list(json.loads(output)) == _KEYS
