@@ -15,12 +15,12 @@ from github_app.github import AppOnGitHub, Checks, Connection, Jobs, Runners
 from github_app.github.connection import SharedTransport
 from github_app.jit import JitRequests
 from github_app.launch import Launcher
-from github_app.pacing import PacedRunners, WriteBudget
+from github_app.pacing import PacedNotices, PacedRunners, WriteBudget
 from github_app.reconcile import Reconciler
 from github_app.routing import Rules, given
 from github_app.sandboxes import ImageRecipe, ModalSandboxes, runner_image
 from github_app.service import Service
-from github_app.settings import Settings
+from github_app.settings import RoutingSettings, Settings
 from github_app.store import ModalDictStore
 from github_app.sweep import Sweep
 from github_app.versions import RunnerVersion
@@ -55,7 +55,7 @@ def compose(settings: Settings, clock: Clock, client: modal.Client | None = None
     rules = make_rules(settings, config)
     sandboxes = ModalSandboxes(
         settings.modal_app_name,
-        _images(settings, config),
+        images_of(settings, config),
         client,
         admitted=rules.policy.patterns,
         given=partial(given, rules=rules),
@@ -89,7 +89,7 @@ def compose(settings: Settings, clock: Clock, client: modal.Client | None = None
         store=store,
         installations=app,
         jobs=jobs,
-        notices=Checks(connection),
+        notices=PacedNotices(Checks(connection), budget),
         reconciler=reconciler,
         rules=rules,
         version=version,
@@ -115,7 +115,7 @@ def compose(settings: Settings, clock: Clock, client: modal.Client | None = None
     return Parts(connection, sandboxes, service, reconciler, endings, sweep, rules)
 
 
-def _images(settings: Settings, config: Config) -> dict[str, ImageRecipe]:
+def images_of(settings: RoutingSettings, config: Config) -> dict[str, ImageRecipe]:
     """The default image and those of the administrator's file."""
     version, sha256 = settings.runner_version, settings.runner_sha256
     extra = {

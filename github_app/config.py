@@ -13,7 +13,7 @@ from github_app.network import ALLOWED_CIDRS, GITHUB_ONLY, MOST_DOMAINS, OPEN, g
 from github_app.policy import Policy, is_full_name
 from github_app.profiles import Cidr, Domain, Limits, Name, Profile, Route
 from github_app.routing import Rules
-from github_app.settings import RoutingSettings
+from github_app.settings import SECRET_LENGTH, RoutingSettings
 
 FILE = "modal-runner.toml"
 _WORDS = ConfigDict(extra="forbid", frozen=True)
@@ -87,6 +87,8 @@ def parse_config(text: str, name: str = FILE) -> Config:
         found = Config.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{name}: {error}"]) from None
+    except RecursionError:
+        raise ConfigError([f"{name}: it is nested too deep"]) from None
     except ValidationError as error:
         problems = [(each["loc"], _sentence(each["type"], each["msg"])) for each in error.errors()]
         raise ConfigError(_numbered(name, text, problems)) from None
@@ -150,6 +152,10 @@ def _contradictions(config: Config) -> list[tuple[Location, str]]:
             found.append((("routes", number, "profile"), f"there is no profile {route.profile!r} in this file"))
         if (route.profile is None) == (route.refuse is None):
             found.append((("routes", number), "a route has either a profile or a sentence to refuse with"))
+    if config.defaults.max_concurrent is not None:
+        found.append((("defaults", "max_concurrent"), "belongs to a profile; MAX_CONCURRENT caps all runners"))
+    if unknown := [each for each in config.limits.networks or () if each not in known]:
+        found.append((("limits", "networks"), f"there is no network {unknown[0]!r} in this file"))
     reserved = [("networks", name) for name in (OPEN, GITHUB_ONLY, ALLOWED_CIDRS) if name in config.networks]
     reserved += [("images", "default")] if "default" in config.images else []
     found += [(place, "this name has a meaning of its own; choose another") for place in reserved]
@@ -173,6 +179,8 @@ def make_rules(settings: RoutingSettings, config: Config) -> Rules:
     elif settings.allowed_cidrs:
         policies[ALLOWED_CIDRS] = Network(ALLOWED_CIDRS, (), settings.allowed_cidrs)
         said["network"] = ALLOWED_CIDRS
+    if settings.runner_group_id:
+        said["runner_group"] = settings.runner_group_id
     if settings.modal_region:
         said["region"] = settings.modal_region
     if settings.cache_volume_name:
@@ -209,6 +217,23 @@ def warnings(settings: RoutingSettings, config: Config) -> list[str]:
                 f"profiles.{name}: its volumes, variables or secrets rest on labels and the job-started hook alone; "
                 "a runner group that admits only its repositories keeps others away (runner_group = ID)"
             )
-    if (settings.cache_volume_name or config.defaults.cache) and config.cache.shared:
+    cached = settings.cache_volume_name or any(each.cache for each in (config.defaults, *config.profiles.values()))
+    if cached and not config.cache.shared and not grouped:
+        found.append(
+            "the caches of single repositories rest on labels and the job-started hook alone; "
+            "a runner group keeps the jobs of others away"
+        )
+    found += [
+        f"routes.{route.name}: the code of forks runs there, and gets what profile {route.profile!r} gives"
+        for route in config.routes
+        if route.forks and route.profile and config.profiles[route.profile].gives_own
+    ]
+    if cached and config.cache.shared:
         found.append("cache.shared: a job of any repository can write what the jobs of the others run")
     return found
+
+
+def secrets_of(config: Config) -> list[str]:
+    """The values of variables in the file, for the log's redaction; what is short is no secret."""
+    profiles = [config.defaults, *config.profiles.values()]
+    return [value for profile in profiles for value in profile.env.values() if len(value) >= SECRET_LENGTH]

@@ -25,8 +25,8 @@ def explain(event: JobEvent, rules: routing.Rules) -> Explanation:
     match routing.route(event, rules):
         case routing.Ignore(reason):
             return Explanation("ignore", reason, None, None, None, None)
-        case routing.Refuse(_, sentence):
-            return Explanation("refuse", sentence, None, None, None, None)
+        case routing.Refuse(_, sentence, route):
+            return Explanation("refuse", sentence, route, None, None, None)
         case routing.Admit(shape, route, profile):
             return Explanation("run", None, route, profile, _sandbox(shape), usd_per_minute(shape))
 

@@ -15,7 +15,9 @@ from github_app.model import Gpu
 # Runners without a colon in their name are of GitHub's own vocabulary, and say nothing about the machine.
 _OTHER_PLATFORMS = frozenset({"arm64", "arm", "windows", "macos"})
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
-_MOST_VCPU = 4096.0
+# Modal gives no less than an eighth of a core and 128 MiB (modal.com/docs/guide/resources).
+_LEAST_VCPU, _MOST_VCPU = 0.25, 4096.0
+LEAST_MEMORY_MIB = 128
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def parse(labels: Sequence[str], ours: Sequence[str]) -> NotOurs | Rejected | Wa
         return NotOurs(f"no label {' or '.join(repr(name) for name in ours)}")
     asked: dict[str, object] = {}
     for label, key, value in _parts(lowered, selecting):
-        read = _read(label, key, value)
+        read = _read(label, key, value, one_label=label.partition("/")[0] in selecting)
         if isinstance(read, Rejected):
             return read
         field = _FIELDS.get(key, key)
@@ -88,23 +90,25 @@ def _parts(lowered: Sequence[str], selecting: Sequence[str]) -> Iterator[tuple[s
             yield label, key, value if found else None
 
 
-def _read(label: str, key: str, value: str | None) -> object | Rejected | None:
+def _read(label: str, key: str, value: str | None, *, one_label: bool) -> object | Rejected | None:
     if value is None:
         return _read_word(label, key)
     if key not in KEYS:
-        return _read_unknown(label, key)
+        return _read_unknown(label, key, one_label=one_label)
     read = KEYS[key].read(value)
     return Rejected(read.code, f"The label {label!r} {read.sentence}") if isinstance(read, Rejected) else read
 
 
-def _read_unknown(label: str, key: str) -> Rejected | None:
-    if key == "run" and "/" in label:
+def _read_unknown(label: str, key: str, *, one_label: bool) -> Rejected | None:
+    if key == "run" and one_label:
         # Only makes the label one that no other job has.
         return None
     if key == "disk":
         return Rejected("disk", f"The label {label!r} cannot be served: disk cannot be chosen on Modal.")
+    if key == "docker":
+        return Rejected("docker", f"The label {label!r} says too much; write 'docker'.")
     near = get_close_matches(key, KEYS, n=1, cutoff=0.75)
-    if near or "/" in label:
+    if near or one_label:
         nearest = KEYS[near[0] if near else get_close_matches(key, KEYS, n=1, cutoff=0.0)[0]].example
         return Rejected("label", f"The label {label!r} asks for {key!r}, which there is not. Nearest: {nearest!r}.")
     # Another system's label; the runner is registered with it.
@@ -118,6 +122,8 @@ def _read_word(label: str, word: str) -> object | Rejected | None:
         return Rejected("platform", f"The label {label!r} cannot be served: Modal's machines are Linux on x64.")
     if word.endswith("="):
         return Rejected("label", f"The label {label!r} has a part {word[:-1]!r} without a value; write key=value.")
+    if word.partition("=")[0] in KEYS and "=" in word:
+        return Rejected("label", f"The label {label!r} has to be written with a colon: {word.replace('=', ':', 1)!r}.")
     return None
 
 
@@ -141,13 +147,16 @@ def _kind_and_count(asked: str) -> tuple[str, int]:
 
 
 def _vcpu(asked: str) -> float | Rejected:
-    if re.fullmatch(r"\d{1,4}(\.\d{1,3})?", asked, re.ASCII) and 0.125 <= float(asked) <= _MOST_VCPU:
+    if re.fullmatch(r"\d{1,4}(\.\d{1,3})?", asked, re.ASCII) and _LEAST_VCPU <= float(asked) <= _MOST_VCPU:
         return float(asked)
     return Rejected("cpu", "is no number of vCPUs; write for example 'cpu:8'.")
 
 
 def _memory(asked: str) -> int | Rejected:
-    return units.mebibytes(asked) or Rejected("memory", "is no size; write for example 'memory:32g'.")
+    found = units.mebibytes(asked)
+    if found is None or found < LEAST_MEMORY_MIB:
+        return Rejected("memory", f"is no size of at least {LEAST_MEMORY_MIB} MiB; write for example 'memory:32g'.")
+    return found
 
 
 def _timeout(asked: str) -> int | Rejected:

@@ -190,7 +190,7 @@ class Seen(msgspec.Struct, frozen=True):
     """A repository that had a job of ours, under `<installation>/<owner/repo>`; written once a day."""
 
     at: float
-    event: JobEvent
+    event: JobEvent | None = None
 
 
 class Parked(msgspec.Struct, frozen=True):
@@ -241,12 +241,22 @@ class Network(msgspec.Struct, frozen=True):
     cidrs: tuple[str, ...] = ()
 
 
+class MadeFor(msgspec.Struct, frozen=True):
+    """Which jobs may have what a sandbox is given: all globs, without regard to case; None and () are any."""
+
+    repositories: tuple[str, ...]
+    branch: str | None = None
+    workflow: str | None = None
+    events: tuple[str, ...] = ()
+
+
 class Shape(msgspec.Struct, frozen=True):
     """A machine, and all that one job's may differ from another's in.
 
     `cpu` in physical cores (one is 2 vCPU) and `memory_mib`: (requested, limit) each. `volumes`: (path, Modal Volume).
-    `profile` stands for its environment variables and secrets, which are nowhere recorded. `made_for` are globs of the
-    repositories (lower case) that may have what it is given; with none, nothing is given that others may not have.
+    `profile` stands for its environment variables and secrets, which are nowhere recorded. `made_for` says which jobs
+    may have what it is given; None: nothing is given that others may not have. `forks` are globs of the repositories
+    (lower case) of which the code of forks may run here.
     """
 
     cpu: tuple[float, float]
@@ -260,8 +270,8 @@ class Shape(msgspec.Struct, frozen=True):
     docker: bool = False
     profile: str | None = None
     runner_group: int | None = None
-    made_for: tuple[str, ...] = ()
-    forks: bool = False
+    made_for: MadeFor | None = None
+    forks: tuple[str, ...] = ()
 
 
 class RunnerState(StrEnum):

@@ -7,7 +7,7 @@ from typing import Protocol
 from github_app import retry
 from github_app.clock import Clock
 from github_app.errors import GitHubError
-from github_app.model import Chunk, Place
+from github_app.model import Chunk, JobEvent, Place
 from github_app.store import BUDGET, ModalDictStore
 
 # GitHub allows an installation 900 points a minute, and a write costs five (docs: "Rate limits for the REST API"):
@@ -130,3 +130,27 @@ class PacedRunners:
         except GitHubError as error:
             self._budget.heed(place.installation_id, error)
             raise
+
+
+class Notices(Protocol):
+    """What is needed of GitHub."""
+
+    async def refused(self, job: JobEvent, sentence: str) -> None:
+        """Tell why a job is not served. Never raises."""
+
+
+class PacedNotices:
+    """Tells of refusals within the write limit; one that finds no room is left to the log."""
+
+    def __init__(self, notices: Notices, budget: WriteBudget) -> None:
+        self._notices = notices
+        self._budget = budget
+
+    async def refused(self, job: JobEvent, sentence: str) -> None:
+        """Tell why a job is not served.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
+        if await self._budget.wait(job.installation_id) is None:
+            await self._notices.refused(job, sentence)

@@ -4,7 +4,7 @@ import re
 from fnmatch import fnmatchcase
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from github_app import labels, units
 from github_app.catalog import LONGEST_S, REGIONS
@@ -26,7 +26,7 @@ def _gpu(value: object) -> Gpu:
 
 def _size(value: object) -> int:
     found = units.mebibytes(str(value))
-    if found is None:
+    if found is None or found < labels.LEAST_MEMORY_MIB:
         raise ValueError(f"{value!r} is no size; write for example '32g'")
     return found
 
@@ -60,10 +60,10 @@ def _glob(value: str) -> str:
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,39}$")]
 ModalName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-Vcpu = Annotated[float, Field(ge=0.125, le=4096)]
+Vcpu = Annotated[float, Field(ge=0.25, le=4096)]
 Memory = Annotated[int, BeforeValidator(_size)]
 Time = Annotated[int, BeforeValidator(_time)]
-GpuWord = Annotated[Gpu, BeforeValidator(_gpu)]
+GpuWord = Annotated[Gpu, BeforeValidator(_gpu), PlainSerializer(str)]
 Region = Annotated[str, AfterValidator(_region)]
 Domain = Annotated[str, AfterValidator(_domain)]
 Cidr = Annotated[str, AfterValidator(cidr)]

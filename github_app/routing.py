@@ -15,7 +15,7 @@ import msgspec
 from github_app import labels, units
 from github_app.catalog import LONGEST_S, gpu_key
 from github_app.labels import Wanted
-from github_app.model import RUNNER_NAME, JobEvent, Network, Shape
+from github_app.model import RUNNER_NAME, JobEvent, MadeFor, Network, Shape
 from github_app.network import GITHUB_ONLY, OPEN
 from github_app.policy import FORK_REFUSED, Policy
 from github_app.profiles import Limits, Profile, Route
@@ -34,6 +34,8 @@ PLAIN_MEMORY_MIB = (2048, 32768)
 # In Modal's VM runtime memory is fixed at the request (modal.com/docs/guide/sandbox-vm).
 DOCKER_MEMORY_MIB = (8192, 8192)
 CACHE_PATH = "/cache"
+# Of a Modal Volume.
+_LONGEST_NAME = 64
 _NOTHING_SAID = Profile()
 _MODALS_OWN = Limits()
 
@@ -51,6 +53,7 @@ class Refuse:
 
     code: str
     sentence: str
+    route: str | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ def _refusal(event: JobEvent, rules: Rules, found: Route | None) -> Refuse | Non
     if sentence := rules.policy.refusal(event.repository, private=event.private):
         return Refuse("repository", sentence)
     if found is not None and found.refuse is not None:
-        return Refuse("route", found.refuse)
+        return Refuse("route", found.refuse, found.name)
     if event.run is not None and event.run.from_fork and not (found and found.forks):
         return Refuse("fork", FORK_REFUSED)
     return None
@@ -157,10 +160,19 @@ def _machine(event: JobEvent, wanted: Wanted, found: Route | None, rules: Rules)
     refusal = _beyond(wanted, merged, rules)
     if refusal is not None:
         return refusal
+    if found is not None and found.forks:
+        # What a fork's code writes into a cache, the repository's own jobs would run.
+        merged = merged.model_copy(update={"cache": None})
     shape = _shape(event, wanted, merged, rules)
-    if profile.gives_own and not shape.made_for:
-        shape = msgspec.structs.replace(shape, made_for=_repositories(found))
-    shape = msgspec.structs.replace(shape, profile=name, forks=bool(found and found.forks))
+    if wanted.cache is not None and found is not None and found.forks:
+        return Refuse("cache", f"The label 'cache:{wanted.cache}' is not for jobs of a route that lets forks run.")
+    if found is not None:
+        shape = msgspec.structs.replace(
+            shape,
+            made_for=_made_for(event, found, shape.made_for) if profile.gives_own else shape.made_for,
+            forks=_repositories(event, found) if found.forks else (),
+        )
+    shape = msgspec.structs.replace(shape, profile=name)
     return Admit(shape, found.name if found else None, name)
 
 
@@ -245,20 +257,28 @@ def _shape(event: JobEvent, wanted: Wanted, profile: Profile, rules: Rules) -> S
         volumes=tuple(sorted(volumes.items())),
         docker=docker,
         runner_group=profile.runner_group,
-        made_for=(event.repository.lower(),) if cache is not None and not rules.cache_shared else (),
+        made_for=None if cache is None or rules.cache_shared else MadeFor((event.repository.lower(),)),
     )
 
 
-def _repositories(found: Route | None) -> tuple[str, ...]:
-    return tuple(glob.lower() for glob in found.repositories) if found and found.repositories else ("*/*",)
+def _made_for(event: JobEvent, found: Route, cached_for: MadeFor | None) -> MadeFor:
+    """The jobs that a route means, and of these no more than a cache is for."""
+    repositories = cached_for.repositories if cached_for else _repositories(event, found)
+    return MadeFor(repositories, found.branch, found.workflow, found.events)
+
+
+def _repositories(event: JobEvent, found: Route) -> tuple[str, ...]:
+    # Labels cannot be seen inside a sandbox, so where they decide, the repository alone narrows it.
+    alone = not found.repositories or found.labels
+    return (event.repository.lower(),) if alone else tuple(glob.lower() for glob in found.repositories)
 
 
 def _cache_volume(cache: str, repository: str, rules: Rules) -> str:
     """The Modal Volume of a cache: one for each repository, unless the administrator shares them."""
     name = cache if cache == rules.cache_volume else f"{rules.cache_volume}-{cache}"
-    if not rules.cache_shared:
-        name = f"{name}-{re.sub(r'[^A-Za-z0-9._-]', '.', repository.lower())}"
-    if len(name) <= 64:
+    if rules.cache_shared:
         return name
-    # Two long names must not become one.
-    return f"{name[:51]}-{sha256(name.encode()).hexdigest()[:12]}"
+    # The hash, for names that are joined or cut could be another's.
+    digest = sha256(f"{cache}\n{repository.lower()}".encode()).hexdigest()[:8]
+    slug = re.sub(r"[^A-Za-z0-9._-]", ".", repository.lower())
+    return f"{f'{name}-{slug}'[: _LONGEST_NAME - 9]}-{digest}"

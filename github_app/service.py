@@ -41,6 +41,8 @@ from github_app.versions import RunnerVersion
 # A `queued` that is older is not believed without asking GitHub.
 OLD_S = 600.0
 _MOST_RUNS = 1000
+# So many runs may be asked after at once.
+_LOCKS = 32
 _DAY_S = 86400.0
 
 _log = structlog.get_logger(__name__)
@@ -115,14 +117,15 @@ class Service:
         self._jobs = jobs
         self._notices = notices
         self._runs: OrderedDict[int, RunFacts] = OrderedDict()
+        self._asking = [asyncio.Lock() for _ in range(_LOCKS)]
         self._reconciler = reconciler
         self._rules = rules
         self._version = version
         self._capped = capped
         # GitHub is waiting for our answer while we ask it something.
         self._patience_s = answer_limit_s / 3
-        # By installation and repository: when SEEN was written last.
-        self._seen: dict[str, float] = {}
+        # By installation and repository: when SEEN was written last, and whether the repository was private.
+        self._seen: dict[str, tuple[float, bool]] = {}
         self._clock = clock
 
     async def handle(self, guid: str, event: JobEvent) -> Answer:
@@ -216,16 +219,15 @@ class Service:
         """Ask for what a rule needs and a delivery does not say; once a run."""
         if event.run is not None or event.action is Action.COMPLETED or not routing.needs_run(event, self._rules):
             return event
-        facts = self._runs.get(event.run_id)
-        if facts is None:
-            try:
-                async with asyncio.timeout(self._patience_s):
-                    facts = await self._jobs.run_of(event)
-            except TimeoutError as error:
-                raise GitHubError("run: GitHub did not answer in time", retryable=True) from error
-            self._runs[event.run_id] = facts
-            while len(self._runs) > _MOST_RUNS:
-                self._runs.popitem(last=False)
+        try:
+            # The jobs of one run come all at once: one of them asks.
+            async with asyncio.timeout(self._patience_s), self._asking[event.run_id % len(self._asking)]:
+                facts = self._runs.get(event.run_id) or await self._jobs.run_of(event)
+        except TimeoutError as error:
+            raise GitHubError("run: GitHub did not answer in time", retryable=True) from error
+        self._runs[event.run_id] = facts
+        while len(self._runs) > _MOST_RUNS:
+            self._runs.popitem(last=False)
         return msgspec.structs.replace(event, run=facts)
 
     async def _refuse(self, event: JobEvent, refusal: routing.Refuse) -> Answer:
@@ -258,9 +260,10 @@ class Service:
         """Once a day, take note that a repository has jobs of ours: the sweep asks it first."""
         key = f"{event.installation_id}/{event.repository.lower()}"
         now = self._clock.now()
-        if now - self._seen.get(key, -inf) > _DAY_S:
+        at, private = self._seen.get(key, (-inf, event.private))
+        if now - at > _DAY_S or private != event.private:
             await self._store.put(SEEN, key, Seen(now, event))
-            self._seen[key] = now
+            self._seen[key] = (now, event.private)
 
     async def _note_runner(self, event: JobEvent) -> bool:
         """Record which job a runner has taken; tell whether that leaves a job without or a runner too many.

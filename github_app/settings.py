@@ -132,11 +132,17 @@ class RoutingSettings(BaseSettings):
         if value.lstrip().startswith("{"):
             found = _json(value)
         else:
-            found = dict(part.strip().partition("=")[::2] for part in value.split(",") if part.strip())
+            # What is wrong is told by its place: its text may be a secret with a comma in it.
+            parts = [part.strip() for part in value.split(",") if part.strip()]
+            if wrong := [str(n) for n, part in enumerate(parts, 1) if not _VARIABLE.fullmatch(part.partition("=")[0])]:
+                raise ValueError(f"part {', '.join(wrong)} is not NAME=value; values with commas need the JSON form")
+            if bare := [str(n) for n, part in enumerate(parts, 1) if "=" not in part]:
+                raise ValueError(f"part {', '.join(bare)} has no '='; values with commas need the JSON form")
+            found = dict(part.partition("=")[::2] for part in parts)
         if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
             raise ValueError('no object of strings; write for example {"NAME": "value"}')
-        if wrong := [name for name in found if not _VARIABLE.fullmatch(name)]:
-            raise ValueError(f"{', '.join(map(repr, wrong))}: not the name of a variable")
+        if not all(_VARIABLE.fullmatch(name) for name in found):
+            raise ValueError("a key is not the name of a variable; these have letters, digits and '_' alone")
         return found
 
 
@@ -182,7 +188,7 @@ class Settings(RoutingSettings):
         own = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
         extra = [value.get_secret_value() for value in self.sandbox_extra_env.values()]
         # A flag like `1` is no secret, and to mask it would make the log unreadable.
-        return own + [value for value in extra if len(value) >= _SECRET_LENGTH]
+        return own + [value for value in extra if len(value) >= SECRET_LENGTH]
 
     @property
     def private_key(self) -> RSAPrivateKey:
@@ -190,7 +196,7 @@ class Settings(RoutingSettings):
         return _load(self.github_private_key.get_secret_value())
 
 
-_SECRET_LENGTH = 8
+SECRET_LENGTH = 8
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 

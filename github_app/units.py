@@ -2,8 +2,8 @@
 
 import re
 
-_SIZE = re.compile(r"(\d{1,7})(m|mb|mib|g|gb|gib)?")
-_TIME = re.compile(r"(\d{1,5})(s|m|h)")
+_SIZE = re.compile(r"(\d{1,7})(m|mb|mib|g|gb|gib)?", re.ASCII)
+_TIME = re.compile(r"(\d{1,5})(s|m|h)", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 

@@ -36,6 +36,8 @@ def problems(text: str) -> tuple[str, ...]:
         ("[defaults]\ntimeout = '25h'\n", 2, "24 hours"),
         ("[profiles.a]\nmax_concurrent = 0\n", 2, "greater than 0"),
         ("[defaults\n", 1, ""),
+        ("[limits]\nnetworks = ['nowhere']\n", 2, "'nowhere'"),
+        ("[defaults]\nmax_concurrent = 3\n", 2, "belongs to a profile"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(text: str, line: int, words: str) -> None:
@@ -90,7 +92,9 @@ def test_what_may_not_be_meant_is_warned_of() -> None:
         ("ALLOWED_CIDRS", "[1]", "no list of ranges"),
         ("SANDBOX_EXTRA_ENV", "{not json", "no JSON"),
         ("SANDBOX_EXTRA_ENV", '{"A": 1}', "object of strings"),
-        ("SANDBOX_EXTRA_ENV", "1A=b", "not the name of a variable"),
+        ("SANDBOX_EXTRA_ENV", "1A=b", "part 1 is not NAME=value"),
+        ("SANDBOX_EXTRA_ENV", "A=b,canary!x", "part 2 is not NAME=value"),
+        ("SANDBOX_EXTRA_ENV", "A=b,canary", "part 2 has no '='"),
         ("MODAL_REGION", "us-eastern", "Nearest: us-east"),
         ("MAX_CONCURRENT_PER_REPO", "-1", "greater than 0"),
         ("BLOCK_NETWORK", "perhaps", "boolean"),
@@ -108,3 +112,4 @@ def test_a_bad_value_stops_the_start_and_says_why(
 
     assert caught.value.problems[0].startswith(name)
     assert words in caught.value.problems[0]
+    assert "canary" not in caught.value.problems[0]

@@ -92,7 +92,9 @@ def test_config_check_tells_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_config_show_masks_every_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "modal-runner.toml").write_text('[defaults.env]\nTOKEN = "canary-in-file"\n')
+    (tmp_path / "modal-runner.toml").write_text(
+        '[defaults.env]\nTOKEN = "ca\\u006eary-in-file"\nP = "1"\n[profiles.p]\ngpu = "h100"\n'
+    )
     monkeypatch.setenv("WEBHOOK_SECRET", "canary-webhook")
     monkeypatch.setenv("GITHUB_PRIVATE_KEY", "canary-key")
     monkeypatch.setenv("SANDBOX_EXTRA_ENV", "A=canary-extra")
@@ -102,3 +104,5 @@ def test_config_show_masks_every_secret(tmp_path: Path, monkeypatch: pytest.Monk
     assert done.exit_code == 0
     assert "canary" not in done.stdout
     assert "MAX_CONCURRENT=7" in done.stdout
+    assert "SWEEP_INTERVAL_SECONDS=60" in done.stdout
+    assert "H100" in done.stdout

@@ -9,6 +9,7 @@ import modal
 import pytest
 from pydantic import SecretStr
 
+from github_app.compose import images_of
 from github_app.config import make_rules, parse_config
 from github_app.model import SandboxSpec
 from github_app.network import github_domains
@@ -69,7 +70,7 @@ async def _request(
     assert isinstance(admitted, Admit), admitted
     keeps = Keeps()
     async with connect(sleeping_modal) as client:
-        images = {name: runner_image(settings.runner_version) for name in rules.images}
+        images = images_of(settings, config)
         sandboxes = ModalSandboxes(
             "app", images, client, admitted=rules.policy.patterns, given=partial(given, rules=rules)
         )
@@ -140,7 +141,7 @@ async def test_region(sleeping_modal: SimulatedModal) -> None:
 async def test_cache_is_a_volume_of_the_repository_alone(sleeping_modal: SimulatedModal) -> None:
     request = await _request(sleeping_modal, "cache:models")
 
-    assert request.volumes == {"/cache": "modal-runner-cache-models-octo-org.app"}
+    assert request.volumes["/cache"].startswith("modal-runner-cache-models-octo-org.app-")
     assert request.environment["MODAL_RUNNER_MADE_FOR"] == "octo-org/app"
 
 
@@ -226,7 +227,7 @@ async def test_cache_volume_name(sleeping_modal: SimulatedModal, monkeypatch: py
     alone = await _request(sleeping_modal)
     shared = await _request(sleeping_modal, toml="[cache]\nshared = true\n")
 
-    assert alone.volumes == {"/cache": "ci-cache-octo-org.app"}
+    assert alone.volumes["/cache"].startswith("ci-cache-octo-org.app-")
     assert shared.volumes == {"/cache": "ci-cache"}
 
 
@@ -266,8 +267,26 @@ async def test_an_image_of_the_file_is_asked_for_by_label(sleeping_modal: Simula
     default = await _request(sleeping_modal, toml=toml)
     cuda = await _request(sleeping_modal, "image:cuda", toml=toml)
 
-    assert default.definition.image_id
-    assert cuda.definition.image_id
+    assert default.definition.image_id != cuda.definition.image_id
+
+
+async def test_a_profile_is_asked_for_by_label(sleeping_modal: SimulatedModal) -> None:
+    request = await _request(sleeping_modal, "profile:big", toml='[profiles.big]\ncpu = 32\nmemory = "64g"\n')
+
+    assert (request.definition.resources.milli_cpu, request.definition.resources.memory_mb) == (16000, 65536)
+
+
+async def test_network_open_and_the_rest_in_one_label(sleeping_modal: SimulatedModal) -> None:
+    toml = "[images.cuda]\n[networks.hf]\ndomains = ['hf.co']\n"
+    label = "modal/region=eu/image=cuda/cache=c/network=hf/docker"
+    one = await _request(sleeping_modal, label, toml=toml)
+    many = await _request(sleeping_modal, "region:eu", "image:cuda", "cache:c", "network:hf", "docker", toml=toml)
+    opened = await _request(sleeping_modal, "network:open")
+
+    for request in (one, many):
+        request.definition.name = ""
+    assert one.definition == many.definition
+    assert opened.definition.network_access.network_access_type == opened.definition.network_access.OPEN
 
 
 async def test_github_enterprise_domain(sleeping_modal: SimulatedModal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from github_app.catalog import GPUS, REGIONS
 from github_app.config import make_rules, parse_config
 from github_app.labels import KEYS
-from github_app.model import RunFacts
+from github_app.model import MadeFor, RunFacts
 from github_app.network import github_domains
 from github_app.routing import Admit, Ignore, Refuse, Rules, needs_run, route
 from tests.records import event, routing_settings
@@ -51,6 +51,11 @@ def admitted(*labels: str, toml: str = "", settings: dict[str, Any] | None = Non
         ("cache:", "has no name"),
         ("modal/gpu", "without a value"),
         ("modal/ram=4g", "asks for 'ram'"),
+        ("memory:1m", "128 MiB"),
+        ("cpu:0.1", "cpu:8"),
+        ("memory:٣٢g", "memory:32g"),
+        ("docker:27", "write 'docker'"),
+        ("gpu=h100", "'gpu:h100'"),
     ],
 )
 def test_a_label_that_cannot_be_served_is_refused_with_what_can(label: str, words: str) -> None:
@@ -74,6 +79,41 @@ def test_the_same_said_twice_is_no_contradiction() -> None:
 
 def test_labels_of_others_pass_through() -> None:
     assert isinstance(admitted("team-a", "zone:blue", "x64", "linux", "self-hosted"), Admit)
+
+
+def test_another_systems_label_with_a_slash_passes_through() -> None:
+    assert isinstance(admitted("team/a:1"), Admit)
+
+
+def test_who_may_have_what_a_profile_gives_is_no_wider_than_the_route() -> None:
+    profile = "[profiles.p]\nsecrets = ['s']\n[[routes]]\nname = 'r'\nprofile = 'p'\n"
+
+    assert admitted(toml=profile).shape.made_for == MadeFor(("octo-org/app",))
+    named = admitted(toml=profile + "repositories = ['octo-org/*']\nbranch = 'main'\n", branch="main")
+    assert named.shape.made_for == MadeFor(("octo-org/*",), "main")
+    cached = admitted("cache:c", toml=profile + "repositories = ['octo-org/*']\n")
+    assert cached.shape.made_for == MadeFor(("octo-org/app",))
+
+
+def test_where_forks_may_run_there_is_no_cache() -> None:
+    forks = "[profiles.p]\n[[routes]]\nname = 'f'\nrepositories = ['octo-org/app']\nforks = true\nprofile = 'p'\n"
+
+    assert admitted(toml=forks, settings={"cache_volume_name": "c"}).shape.volumes == ()
+    assert refusal("cache:c", toml=forks).code == "cache"
+
+
+def test_no_two_repositories_share_a_cache_by_the_way_names_are_joined() -> None:
+    settings = {"cache_volume_name": "ci"}
+    first = admitted("cache:foo", repository="bar/app", settings=settings)
+    second = admitted(repository="foo-bar/app", settings=settings)
+
+    assert dict(first.shape.volumes) != dict(second.shape.volumes)
+
+
+def test_the_runner_group_of_the_environment_wins_over_the_files_defaults() -> None:
+    shape = admitted(toml="[defaults]\nrunner_group = 3\n", settings={"runner_group_id": 9}).shape
+
+    assert shape.runner_group == 9
 
 
 def test_a_bare_self_hosted_job_is_not_ours() -> None:
@@ -149,7 +189,7 @@ def test_the_first_route_that_matches_decides() -> None:
     found = admitted("train-now", "gpu:h100", toml=ROUTES, **job)
 
     assert (found.route, found.profile) == ("train", "train")
-    assert found.shape.made_for == ("octo-org/train-*",)
+    assert found.shape.made_for == MadeFor(("octo-org/train-a",), "main", "nightly*")
     for changed in ({"repository": "octo-org/x"}, {"workflow": "ci"}, {"branch": "dev"}):
         assert refusal("train-now", "gpu:h100", toml=ROUTES, **(job | changed)).sentence == "No GPUs here."
 
@@ -183,7 +223,7 @@ def test_the_code_of_a_fork_runs_only_where_a_route_says_so() -> None:
     fork = RunFacts("pull_request", from_fork=True)
 
     assert refusal(forked=True, run=fork).code == "fork"
-    assert admitted(forked=True, run=fork, toml=forks).shape.forks
+    assert admitted(forked=True, run=fork, toml=forks).shape.forks == ("octo-org/app",)
 
 
 def test_a_public_repository_is_served_when_a_route_names_it_in_full() -> None:
@@ -230,7 +270,7 @@ def test_nothing_that_a_stranger_writes_reaches_modal_unlisted(labels: list[str]
         assert shape.region is None or shape.region in REGIONS
         assert shape.image in {"default", "cuda"}
         assert shape.network.mode in {"open", "github-only", "hf"}
-        assert shape.cpu[0] <= 32
-        assert shape.memory_mib[0] <= 256 * 1024
+        assert 0.125 <= shape.cpu[0] <= 32
+        assert 128 <= shape.memory_mib[0] <= 256 * 1024
         assert shape.timeout_s <= 24 * 3600
         assert all(path == "/cache" and name.startswith("modal-runner-cache-") for path, name in shape.volumes)

@@ -1,7 +1,8 @@
 """`modal-runner config`: the administrator's file and the settings, checked and shown."""
 
+import json
 import os
-import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from github_app.config import FILE, load_config, make_rules, warnings
 from github_app.errors import InputError
 from github_app.settings import Settings, load_routing_settings
 
+_MASK = "********"
 config = typer.Typer(
     help="Check and show modal-runner.toml and the settings.\n\nExample: modal-runner config check",
     no_args_is_help=True,
@@ -45,33 +47,34 @@ def show() -> None:
     """
     settings = load_routing_settings()
     effective = dict(settings)
-    for name in Settings.model_fields:
-        variable = name.upper()
+    for name, field in Settings.model_fields.items():
         if name not in effective:
-            secret = Settings.model_fields[name].annotation is SecretStr or "secret" in name
-            value = os.environ.get(variable)
-            effective[name] = value if not value or not secret else "********"
-        typer.echo(f"{variable}={_shown(effective[name])}")
-    path = settings.modal_runner_config or Path(FILE)
-    load_config(settings.modal_runner_config)
-    if path.exists():
-        typer.echo(f"# {path}")
-        typer.echo(_masked(path.read_text(encoding="utf-8")))
+            effective[name] = os.environ.get(name.upper()) or field.get_default(call_default_factory=True)
+            if effective[name] and (field.annotation is SecretStr or "secret" in name):
+                effective[name] = _MASK
+        typer.echo(f"{name.upper()}={_shown(effective[name])}")
+    loaded = load_config(settings.modal_runner_config).model_dump(mode="json", exclude_defaults=True)
+    for key, value in _flat(loaded):
+        typer.echo(f"{key} = {_MASK if '.env.' in key else json.dumps(value)}")
 
 
 def _shown(value: object) -> str:
-    if value is None or value in ((), {}):
+    if value is None or value in ((), {}) or "Undefined" in type(value).__name__:
         return ""
     if isinstance(value, dict):
-        return " ".join(f"{name}=********" for name in value)
+        return " ".join(f"{name}={_MASK}" for name in value)
+    if isinstance(value, SecretStr):
+        return _MASK if value.get_secret_value() else ""
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
-def _masked(text: str) -> str:
-    """The file with the values of its `env` tables hidden."""
-    document = tomllib.loads(text)
-    tables = [document.get("defaults", {}), *document.get("profiles", {}).values()]
-    values = {str(value) for table in tables for value in table.get("env", {}).values()}
-    for value in sorted(values, key=len, reverse=True):
-        text = text.replace(value, "********") if value else text
-    return text.rstrip()
+def _flat(value: object, key: str = "") -> Iterator[tuple[str, object]]:
+    """Every value of the file under its full key."""
+    if isinstance(value, dict):
+        for name, each in value.items():
+            yield from _flat(each, f"{key}.{name}" if key else name)
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        for number, each in enumerate(value):
+            yield from _flat(each, f"{key}[{number}]")
+    else:
+        yield key, value

@@ -13,7 +13,7 @@ import uvicorn
 from github_app import log
 from github_app.clock import Clock
 from github_app.compose import Parts, compose
-from github_app.config import load_config, warnings
+from github_app.config import load_config, secrets_of, warnings
 from github_app.errors import InputError
 from github_app.settings import Settings, load_settings
 from github_app.web import create_app
@@ -38,7 +38,8 @@ def serve(
     Example: modal-runner serve --host 0.0.0.0 --port 8000
     """
     settings = load_settings()
-    log.configure(settings.secrets())
+    config = load_config(settings.modal_runner_config)
+    log.configure(settings.secrets() + secrets_of(config))
     # A soak compresses time by giving the clock another scale; nothing else differs.
     asyncio.run(_serve(settings, _bind(host, port), Clock(time_scale, time_origin)))
 

@@ -12,7 +12,7 @@ from github_app.model import JobEvent
 _WRITE = permissions({"checks": "write"})
 _NAME = "modal-runner"
 # After an installation was found to lack the permission: when to try again.
-_ASK_AGAIN_S = 3600.0
+_ASK_AGAIN_S = 600.0
 
 _log = structlog.get_logger(__name__)
 
@@ -50,6 +50,6 @@ class Checks:
                 permissions=_WRITE,
             )
         except GitHubError as error:
-            if error.status in {403, 422}:
+            if error.status in {403, 422} and not error.retry_after:
                 self._without_until[job.installation_id] = time.monotonic() + _ASK_AGAIN_S
             _log.info("check_run_not_written", job=job.job_id, reason=str(error))

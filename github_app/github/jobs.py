@@ -35,21 +35,24 @@ class _Repositories(msgspec.Struct):
     repositories: list[Repository]
 
 
-class _Run(msgspec.Struct):
-    id: int
-
-
-class _Runs(msgspec.Struct):
-    workflow_runs: list[_Run]
-
-
 class _Named(msgspec.Struct):
     full_name: str
 
 
-class _RunFacts(msgspec.Struct):
-    event: str
+class _Run(msgspec.Struct):
+    id: int
+    event: str = ""
     head_repository: _Named | None = None
+
+    def facts(self, repository: str) -> RunFacts:
+        """What counts of it; the fork of a pull request may be gone."""
+        if self.head_repository is None:
+            return RunFacts(self.event, from_fork=self.event.startswith("pull_request"))
+        return RunFacts(self.event, from_fork=self.head_repository.full_name.lower() != repository.lower())
+
+
+class _Runs(msgspec.Struct):
+    workflow_runs: list[_Run]
 
 
 class _Jobs(msgspec.Struct):
@@ -122,25 +125,22 @@ class Jobs:
         run = await self._connection.as_installation(
             "run",
             lambda github: github.rest.actions.async_get_workflow_run(owner, repo, job.run_id),
-            _RunFacts,
+            _Run,
             installation_id=job.installation_id,
             permissions=_READ,
         )
-        if run.head_repository is None:
-            # The fork of a pull request is gone.
-            return RunFacts(run.event, from_fork=run.event.startswith("pull_request"))
-        return RunFacts(run.event, from_fork=run.head_repository.full_name.lower() != job.repository.lower())
+        return run.facts(job.repository)
 
     async def open_runs(
         self, repository: Repository, installation_id: int, page: int, meter: Meter
-    ) -> tuple[list[int], bool]:
-        """A page of the runs that may hold a queued job, and whether there are more; costs two calls.
+    ) -> tuple[dict[int, RunFacts], bool]:
+        """A page of the runs that may hold a queued job, by id, and whether there are more; costs two calls.
 
         Raises:
             GitHubError: GitHub refused or did not answer.
         """
         owner, repo = repository.full_name.split("/")
-        seen: set[int] = set()
+        seen: dict[int, RunFacts] = {}
         more = False
         for status in OPEN_RUNS:
 
@@ -151,9 +151,9 @@ class Jobs:
 
             key = f"{repository.full_name}/{status}/{page}"
             found = await self._read("list of runs", runs, _Runs, installation_id=installation_id, key=key, meter=meter)
-            seen.update(run.id for run in found.workflow_runs)
+            seen |= {run.id: run.facts(repository.full_name) for run in found.workflow_runs}
             more = more or len(found.workflow_runs) == _PAGE
-        return sorted(seen), more
+        return seen, more
 
     async def jobs_of(self, run_id: int, repository: Repository, installation_id: int, meter: Meter) -> list[JobEvent]:
         """The jobs of a run's last attempt, as events; costs a call for each hundred.

@@ -23,6 +23,13 @@ _ENVIRONMENT = (
 )
 
 
+# Which variables are the image's own, so that a sandbox can tell those of a Modal Secret from them.
+_ENV_NAMES = (
+    r"RUN env -0 | tr '\n' ' ' | tr '\0' '\n' | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p' "
+    "> /etc/modal-runner-env"
+)
+
+
 @dataclass(frozen=True)
 class ImageRecipe:
     """What an image is made of: a base, and the Dockerfile lines that follow."""
@@ -78,4 +85,4 @@ def runner_image(
     if pip:
         quoted = " ".join(f"'{package}'" for package in pip)
         lines.append(f"RUN python3 -m pip install --break-system-packages {quoted}")
-    return ImageRecipe(base or _BASE, (*lines, *dockerfile, "ENTRYPOINT []"))
+    return ImageRecipe(base or _BASE, (*lines, *dockerfile, _ENV_NAMES, "ENTRYPOINT []"))

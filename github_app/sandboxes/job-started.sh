@@ -19,12 +19,24 @@ if [ "$admitted" = private ]; then
     # A public repository says so in its event's payload.
     printf %s "$event" | grep -q '"private":false' && admitted=public
 fi
+matches() {
+    # Whether $1 is matched by one of the globs in $2.
+    for glob in $2; do
+        case "$1" in
+            $glob) return 0 ;;
+        esac
+    done
+    return 1
+}
 case "${GITHUB_EVENT_NAME:-}" in
     pull_request*)
-        # The first full name after "head" is that of the repository that the code comes from.
-        head=$(printf %s "$event" | sed -n 's/.*"head":{\(.*\)/\1/p' | grep -o '"full_name":"[^"]*"' | head -n 1)
-        code=$(lower "$(printf %s "$head" | sed 's/^"full_name":"\(.*\)"$/\1/')")
-        [ "$admitted" != no ] && [ "$code" != "$repository" ] && [ "${MODAL_RUNNER_FORKS:-no}" != yes ] && admitted=fork
+        # The repository that the code comes from is the first after "head"; null when that fork is gone.
+        head=$(printf %s "$event" | sed -n 's/.*"head":{\(.*\)/\1/p')
+        code=$(printf %s "${head%%\"base\":*}" | grep -o '"full_name":"[^"]*"' | head -n 1 || true)
+        code=$(lower "$(printf %s "$code" | sed 's/^"full_name":"\(.*\)"$/\1/')")
+        if [ "$admitted" != no ] && [ "$code" != "$repository" ] && ! matches "$repository" "${MODAL_RUNNER_FORKS:-}"; then
+            admitted=fork
+        fi
         ;;
 esac
 case "$admitted" in
@@ -34,16 +46,29 @@ case "$admitted" in
 esac
 
 # A job for which this sandbox was not made runs without what it was given.
-made_for=no
-for pattern in ${MODAL_RUNNER_MADE_FOR:-}; do
-    case "$repository" in
-        $pattern) made_for=yes ;;
+made_for=yes
+if [ -n "${MODAL_RUNNER_MADE_FOR:-}" ]; then
+    matches "$repository" "$MODAL_RUNNER_MADE_FOR" || made_for=no
+    if [ -n "${MODAL_RUNNER_EVENTS:-}" ]; then
+        matches "${GITHUB_EVENT_NAME:-}" "$MODAL_RUNNER_EVENTS" || made_for=no
+    fi
+    case "$(lower "${GITHUB_HEAD_REF:-${GITHUB_REF_NAME:-}}")" in
+        ${MODAL_RUNNER_BRANCH:-*}) ;;
+        *) made_for=no ;;
     esac
-done
-if [ -n "${MODAL_RUNNER_MADE_FOR:-}" ] && [ "$made_for" = no ]; then
+    case "$(lower "${GITHUB_WORKFLOW:-}")" in
+        ${MODAL_RUNNER_WORKFLOW:-*}) ;;
+        *) made_for=no ;;
+    esac
+fi
+if [ "$made_for" = no ]; then
     for name in ${MODAL_RUNNER_OWN_ENV:-}; do
         echo "$name=" >> "$GITHUB_ENV"
     done
-    echo "This sandbox was made for another repository's job; its cache, variables and secrets are withheld."
+    if [ -L "$HOME/.cache-volume" ]; then
+        rm "$HOME/.cache-volume"
+        mkdir -p "$HOME/.cache-volume/toolcache"
+    fi
+    echo "This sandbox was made for another job; its variables, secrets and caches are withheld (its mounts remain)."
 fi
 echo "Runs in Modal sandbox ${MODAL_SANDBOX_ID:-?} in ${MODAL_REGION:-?}: ${MODAL_RUNNER_MACHINE:-?}."

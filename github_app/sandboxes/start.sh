@@ -9,11 +9,21 @@ export ACTIONS_RUNNER_RETURN_VERSION_DEPRECATED_EXIT_CODE=1
 # Pass SIGTERM on, so that a job that is stopped is reported as cancelled instead of lost.
 export RUNNER_MANUALLY_TRAP_SIG=1
 
-# The names of a Modal Secret's variables are known only here: all that neither a shell, nor Modal, nor we have set.
+# The names of a Modal Secret's variables are known only here: all that are neither the image's, nor Modal's, nor ours.
+names() { env -0 | tr '\n' ' ' | tr '\0' '\n' | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p'; }
 if [ "${MODAL_RUNNER_SECRETS:-no}" = yes ]; then
-    MODAL_RUNNER_OWN_ENV=$(env | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p' | grep -Ev \
-        '^(PATH|HOME|HOSTNAME|USER|LOGNAME|SHELL|SHLVL|PWD|OLDPWD|TERM|TZ|LANG|LC_[A-Z]+|DEBIAN_FRONTEND|ImageOS|_)$|^(MODAL|RUNNER|ACTIONS|AGENT)_' \
-        | tr '\n' ' ')
+    known="PATH HOME HOSTNAME USER LOGNAME SHELL SHLVL PWD OLDPWD TERM TZ _ RUNNER_HOME RUNNER_MANUALLY_TRAP_SIG
+        MODAL_SANDBOX_ID MODAL_TASK_ID MODAL_REGION MODAL_CLOUD_PROVIDER MODAL_IMAGE_ID MODAL_ENVIRONMENT MODAL_IS_REMOTE
+        MODAL_IDENTITY_TOKEN ${MODAL_RUNNER_COMMON_ENV:-} $(cat /etc/modal-runner-env 2>/dev/null || true)"
+    for name in $(names); do
+        case " $(echo $known) " in
+            *" $name "*) continue ;;
+        esac
+        case "$name" in
+            MODAL_RUNNER_* | ACTIONS_RUNNER_*) continue ;;
+        esac
+        MODAL_RUNNER_OWN_ENV="${MODAL_RUNNER_OWN_ENV:-} $name"
+    done
     export MODAL_RUNNER_OWN_ENV
 fi
 
@@ -22,12 +32,15 @@ cache=${MODAL_RUNNER_CACHE:-}
 if [ -n "$cache" ] && [ -d "$cache" ]; then
     for part in pip npm huggingface toolcache; do
         mkdir -p "$cache/$part"
-        [ "$(id -u)" = 0 ] && id runner >/dev/null 2>&1 && chown runner:runner "$cache/$part"
+        if [ "$(id -u)" = 0 ] && id runner >/dev/null 2>&1; then
+            chown runner:runner "$cache/$part" || chmod 1777 "$cache/$part" || true
+        fi
     done
-    export PIP_CACHE_DIR="$cache/pip" npm_config_cache="$cache/npm" HF_HOME="$cache/huggingface"
-    export RUNNER_TOOL_CACHE="$cache/toolcache" AGENT_TOOLSDIRECTORY="$cache/toolcache"
-    MODAL_RUNNER_OWN_ENV="${MODAL_RUNNER_OWN_ENV:-} PIP_CACHE_DIR npm_config_cache HF_HOME"
-    export MODAL_RUNNER_OWN_ENV
+    # Through a link, which the hook can point elsewhere: the job's steps inherit the runner's variables.
+    ln -sfn "$cache" "$home/.cache-volume"
+    export PIP_CACHE_DIR="$home/.cache-volume/pip" npm_config_cache="$home/.cache-volume/npm"
+    export HF_HOME="$home/.cache-volume/huggingface"
+    export RUNNER_TOOL_CACHE="$home/.cache-volume/toolcache" AGENT_TOOLSDIRECTORY="$home/.cache-volume/toolcache"
 fi
 
 # Docker is ready before the runner takes a job, or the sandbox ends and says why.

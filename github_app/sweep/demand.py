@@ -8,7 +8,7 @@ import structlog
 
 from github_app.errors import GitHubError
 from github_app.github.jobs import Meter
-from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, RunnerRecord, RunnerState
+from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, RunFacts, RunnerRecord, RunnerState
 from github_app.sweep.budget import ReadBudget, Spent
 from github_app.sweep.report import SweepReport
 from github_app.sweep.suspicions import Suspicions
@@ -38,7 +38,7 @@ class Jobs(Protocol):
 
     async def open_runs(
         self, repository: Repository, installation_id: int, page: int, meter: Meter
-    ) -> tuple[list[int], bool]:
+    ) -> tuple[dict[int, RunFacts], bool]:
         """A page of the runs that may hold a queued job, and whether there are more."""
         ...
 
@@ -112,9 +112,9 @@ class Demand:
             more = True
             while more:
                 runs, more = await self._jobs.open_runs(repository, installation_id, page, budget)
-                for run_id in [run_id for run_id in runs if run_id > last]:
+                for run_id in [run_id for run_id in sorted(runs) if run_id > last]:
                     for event in await self._jobs.jobs_of(run_id, repository, installation_id, budget):
-                        await self._take(event, report)
+                        await self._take(msgspec.structs.replace(event, run=runs[run_id]), report)
                     last = run_id
                 page, last = page + 1, 0
         except Spent:

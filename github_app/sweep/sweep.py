@@ -202,7 +202,7 @@ class Sweep:
         seen = {
             each.event.repository.lower(): repository_of(each.event)
             for each in (await self._store.all(SEEN)).values()
-            if each.event.installation_id == installation_id and now - each.at < SEEN_LATELY_S
+            if each.event and each.event.installation_id == installation_id and now - each.at < SEEN_LATELY_S
         }
         try:
             await self._demand.read(installation_id, doubtful(own, runners, now), seen, budget, report)
