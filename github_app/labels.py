@@ -16,7 +16,7 @@ from github_app.model import Gpu
 _OTHER_PLATFORMS = frozenset({"arm64", "arm", "windows", "macos"})
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 # Modal gives no less than an eighth of a core and 128 MiB (modal.com/docs/guide/resources).
-_LEAST_VCPU, _MOST_VCPU = 0.25, 4096.0
+_LEAST_VCPU, _MOST_VCPU = 0.25, 9999.0
 LEAST_MEMORY_MIB = 128
 
 
@@ -77,6 +77,26 @@ def parse(labels: Sequence[str], ours: Sequence[str]) -> NotOurs | Rejected | Wa
     return Wanted(**asked)  # type: ignore[arg-type]  # each reader makes what its field holds
 
 
+def spelled_out(labels: Sequence[str], ours: Sequence[str]) -> list[str]:
+    """The labels in lower case, and what the one-label form says as labels of its own."""
+    lowered = [label.strip().lower() for label in labels]
+    selecting = [name.lower() for name in ours]
+    parts = [f"{key}:{value}" if value is not None else key for label, key, value in _parts(lowered, selecting)]
+    return list(dict.fromkeys([*lowered, *parts]))
+
+
+def meaningless(labels: Sequence[str], ours: Sequence[str]) -> list[str]:
+    """The labels that say nothing about the machine, and are registered with the runner as they are."""
+    known = {*(name.lower() for name in ours), "self-hosted", "linux", "x64", "docker"}
+    return [
+        label
+        for label in labels
+        if label.strip().lower() not in known
+        and label.strip().lower().partition(":")[0] not in KEYS
+        and label.strip().lower().partition("/")[0] not in known
+    ]
+
+
 def _parts(lowered: Sequence[str], selecting: Sequence[str]) -> Iterator[tuple[str, str, str | None]]:
     """Take labels apart: (the label as it is quoted, its key, its value); a bare word has no value."""
     for label in lowered:
@@ -107,7 +127,7 @@ def _read_unknown(label: str, key: str, *, one_label: bool) -> Rejected | None:
         return Rejected("disk", f"The label {label!r} cannot be served: disk cannot be chosen on Modal.")
     if key == "docker":
         return Rejected("docker", f"The label {label!r} says too much; write 'docker'.")
-    near = get_close_matches(key, KEYS, n=1, cutoff=0.75)
+    near = get_close_matches(key, KEYS, n=1, cutoff=0.6)
     if near or one_label:
         nearest = KEYS[near[0] if near else get_close_matches(key, KEYS, n=1, cutoff=0.0)[0]].example
         return Rejected("label", f"The label {label!r} asks for {key!r}, which there is not. Nearest: {nearest!r}.")

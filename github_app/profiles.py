@@ -1,6 +1,7 @@
 """Profiles (named machine shapes), routes to them, and what labels may ask for: the words of modal-runner.toml."""
 
 import re
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated
 
@@ -118,7 +119,8 @@ class Limits(BaseModel):
 class Route(BaseModel):
     """Jobs that match all of this get `profile`, or are refused with the sentence of `refuse`. Globs ignore case.
 
-    `labels`: each glob matches one of the job's labels. `events` costs a call to GitHub for each run.
+    `labels`: each glob matches something that the job asks for, in whatever form, or by the profile that it names;
+    `branch` is that of the code, for a pull request its head. `events` costs a call to GitHub for each run.
     """
 
     model_config = _WORDS
@@ -134,14 +136,13 @@ class Route(BaseModel):
     profile: Name | None = None
     refuse: str | None = None
 
-    def fits(self, event: JobEvent) -> bool:
-        """Tell whether a job matches, as far as its delivery tells: all but `events`."""
+    def fits(self, event: JobEvent, asks: Sequence[str]) -> bool:
+        """Tell whether a job that asks for this matches, as far as its delivery tells: all but `events`."""
         repository = event.repository.lower()
-        has = [label.lower() for label in event.labels]
         return (
             (self.org is None or event.scope.owner.lower() == self.org.lower())
             and (not self.repositories or any(_matches(repository, glob) for glob in self.repositories))
-            and all(any(_matches(label, glob) for label in has) for glob in self.labels)
+            and all(any(_matches(label, glob) for label in asks) for glob in self.labels)
             and (self.workflow is None or _matches(event.workflow or "", self.workflow))
             and (self.branch is None or _matches(event.branch or "", self.branch))
         )

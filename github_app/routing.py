@@ -89,7 +89,7 @@ def route(event: JobEvent, rules: Rules) -> Ignore | Refuse | Admit:
         case labels.Rejected(code, sentence):
             return Refuse(code, sentence)
         case Wanted() as wanted:
-            found = _route_of(event, rules)
+            found = _route_of(event, wanted, rules)
             refusal = _refusal(event, rules, found)
             return refusal or _machine(event, wanted, found, rules)
 
@@ -111,10 +111,12 @@ def given(profile: str | None, rules: Rules) -> Gift:
 
 def needs_run(event: JobEvent, rules: Rules) -> bool:
     """Tell whether the decision needs what only GitHub's record of the run tells: its event, and whose code it is."""
-    if not isinstance(labels.parse(event.labels, rules.labels), Wanted):
+    wanted = labels.parse(event.labels, rules.labels)
+    if not isinstance(wanted, Wanted):
         return False
+    asks = _asks(event, wanted, rules)
     for each in rules.routes:
-        if each.fits(event):
+        if each.fits(event, asks):
             if each.events:
                 return True
             return not each.forks and _may_be_a_forks(event)
@@ -130,9 +132,19 @@ def _may_be_a_forks(event: JobEvent) -> bool:
     return event.forked or not event.private
 
 
-def _route_of(event: JobEvent, rules: Rules) -> Route | None:
+def _asks(event: JobEvent, wanted: Wanted, rules: Rules) -> list[str]:
+    """What a job asks for, as labels: also by the one-label form, by the profile that it names and by the defaults."""
+    asks = labels.spelled_out(event.labels, rules.labels)
+    profile = rules.profiles.get(wanted.profile or "")
+    if wanted.gpu is None and (gpu := (profile and profile.gpu) or rules.defaults.gpu):
+        asks.append(f"gpu:{gpu_key(gpu)}:{gpu.count}")
+    return asks
+
+
+def _route_of(event: JobEvent, wanted: Wanted, rules: Rules) -> Route | None:
+    asks = _asks(event, wanted, rules)
     for each in rules.routes:
-        if each.fits(event) and (not each.events or (event.run is not None and event.run.event in each.events)):
+        if each.fits(event, asks) and (not each.events or (event.run is not None and event.run.event in each.events)):
             return each
     return None
 

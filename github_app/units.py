@@ -29,7 +29,7 @@ def as_size(mib: int) -> str:
 
 def as_time(duration_s: int) -> str:
     """Write seconds as people do."""
-    for unit, length in (("h", 3600), ("m", 60)):
-        if duration_s % length == 0:
-            return f"{duration_s // length}{unit}"
-    return f"{duration_s}s"
+    if duration_s % 60:
+        return f"{duration_s}s"
+    hours, minutes = divmod(duration_s // 60, 60)
+    return (f"{hours}h" if hours else "") + (f"{minutes}m" if minutes or not hours else "")

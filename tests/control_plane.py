@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,14 @@ class ControlPlane:
         payload["installation"] = {"id": self.installation.id}
         payload["repository"]["private"] = True
         return payload
+
+    async def quiet(self) -> Counter[str]:
+        """Wait until nothing is called any more, and return what was called until then."""
+        before, calls = None, self.github.calls + self.modal.calls
+        while calls != before:
+            await asyncio.sleep(0.3)
+            before, calls = calls, self.github.calls + self.modal.calls
+        return calls
 
     def resident_mib(self) -> float:
         """How much memory the app's process holds now."""

@@ -48,9 +48,12 @@ def test_what_is_wrong_is_told_with_its_line(text: str, line: int, words: str) -
 
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:
-    found = problems("[defaults]\ncpu = -1\nmemory = 'x'\n[profiles.a]\nregion = 'mars'\n")
+    found = problems(
+        "[defaults]\ncpu = -1\nmemory = 'x'\n[profiles.a]\nregion = 'mars'\nimage = 'none'\nnetwork = 'none'\n"
+        "[[routes]]\nname = 'r'\nprofile = 'none'\nlabels = 'gpu:*'\n"
+    )
 
-    assert [problem.split(":")[1] for problem in found] == ["2", "3", "5"]
+    assert sorted(int(problem.split(":")[1]) for problem in found) == [2, 3, 5, 6, 7, 10, 11]
 
 
 def test_more_domains_than_modal_takes_are_refused() -> None:

@@ -441,3 +441,21 @@ def test_a_demo_that_serves_tells_where_and_stays_until_it_is_stopped(
 def _listens(port: int | None) -> bool:
     with socket.socket() as knocking:
         return knocking.connect_ex(("127.0.0.1", port or 0)) == 0
+
+
+def test_a_job_in_the_one_label_form_is_ours_and_a_refused_one_is_told_at_once(
+    command_line: CommandLine, tmp_path: Path
+) -> None:
+    workflow = written(
+        tmp_path,
+        "on: push\njobs:\n"
+        "  one:\n    runs-on: modal/gpu=t4/run=1\n    steps: [{run: 'true'}]\n"
+        "  refused:\n    runs-on: [modal, 'gpu:h1000']\n    steps: [{run: 'true'}]\n",
+    )
+    began = time.monotonic()
+    done = command_line.run("demo", "--workflow", workflow)
+
+    assert "2 jobs of ours, 0 not ours, 1 lost" in done.stdout
+    assert "refused refused: The label 'gpu:h1000' names no GPU of Modal. Nearest: 'gpu:h100'" in done.stdout
+    assert done.returncode == 1
+    assert time.monotonic() - began < 60

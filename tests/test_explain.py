@@ -71,8 +71,13 @@ def test_a_person_reads_words(tmp_path: Path) -> None:
     assert "a minute" in done.stdout
 
 
-def test_labels_that_are_no_json_are_told() -> None:
-    assert isinstance(_run("explain", '["modal"').exception, InputError)
+@pytest.mark.parametrize("runs_on", ['["modal"', '{"a": 1}', "", "modal, gpu:h100", "[self-hosted, modal]"])
+def test_what_is_no_list_of_labels_is_told(runs_on: str) -> None:
+    assert isinstance(_run("explain", runs_on).exception, InputError)
+
+
+def test_labels_that_mean_nothing_here_are_named() -> None:
+    assert "as they are: team-a, zone:blue" in _run("explain", '["modal", "team-a", "zone:blue", "gpu:t4"]').stdout
 
 
 def test_config_check_says_ok_and_warns() -> None:

@@ -56,6 +56,9 @@ def admitted(*labels: str, toml: str = "", settings: dict[str, Any] | None = Non
         ("memory:٣٢g", "memory:32g"),
         ("docker:27", "write 'docker'"),
         ("gpu=h100", "'gpu:h100'"),
+        ("gup:h100", "Nearest: 'gpu:h100:2'"),
+        ("cpu:9998", "64 vCPUs"),
+        ("timeout:99h", "23h45m"),
     ],
 )
 def test_a_label_that_cannot_be_served_is_refused_with_what_can(label: str, words: str) -> None:
@@ -192,6 +195,23 @@ def test_the_first_route_that_matches_decides() -> None:
     assert found.shape.made_for == MadeFor(("octo-org/train-a",), "main", "nightly*")
     for changed in ({"repository": "octo-org/x"}, {"workflow": "ci"}, {"branch": "dev"}):
         assert refusal("train-now", "gpu:h100", toml=ROUTES, **(job | changed)).sentence == "No GPUs here."
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("gpu:h100",),
+        ("GPU:H100x2",),
+        ("modal/gpu=h100",),
+        ("modal/cpu=4/gpu=h100:2",),
+        ("profile:g",),
+        ("modal/profile=g",),
+    ],
+)
+def test_a_route_sees_what_a_job_asks_for_in_whatever_form_it_says_so(labels: tuple[str, ...]) -> None:
+    toml = "[profiles.g]\ngpu = 'h100:2'\n[[routes]]\nname = 'no'\nlabels = ['gpu:*']\nrefuse = 'No GPUs here.'\n"
+
+    assert refusal(*labels, toml=toml).sentence == "No GPUs here."
 
 
 def test_a_profile_with_secrets_cannot_be_asked_for_by_label() -> None:

@@ -263,7 +263,8 @@ async def test_a_delivery_without_one_of_githubs_headers_is_answered_400_and_it_
 async def test_recorded_deliveries_of_jobs_for_other_runners_touch_neither_store_nor_github(
     control_plane: ControlPlane,
 ) -> None:
-    before = control_plane.github.calls + control_plane.modal.calls
+    # What an earlier test has left to be done after its answer is none of this.
+    before = await control_plane.quiet()
     answers = [await control_plane.deliver(_with_installation(file)) for file in sorted(PAYLOADS.glob("*.json"))]
 
     assert {(answer.status_code, answer.json()["status"]) for answer in answers} == {(202, "ignored")}

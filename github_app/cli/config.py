@@ -59,6 +59,8 @@ def show() -> None:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     if value is None or value in ((), {}) or "Undefined" in type(value).__name__:
         return ""
     if isinstance(value, dict):

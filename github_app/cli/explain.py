@@ -9,9 +9,11 @@ from github_app.config import load_config, make_rules
 from github_app.errors import InputError
 from github_app.explain import Explanation
 from github_app.explain import explain as explanation_of
+from github_app.labels import meaningless
 from github_app.model import Action, JobEvent, RunFacts, Scope
 from github_app.policy import is_full_name
 from github_app.settings import load_routing_settings
+from github_app.units import as_size, as_time
 
 
 def explain(
@@ -54,29 +56,43 @@ def explain(
         run=RunFacts(event, from_fork=fork),
     )
     found = explanation_of(job, rules)
-    typer.echo(msgspec.json.encode(found).decode() if as_json else _in_words(found))
+    typer.echo(msgspec.json.encode(found).decode() if as_json else _in_words(found, job.labels, rules.labels))
     raise typer.Exit(0 if found.decision == "run" else 1)
 
 
 def _labels(runs_on: str) -> tuple[str, ...]:
-    if not runs_on.lstrip().startswith(("[", '"')):
-        return (runs_on,)
+    text = runs_on.strip()
+    if not text.startswith(("[", '"')):
+        if not text or any(character in text for character in '{}[],"'):
+            raise InputError(f'runs-on {runs_on!r}: write one label, or a JSON list: \'["modal", "gpu:h100"]\'')
+        return (text,)
     try:
-        return (
-            msgspec.json.decode(runs_on, type=tuple[str, ...] | str)
-            if runs_on.lstrip()[0] == "["
-            else (msgspec.json.decode(runs_on, type=str),)
-        )
+        found = msgspec.json.decode(text, type=list[str] | str)
     except msgspec.DecodeError as error:
-        raise InputError(f"runs-on: no JSON list of labels ({error})") from None
+        raise InputError(f"runs-on: no JSON list of labels, each in double quotes ({error})") from None
+    return (found,) if isinstance(found, str) else tuple(found)
 
 
-def _in_words(found: Explanation) -> str:
+def _in_words(found: Explanation, labels: tuple[str, ...], ours: tuple[str, ...]) -> str:
+    others = meaningless(labels, ours)
+    note = [f"say nothing about the machine, and are registered as they are: {', '.join(others)}"] if others else []
     if found.sandbox is None:
-        return f"{found.decision}: {found.reason}"
-    lines = [f"run, by {'route ' + found.route if found.route else 'no route'}, profile {found.profile or 'none'}"]
-    lines += [f"  {name:<12} {value}" for name, value in found.sandbox.items()]
-    lines.append(
-        f"  {'price':<12} ${found.price_usd_per_minute:.4f} a minute at least (Modal bills what is used beyond)"
-    )
-    return "\n".join(lines)
+        return "\n".join([f"{found.decision}: {found.reason}", *note])
+    gpu, network = found.sandbox["gpu"], found.sandbox["network"]
+    reach = f"{len(network['domains'])} domains, {len(network['cidrs'])} ranges"
+    told = {
+        "route": found.route or "none",
+        "profile": found.profile or "none",
+        "gpu": f"{gpu['type']} x{gpu['count']}" if gpu else "none",
+        "cpu": f"{found.sandbox['cpu']:g} vCPU",
+        "memory": as_size(found.sandbox["memory_mib"]),
+        "timeout": f"{as_time(found.sandbox['timeout_s'])} (the job's, 5 minutes to be picked up, 10 to end)",
+        "region": found.sandbox["region"] or "any",
+        "image": found.sandbox["image"],
+        "network": network["mode"] + ("" if network["mode"] == "open" else f" ({reach})"),
+        "volumes": ", ".join(f"{path}: {name}" for path, name in found.sandbox["volumes"].items()) or "none",
+        "docker": "yes" if found.sandbox["docker"] else "no",
+        "runtime": found.sandbox["runtime"],
+        "price": f"${found.price_usd_per_minute:.4f} a minute; Modal bills what is used beyond that",
+    }
+    return "\n".join(["run", *(f"  {name:<8} {value}" for name, value in told.items()), *note])

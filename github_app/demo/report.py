@@ -1,7 +1,10 @@
 """What the demo says of each job, and whether all is well."""
 
+import json
+
 import msgspec
 
+from github_app import labels
 from github_app.demo.world import World
 from github_app.simulator.github.state import Job
 from github_app.simulator.modal import SandboxView
@@ -44,7 +47,16 @@ class Report(msgspec.Struct, frozen=True):
 
 def is_ours(job: Job) -> bool:
     """Tell whether a job asks for us."""
-    return OUR_LABEL in {label.lower() for label in job.instance.labels}
+    return not isinstance(labels.parse(job.instance.labels, (OUR_LABEL,)), labels.NotOurs)
+
+
+def refusals(world: World) -> dict[int, str]:
+    """What the app answered to the deliveries of jobs that it does not serve, by job."""
+    found = {}
+    for delivery in list(world.github.world.deliveries.values()):
+        if delivery.event == "workflow_job" and '"refused"' in delivery.response:
+            found[int(delivery.payload["workflow_job"]["id"])] = str(json.loads(delivery.response)["reason"])
+    return found
 
 
 def sandboxes_by_name(world: World) -> dict[str, SandboxView]:

@@ -2,15 +2,17 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 
 from rich.console import Console
 
 from github_app.demo.hosted import HostedRunners, is_hosted
-from github_app.demo.report import Report, is_ours, report, report_job, sandboxes_by_name
-from github_app.demo.show import Show, show_failures, show_summary, showing, state_of
+from github_app.demo.report import Report, is_ours, refusals, report, report_job, sandboxes_by_name
+from github_app.demo.show import Show, show_failures, show_refusals, show_summary, showing, state_of
 from github_app.demo.source import Source
 from github_app.demo.world import World, world
 from github_app.errors import ModalRunnerError
+from github_app.simulator.github.state import Job
 
 # A job that waits this long for a runner, on one machine, will not get one.
 _LOST_AFTER_S = 90.0
@@ -36,6 +38,7 @@ async def run_demo(source: Source, console: Console, *, stay: bool) -> Report:
             await _settle(running)
             result = report(running)
             show_failures(console, running.github.jobs(), source.expected_failures)
+            show_refusals(console, running.github.jobs(), refusals(running))
             show_summary(console, result)
             if stay:
                 await _stay(running, console)
@@ -54,15 +57,19 @@ async def _watch(running: World, hosted: HostedRunners, show: Show) -> None:
         if running.app.process.returncode is not None:
             raise ModalRunnerError(f"the app ended on its own:\n{running.app.log.read_text()[-4000:]}")
         oldest_wait = time.time() - _LOST_AFTER_S
+        refused = refusals(running)
         moving = [
             job
             for job in jobs
-            if job.status == "in_progress"
-            or (job.status == "queued" and (is_ours(job) or is_hosted(job)) and job.created_at > oldest_wait)
+            if job.status == "in_progress" or (_may_run(job, refused) and job.created_at > oldest_wait)
         ]
         if not moving:
             return
         await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def _may_run(job: Job, refused: Mapping[int, str]) -> bool:
+    return job.status == "queued" and (is_ours(job) or is_hosted(job)) and job.id not in refused
 
 
 async def _settle(running: World) -> None:

@@ -87,6 +87,14 @@ def show_failures(console: Console, jobs: list[Job], expected: frozenset[str]) -
             console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
 
+def show_refusals(console: Console, jobs: list[Job], refused: dict[int, str]) -> None:
+    """Say of each job that is not served what its author would read."""
+    for job in jobs:
+        if job.id in refused:
+            said = f"refused {job.instance.name}: {refused[job.id]}"
+            console.print(said, markup=False, highlight=False, soft_wrap=True)
+
+
 def show_summary(console: Console, report: Report) -> None:
     """Print the totals."""
     console.print(
@@ -94,4 +102,5 @@ def show_summary(console: Console, report: Report) -> None:
         f"{report.leaked_sandboxes} sandboxes, {report.leaked_runners} runners; "
         f"{report.github_calls} calls to GitHub, {report.modal_calls} to Modal",
         highlight=False,
+        soft_wrap=True,
     )
