@@ -7,7 +7,8 @@ from typing import Protocol
 from github_app import retry
 from github_app.clock import Clock
 from github_app.errors import GitHubError
-from github_app.model import Chunk, JobEvent, Place
+from github_app.model import JobEvent, Place
+from github_app.notes import Chunk
 from github_app.store import BUDGET, ModalDictStore
 
 # GitHub allows an installation 900 points a minute, and a write costs five (docs: "Rate limits for the REST API"):

@@ -21,18 +21,8 @@ from github_app import lifecycle, routing
 from github_app.balance import Demand, Start
 from github_app.clock import Clock
 from github_app.errors import GitHubError
-from github_app.model import (
-    RUNNER_NAME,
-    Action,
-    JobEvent,
-    JobRecord,
-    JobState,
-    Parked,
-    Refusal,
-    RunFacts,
-    RunnerState,
-    Seen,
-)
+from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, RunFacts, RunnerState
+from github_app.notes import Parked, Refusal, Seen
 from github_app.reconcile import Reconciler
 from github_app.records import change_runner, finish_runner
 from github_app.store import DELIVERIES, HISTORY, JOBS, PARKED, REFUSALS, RUNNERS, SEEN, Delivered, ModalDictStore

@@ -7,7 +7,7 @@ storm. What one process is told, every process keeps to, until an image with ano
 import structlog
 
 from github_app.clock import Clock
-from github_app.model import VersionRefused
+from github_app.notes import VersionRefused
 from github_app.store import VERSIONS, ModalDictStore
 
 # actions/runner ends with 7 when GitHub refuses its version.

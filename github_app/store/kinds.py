@@ -5,21 +5,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from github_app.model import (
-    Allowance,
-    Chunk,
-    Claim,
-    JobRecord,
-    Parked,
-    Redelivered,
-    Refusal,
-    RunnerRecord,
-    Seen,
-    Slot,
-    Suspect,
-    VersionRefused,
-    Watermark,
-)
+from github_app.model import Claim, JobRecord, RunnerRecord, Slot
+from github_app.notes import Allowance, Chunk, Parked, Redelivered, Refusal, Seen, Suspect, VersionRefused, Watermark
 
 T = TypeVar("T", bound=msgspec.Struct)
 

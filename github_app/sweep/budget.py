@@ -1,7 +1,7 @@
 """What the sweep may read from GitHub: a tenth of the rate limit, kept in the store between sweeps."""
 
 from github_app.clock import Clock
-from github_app.model import Allowance, Turn
+from github_app.notes import Allowance, Turn
 from github_app.store import ALLOWANCES, ModalDictStore
 
 # A tenth of the 5,000 calls an hour that an installation has: 60 at once, and 7.3 a minute after that.

@@ -1,7 +1,7 @@
 """Second looks: an absence counts only when two readings apart in time agree on it."""
 
 from github_app.clock import Clock
-from github_app.model import Suspect
+from github_app.notes import Suspect
 from github_app.store import SUSPECTS, ModalDictStore
 
 # Apart enough for a wrong answer of GitHub's to have passed.

@@ -1,0 +1,91 @@
+"""What is recorded beside jobs and runners: budgets, the sweep's memory, and what a person should know.
+
+As with every record, a new field needs a default.
+"""
+
+import msgspec
+
+from github_app.model import JobEvent
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """The right to some writes to GitHub within some seconds of `taken_at`."""
+
+    owner: str
+    taken_at: float
+
+
+class Redelivered(msgspec.Struct, frozen=True):
+    """A delivery that GitHub was asked for again, under its GUID; `owner` is unique."""
+
+    owner: str
+    at: float
+
+
+class Watermark(msgspec.Struct, frozen=True):
+    """How far the sweep has read the App's deliveries."""
+
+    delivery_id: int
+    read_at: float
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """Where the sweep's reading ended, so that the next one goes on from there; names are lower-case."""
+
+    # The job that was asked after last; of the repositories with jobs of ours, and of the others, the one read last.
+    job: int = 0
+    seen: str = ""
+    other: str = ""
+    # The page of the list of repositories that is being read.
+    repositories: int = 1
+    # The repository at which the budget ended; which page of its runs was being read, and the last run that was.
+    unfinished: str = ""
+    runs: int = 1
+    run: int = 0
+
+
+class Allowance(msgspec.Struct, frozen=True):
+    """What the sweep may still read from GitHub for an installation, and whose turn is next."""
+
+    left: float
+    at: float
+    turn: Turn = Turn()
+    # What it cost last to list the runners.
+    listing: int = 0
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """A repository that had a job of ours, under `<installation>/<owner/repo>`; written once a day."""
+
+    at: float
+    event: JobEvent | None = None
+
+
+class Parked(msgspec.Struct, frozen=True):
+    """A delivery that makes no sense, under its GUID: signed by GitHub, and not understood."""
+
+    reason: str
+    at: float
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A job that is not served, under its id, and what its author was told; `owner` is unique."""
+
+    owner: str
+    repository: str
+    code: str
+    sentence: str
+    at: float
+
+
+class VersionRefused(msgspec.Struct, frozen=True):
+    """GitHub refuses a version of actions/runner (the key); `runner` is the one that was told so."""
+
+    runner: str
+    at: float
+
+
+class Suspect(msgspec.Struct, frozen=True):
+    """Something that looks orphaned; a second look, later, decides."""
+
+    first_seen: float
