@@ -51,16 +51,39 @@ async def test_a_job_that_waits_says_what_for_and_until_when() -> None:
         assert job["until"] > it.clock.now() + 3000
 
 
+async def _command(it: Universe, *arguments: str) -> tuple[int | None, str, str]:
+    """Run `modal-runner` with Modal's token and nothing of GitHub's."""
+    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", **it.modal.env}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "github_app", *arguments),
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await asyncio.wait_for(process.communicate(), 30)
+    return process.returncode, output.decode(), errors.decode()
+
+
 async def test_the_command_needs_modals_token_and_nothing_of_github() -> None:
     async with universe() as it:
-        environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", **it.modal.env}
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "github_app", "status", "--json"),
-            env=environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        output, errors = await asyncio.wait_for(process.communicate(), 30)
+        code, output, errors = await _command(it, "status", "--json")
 
-        assert process.returncode == 0, errors.decode()
+        assert code == 0, errors
         assert list(json.loads(output)) == _KEYS
+
+
+async def test_the_log_of_a_runner_is_found_by_its_name_and_by_its_job_after_both_have_ended() -> None:
+    async with universe() as it:
+        it.push({"job": (PLAIN, 5)})
+        await it.until_done()
+        await it.until_nothing_is_left()
+        runner = it.job("job").runner
+        assert runner is not None
+        by_name = await _command(it, "logs", runner.name)
+        by_job = await _command(it, "logs", str(it.job("job").id))
+        unknown, nonsense = await _command(it, "logs", "7"), await _command(it, "logs", "nonsense")
+
+        assert by_name[0] == by_job[0] == 0
+        assert "Job job completed" in by_name[1]
+        assert by_job[1] == by_name[1]
+        assert (unknown[0], nonsense[0]) == (1, 2)

@@ -10,6 +10,7 @@ import typer
 from github_app.cli.config import config
 from github_app.cli.demo import demo
 from github_app.cli.explain import explain
+from github_app.cli.logs import logs
 from github_app.cli.serve import serve
 from github_app.cli.soak import soak
 from github_app.cli.status import status
@@ -28,6 +29,7 @@ app.command()(demo)
 app.command()(sweep)
 app.command()(soak)
 app.command()(status)
+app.command()(logs)
 app.command()(explain)
 app.add_typer(config, name="config")
 

@@ -223,6 +223,24 @@ class ModalSandboxes:
                 return SandboxStatus(exit_code=-1, output="Modal does not know this sandbox")
             return SandboxStatus() if code is None else SandboxStatus(code, await _last_words(sandbox))
 
+    async def output(self, name: str, sandbox_id: str | None, lines: int) -> str | None:
+        """The last lines that a sandbox printed, by its id or else by its name; None when Modal knows none.
+
+        Raises:
+            SandboxError: Modal did not answer.
+        """
+        async with _sandbox_errors(f"reading the output of sandbox {name!r}"):
+            try:
+                if sandbox_id is not None:
+                    sandbox = await modal.Sandbox.from_id.aio(sandbox_id, client=self._client)
+                else:
+                    sandbox = await modal.Sandbox.from_name.aio(
+                        self._app_name, name, include_terminated=True, client=self._client
+                    )
+                return "".join([entry.message async for entry in sandbox.logs.tail.aio(lines)]).rstrip()
+            except modal.exception.NotFoundError:
+                return None
+
     async def witness(self, sandbox_id: str) -> Witness:
         """Ask inside a sandbox whether a job runs there.
 

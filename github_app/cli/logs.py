@@ -1,0 +1,68 @@
+"""`modal-runner logs`: what a runner's sandbox printed."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from github_app.errors import InputError
+from github_app.model import RUNNER_NAME, RunnerRecord, runner_name
+from github_app.sandboxes import ModalSandboxes
+from github_app.settings import load_routing_settings
+from github_app.store import RUNNERS, ModalDictStore
+
+# Attempts of a job whose runners are looked for by name, once their records are gone.
+_MOST_ATTEMPTS = 10
+
+
+def logs(
+    which: Annotated[
+        str, typer.Argument(help="A job's id, or a runner's name (modal-<job>-<attempt>).", metavar="JOB|RUNNER")
+    ],
+    lines: Annotated[int, typer.Option(help="How many lines from the end.", min=1, max=10_000)] = 200,
+) -> None:
+    """Print the end of what a runner printed on its console, also after it has ended. Needs Modal's token alone.
+
+    The job's own log is at GitHub; this is the runner's, which says why one did not start or died.
+
+    Exit code 0: printed; 1: there is no such runner on Modal (any more); 2: not the form of an id or a name.
+
+    Example: modal-runner logs modal-41230001-1
+    """
+    if not which.isascii() or not (which.isdigit() or RUNNER_NAME.fullmatch(which)):
+        raise InputError(f"{which!r}: give a job's id, or a runner's name like modal-41230001-1")
+    found = asyncio.run(_logs(which, lines))
+    for name, output in found:
+        typer.echo(f"== {name}\n{output}")
+    if not found:
+        typer.echo(f"No sandbox of {which} is known on Modal; it keeps output for a day or more.", err=True)
+    raise typer.Exit(0 if found else 1)
+
+
+async def _logs(which: str, lines: int) -> list[tuple[str, str]]:
+    settings = load_routing_settings()
+    store = ModalDictStore(settings.modal_app_name)
+    sandboxes = ModalSandboxes(settings.modal_app_name, {})
+    found = []
+    for name, sandbox_id in (await _runners(store, which)).items():
+        output = await sandboxes.output(name, sandbox_id, lines)
+        if output is not None:
+            found.append((name, output))
+    return found
+
+
+async def _runners(store: ModalDictStore, which: str) -> dict[str, str | None]:
+    """The names of the runners that are meant, with the ids of their sandboxes where these are recorded."""
+    recorded = (await store.all(RUNNERS)).values()
+    if not which.isdigit():
+        named = next((runner for runner in recorded if runner.name == which), None)
+        return {which: named.sandbox_id if named else None}
+    job_id = int(which)
+    # GitHub may have given the job another's runner.
+    ran: dict[str, str | None] = {each.name: each.sandbox_id for each in recorded if _is_of(each, job_id)}
+    by_name: dict[str, str | None] = {runner_name(job_id, attempt): None for attempt in range(1, _MOST_ATTEMPTS + 1)}
+    return by_name | ran
+
+
+def _is_of(runner: RunnerRecord, job_id: int) -> bool:
+    return job_id in {runner.runs_job, runner.started_for}
