@@ -37,6 +37,8 @@ class Parts:
     endings: Endings
     sweep: Sweep
     rules: Rules
+    app: AppOnGitHub
+    runners: Runners
 
 
 def compose(settings: Settings, clock: Clock, client: modal.Client | None = None) -> Parts:
@@ -112,7 +114,7 @@ def compose(settings: Settings, clock: Clock, client: modal.Client | None = None
         redelivery_window_s=settings.host.redelivery_window_s,
         clock=clock,
     )
-    return Parts(connection, sandboxes, service, reconciler, endings, sweep, rules)
+    return Parts(connection, sandboxes, service, reconciler, endings, sweep, rules, app, runners)
 
 
 def images_of(settings: RoutingSettings, config: Config) -> dict[str, ImageRecipe]:

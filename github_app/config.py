@@ -232,6 +232,10 @@ def warnings(settings: RoutingSettings, config: Config) -> list[str]:
     ]
     if settings.block_network and settings.allowed_cidrs:
         found.append("BLOCK_NETWORK is set, so ALLOWED_CIDRS is not used")
+    if settings.runner_sha256 is None:
+        found.append(
+            "RUNNER_SHA256 is not set: the runner's archive is taken as it comes; modal-runner runner-version prints it"
+        )
     grouped = settings.runner_group_id is not None
     for name, profile in config.profiles.items():
         if profile.gives_own and not (profile.runner_group or grouped):

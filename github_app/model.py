@@ -260,6 +260,13 @@ class SandboxStatus(msgspec.Struct, frozen=True):
     output: str = ""
 
 
+class RunnerRelease(msgspec.Struct, frozen=True):
+    """A version of actions/runner, and the SHA-256 of its archive for Linux on x64."""
+
+    version: str
+    sha256: str | None
+
+
 class RunnerStatus(msgspec.Struct, frozen=True):
     """What GitHub says of a runner. `busy` may lag by minutes."""
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from github_app.model import Place, Scope
+from github_app.sandboxes import runner_image
 from github_app.simulator.github.auth import ApiError
 from github_app.status import read_status
 from github_app.versions import RunnerVersion
@@ -87,3 +89,13 @@ async def test_the_log_of_a_runner_is_found_by_its_name_and_by_its_job_after_bot
         assert "Job job completed" in by_name[1]
         assert by_job[1] == by_name[1]
         assert (unknown[0], nonsense[0]) == (1, 2)
+
+
+async def test_the_version_and_checksum_of_the_runner_come_from_github() -> None:
+    async with universe(enterprise=True, settings={"github_enterprise_domain": "ghe.example.com"}) as it:
+        place = Place(Scope(it.organization.login), it.installation.id)
+        release = await it.parts.runners.newest_release(place)
+
+        assert release.version == "2.999.1"
+        assert len(release.sha256 or "") == 64
+        assert any(str(release.sha256) in line for line in runner_image(release.version, release.sha256).lines)

@@ -11,6 +11,7 @@ from github_app.cli.config import config
 from github_app.cli.demo import demo
 from github_app.cli.explain import explain
 from github_app.cli.logs import logs
+from github_app.cli.runner_version import runner_version
 from github_app.cli.serve import serve
 from github_app.cli.soak import soak
 from github_app.cli.status import status
@@ -30,6 +31,7 @@ app.command()(sweep)
 app.command()(soak)
 app.command()(status)
 app.command()(logs)
+app.command()(runner_version)
 app.command()(explain)
 app.add_typer(config, name="config")
 

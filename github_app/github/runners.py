@@ -1,6 +1,7 @@
 """Runners at GitHub: just-in-time configs, for an organisation or for one repository of a personal account."""
 
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from pydantic import SecretStr
 from github_app.errors import GitHubError
 from github_app.github.connection import Call, Connection, T
 from github_app.github.tokens import permissions
-from github_app.model import JitConfig, Place, RunnerStatus, Scope
+from github_app.model import JitConfig, Place, RunnerRelease, RunnerStatus, Scope
 
 # What each scope's calls need (docs: "Permissions required for GitHub Apps").
 _ORG = permissions({"organization_self_hosted_runners": "write"})
@@ -26,6 +27,7 @@ _log = structlog.get_logger(__name__)
 
 _PAGE = 100
 _MOST_PAGES = 100
+_ARCHIVE = re.compile(r"actions-runner-linux-x64-(\d+\.\d+\.\d+)\.tar\.gz")
 
 
 class _RunnerPage(msgspec.Struct):
@@ -40,6 +42,13 @@ class _Runner(msgspec.Struct):
 class _JitAnswer(msgspec.Struct):
     runner: _Runner
     encoded_jit_config: str
+
+
+class _Application(msgspec.Struct):
+    os: str
+    architecture: str
+    filename: str
+    sha256_checksum: str | None = None
 
 
 class _Group(msgspec.Struct):
@@ -123,6 +132,24 @@ class Runners:
             if len(found.runners) < _PAGE or len(runners) >= found.total_count:
                 break
         return runners
+
+    async def newest_release(self, place: Place) -> RunnerRelease:
+        """The version of actions/runner that GitHub offers an organisation now (docs: "List runner applications").
+
+        Raises:
+            GitHubError: GitHub refused, did not answer, or offers none for Linux on x64.
+        """
+        offered = await self._ask(
+            "runner downloads",
+            place,
+            lambda github: github.rest.actions.async_list_runner_applications_for_org(place.scope.owner),
+            list[_Application],
+        )
+        for each in offered:
+            found = _ARCHIVE.fullmatch(each.filename)
+            if found and (each.os, each.architecture) == ("linux", "x64"):
+                return RunnerRelease(found[1], each.sha256_checksum)
+        raise GitHubError("runner downloads: none for Linux on x64", retryable=False)
 
     async def _page(self, place: Place, *, page: int, name: str | None = None) -> _RunnerPage:
         scope = place.scope

@@ -1,6 +1,7 @@
 """Runners of an organisation or a repository (docs: "REST API endpoints for self-hosted runners")."""
 
 import base64
+import hashlib
 import json
 
 from github_app.simulator.github.auth import ApiError
@@ -89,6 +90,22 @@ async def _groups(call: Call) -> Reply:
     return Reply(body, headers=link)
 
 
+async def _downloads(call: Call) -> Reply:
+    call.organization()
+    name = f"actions-runner-linux-x64-{_NEWEST_RUNNER}.tar.gz"
+    return Reply(
+        [
+            {
+                "os": "linux",
+                "architecture": "x64",
+                "download_url": f"{call.github.url}/actions/runner/releases/download/v{_NEWEST_RUNNER}/{name}",
+                "filename": name,
+                "sha256_checksum": hashlib.sha256(name.encode()).hexdigest(),
+            }
+        ]
+    )
+
+
 def _home(call: Call) -> Account | Repository:
     return call.organization() if "org" in call.request.path_params else call.repository()
 
@@ -107,7 +124,12 @@ def _both(path: str, org: tuple[str, str], repository: tuple[str, str]) -> list[
 _WRITE = (("organization_self_hosted_runners", "write"), ("administration", "write"))
 _READ = (("organization_self_hosted_runners", "read"), ("administration", "read"))
 
+# A version that no setting of ours names.
+_NEWEST_RUNNER = "2.999.1"
+
 ENDPOINTS = (
+    # Before the one that takes any id.
+    Endpoint("GET", "/orgs/{org}/actions/runners/downloads", _downloads, needs=_READ[0]),
     *(
         Endpoint("POST", path, _create_jit_config, needs=needs)
         for path, needs in _both("/actions/runners/generate-jitconfig", *_WRITE)
