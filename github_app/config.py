@@ -1,5 +1,6 @@
 """The administrator's file, `modal-runner.toml`, and the rules that it and the settings make together."""
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -13,7 +14,7 @@ from github_app.network import ALLOWED_CIDRS, GITHUB_ONLY, MOST_DOMAINS, OPEN, g
 from github_app.policy import Policy, is_full_name
 from github_app.profiles import Cidr, Domain, Limits, Name, Profile, Route
 from github_app.routing import Rules
-from github_app.settings import SECRET_LENGTH, RoutingSettings
+from github_app.settings import SECRET_LENGTH, RoutingSettings, Settings, load_settings
 
 FILE = "modal-runner.toml"
 _WORDS = ConfigDict(extra="forbid", frozen=True)
@@ -75,6 +76,27 @@ def load_config(path: Path | None) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: cannot be read ({type(error).__name__})"]) from None
     return parse_config(text, str(path))
+
+
+def load_all() -> tuple[Settings, Config]:
+    """Read the environment and the file.
+
+    Raises:
+        ConfigError: lists everything that is wrong with either.
+    """
+    problems: list[str] = []
+    path = Path(os.environ["MODAL_RUNNER_CONFIG"]) if os.environ.get("MODAL_RUNNER_CONFIG") else None
+    try:
+        settings = load_settings()
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        config = load_config(path)
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return settings, config
 
 
 def parse_config(text: str, name: str = FILE) -> Config:

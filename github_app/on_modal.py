@@ -9,8 +9,8 @@ from starlette.applications import Starlette
 from github_app import log
 from github_app.clock import Clock
 from github_app.compose import compose
-from github_app.config import load_config, secrets_of, warnings
-from github_app.settings import Settings, load_settings
+from github_app.config import load_all, secrets_of, warnings
+from github_app.settings import Settings
 from github_app.sweep import SweepReport
 from github_app.web import create_app
 
@@ -52,8 +52,7 @@ async def sweep() -> SweepReport:
 
 
 def _settings() -> Settings:
-    settings = load_settings()
-    config = load_config(settings.modal_runner_config)
+    settings, config = load_all()
     log.configure(settings.secrets() + secrets_of(config))
     for warning in warnings(settings, config):
         _log.warning("configuration", warning=warning)

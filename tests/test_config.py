@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from github_app.config import make_rules, parse_config, warnings
+from github_app.config import load_all, make_rules, parse_config, warnings
 from github_app.errors import ConfigError
 from github_app.settings import load_routing_settings
 from tests.records import routing_settings
@@ -116,3 +116,17 @@ def test_a_bad_value_stops_the_start_and_says_why(
     assert caught.value.problems[0].startswith(name)
     assert words in caught.value.problems[0]
     assert "canary" not in caught.value.problems[0]
+
+
+def test_what_is_wrong_with_the_environment_and_with_the_file_is_told_together(
+    settings_environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "f.toml").write_text("[defaults]\nmemory = 'x'\n")
+    settings_environment.setenv("MODAL_RUNNER_CONFIG", str(tmp_path / "f.toml"))
+    settings_environment.setenv("MAX_CONCURRENT", "-1")
+    settings_environment.delenv("WEBHOOK_SECRET")
+    with pytest.raises(ConfigError) as caught:
+        load_all()
+
+    told = " ".join(caught.value.problems)
+    assert all(words in told for words in ("WEBHOOK_SECRET", "MAX_CONCURRENT", "f.toml:2"))

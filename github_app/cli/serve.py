@@ -13,9 +13,9 @@ import uvicorn
 from github_app import log
 from github_app.clock import Clock
 from github_app.compose import Parts, compose
-from github_app.config import load_config, secrets_of, warnings
+from github_app.config import Config, load_all, secrets_of, warnings
 from github_app.errors import InputError
-from github_app.settings import Settings, load_settings
+from github_app.settings import Settings
 from github_app.web import create_app
 
 # Cloud hosts and `docker stop` kill ten seconds after SIGTERM.
@@ -37,11 +37,10 @@ def serve(
 
     Example: modal-runner serve --host 0.0.0.0 --port 8000
     """
-    settings = load_settings()
-    config = load_config(settings.modal_runner_config)
+    settings, config = load_all()
     log.configure(settings.secrets() + secrets_of(config))
     # A soak compresses time by giving the clock another scale; nothing else differs.
-    asyncio.run(_serve(settings, _bind(host, port), Clock(time_scale, time_origin)))
+    asyncio.run(_serve(settings, config, _bind(host, port), Clock(time_scale, time_origin)))
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -60,20 +59,20 @@ def _bind(host: str, port: int) -> socket.socket:
         return listener
 
 
-async def _serve(settings: Settings, listener: socket.socket, clock: Clock) -> None:
+async def _serve(settings: Settings, config: Config, listener: socket.socket, clock: Clock) -> None:
     parts = compose(settings, clock)
     try:
         with listener:
-            for warning in warnings(settings, load_config(settings.modal_runner_config)):
+            for warning in warnings(settings, config):
                 _log.warning("configuration", warning=warning)
             await parts.sandboxes.prepare()
             app = create_app(parts.service, settings.webhook_secret)
-            config = uvicorn.Config(
+            served = uvicorn.Config(
                 app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_SHUTDOWN_S
             )
             address, port = listener.getsockname()[:2]
             _log.info("serving", host=address, port=port, github=settings.host.api_url)
-            server = uvicorn.Server(config)
+            server = uvicorn.Server(served)
             async with _repairing(parts, settings.sweep_interval_seconds, server, clock):
                 await server.serve(sockets=[listener])
     finally:

@@ -9,8 +9,8 @@ import typer
 from github_app import log
 from github_app.clock import Clock
 from github_app.compose import compose
-from github_app.config import load_config, secrets_of
-from github_app.settings import Settings, load_settings
+from github_app.config import load_all, secrets_of
+from github_app.settings import Settings
 from github_app.sweep import SweepReport
 
 
@@ -25,8 +25,8 @@ def sweep(
 
     Example: modal-runner sweep --dry-run
     """
-    settings = load_settings()
-    log.configure(settings.secrets() + secrets_of(load_config(settings.modal_runner_config)))
+    settings, config = load_all()
+    log.configure(settings.secrets() + secrets_of(config))
     report = asyncio.run(_sweep(settings, dry_run=dry_run))
     if as_json:
         typer.echo(msgspec.json.encode(report).decode())
