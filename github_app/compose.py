@@ -9,7 +9,7 @@ import modal
 from github_app.capacity import Caps, Slots
 from github_app.claims import Claims
 from github_app.clock import Clock
-from github_app.config import Config, load_config, make_rules
+from github_app.config import Config, make_rules
 from github_app.ending import Endings
 from github_app.github import AppOnGitHub, Checks, Connection, Jobs, Runners
 from github_app.github.connection import SharedTransport
@@ -41,8 +41,8 @@ class Parts:
     runners: Runners
 
 
-def compose(settings: Settings, clock: Clock, client: modal.Client | None = None) -> Parts:
-    """Build everything from the settings, and connect to nothing yet. Modal's own `client` is the environment's."""
+def compose(settings: Settings, config: Config, clock: Clock, client: modal.Client | None = None) -> Parts:
+    """Build everything, and connect to nothing yet; without `client` Modal's is the environment's."""
     # The SDK's own retry of a throttled call has no end; a launch is put off instead, with the reason in sight.
     os.environ.setdefault("MODAL_MAX_THROTTLE_WAIT", "20")
     connection = Connection(
@@ -53,7 +53,6 @@ def compose(settings: Settings, clock: Clock, client: modal.Client | None = None
         clock=clock,
     )
     store = ModalDictStore(settings.modal_app_name, client)
-    config = load_config(settings.modal_runner_config)
     rules = make_rules(settings, config)
     sandboxes = ModalSandboxes(
         settings.modal_app_name,

@@ -106,7 +106,6 @@ class Hold(StrEnum):
     GITHUB_NOT_FOUND = "github-not-found"
     NAME_TAKEN = "name-taken"
     SUPERSEDED = "superseded"
-    MODAL_UNREACHABLE = "modal-unreachable"
     MODAL_CAPACITY = "modal-capacity"
     MODAL_REFUSES = "modal-refuses"
     RUNNER_DIED = "runner-died"

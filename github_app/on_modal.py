@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from github_app import log
 from github_app.clock import Clock
 from github_app.compose import compose
-from github_app.config import load_all, secrets_of, warnings
+from github_app.config import Config, load_all, secrets_of, warnings
 from github_app.settings import Settings
 from github_app.sweep import SweepReport
 from github_app.web import create_app
@@ -23,8 +23,8 @@ def web_app() -> Starlette:
     Raises:
         ConfigError: the settings, or the administrator's file, are not right.
     """
-    settings = _settings()
-    parts = compose(settings, Clock())
+    settings, config = _settings()
+    parts = compose(settings, config, Clock())
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -43,7 +43,7 @@ async def sweep() -> SweepReport:
     Raises:
         ConfigError: the settings, or the administrator's file, are not right.
     """
-    parts = compose(_settings(), Clock())
+    parts = compose(*_settings(), Clock())
     try:
         await parts.sandboxes.prepare()
         return await parts.sweep.run()
@@ -51,9 +51,9 @@ async def sweep() -> SweepReport:
         await parts.connection.close()
 
 
-def _settings() -> Settings:
+def _settings() -> tuple[Settings, Config]:
     settings, config = load_all()
     log.configure(settings.secrets() + secrets_of(config))
     for warning in warnings(settings, config):
         _log.warning("configuration", warning=warning)
-    return settings
+    return settings, config

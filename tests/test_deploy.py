@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-import modal
 from modal_proto import api_pb2
 
 from github_app.demo.world import Container, until_healthy
@@ -20,7 +19,6 @@ from github_app.simulator.github import SimulatedGitHub
 from github_app.simulator.listening import listen
 from github_app.simulator.modal import RunnerImage, SimulatedModal
 from github_app.simulator.modal.deployments import Deployment
-from tests.simulator.modal_workshop import connect
 
 PROJECT = Path(__file__).parent.parent
 IMAGE = RunnerImage(
@@ -35,10 +33,10 @@ def _environment(simulated: SimulatedModal, **more: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(PROJECT), **simulated.env, **more}
 
 
-async def _deploy(simulated: SimulatedModal) -> Deployment:
-    """Run the command, in the project's directory, as a person does."""
+async def _modal(simulated: SimulatedModal, *arguments: str) -> None:
+    """Run Modal's command, in the project's directory, as a person does."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "modal", "deploy", "modal_app.py"),
+        *(sys.executable, "-m", "modal", *arguments),
         cwd=PROJECT,
         env=_environment(simulated),
         stdout=asyncio.subprocess.PIPE,
@@ -47,12 +45,18 @@ async def _deploy(simulated: SimulatedModal) -> Deployment:
     output, _ = await asyncio.wait_for(process.communicate(), 60)
 
     assert process.returncode == 0, output.decode()
+
+
+async def _deploy(simulated: SimulatedModal) -> Deployment:
+    await _modal(simulated, "deploy", "modal_app.py")
     return simulated.deployment("modal-runner")
 
 
-async def _store_settings(simulated: SimulatedModal, variables: Mapping[str, str]) -> None:
-    async with connect(simulated) as client:
-        await modal.Secret.objects.create.aio("modal-runner-settings", dict(variables), client=client)
+async def _store_settings(simulated: SimulatedModal, folder: Path, variables: Mapping[str, str]) -> None:
+    """As DEPLOY.md says: from a file of variables, with a key of several lines."""
+    file = folder / "settings.env"
+    file.write_text("".join(f'{name}="{value}"\n' for name, value in variables.items()))
+    await _modal(simulated, "secret", "create", "modal-runner-settings", "--from-dotenv", str(file))
 
 
 @contextlib.asynccontextmanager
@@ -76,9 +80,9 @@ async def _container(
         await asyncio.wait_for(process.wait(), 20)
 
 
-async def test_a_deploy_makes_a_web_function_and_a_schedule_and_the_next_one_replaces_them() -> None:
+async def test_a_deploy_makes_a_web_function_and_a_schedule_and_the_next_one_replaces_them(tmp_path: Path) -> None:
     async with SimulatedModal(image=IMAGE) as simulated:
-        await _store_settings(simulated, {"WEBHOOK_SECRET": "x"})
+        await _store_settings(simulated, tmp_path, {"WEBHOOK_SECRET": "x"})
         first = dict((await _deploy(simulated)).function_ids)
         deployment = await _deploy(simulated)
         web, sweep = deployment.definitions["web"], deployment.definitions["sweep"]
@@ -100,9 +104,9 @@ async def test_a_job_goes_through_what_was_deployed_and_the_schedule_finds_one_w
         with listen() as probe:
             port = probe.getsockname()[1]
         app, variables = await register_app(github, organization, f"http://127.0.0.1:{port}")
-        await _store_settings(simulated, variables)
+        await _store_settings(simulated, tmp_path, variables)
         deployment = await _deploy(simulated)
-        environment = _environment(simulated, **variables)
+        environment = _environment(simulated, **simulated.variables(deployment.definitions["web"]))
         log = tmp_path / "containers.log"
         async with _container(deployment.definitions["web"], environment, log, str(port)) as process:
             await until_healthy(Container(f"http://127.0.0.1:{port}", process, log))

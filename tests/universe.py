@@ -17,6 +17,7 @@ from modal import Client
 
 from github_app.clock import Clock
 from github_app.compose import Parts, compose
+from github_app.config import Config, load_config
 from github_app.demo.world import register
 from github_app.settings import Settings
 from github_app.simulator import runner as stand_in
@@ -112,7 +113,7 @@ class Universe:
     @contextlib.asynccontextmanager
     async def another_process(self, **settings: object) -> AsyncIterator[Parts]:
         """The app once more over the same store, as in a second container or after a redeploy."""
-        parts = compose(self.settings.model_copy(update=settings), self.clock, self.client)
+        parts = compose(self.settings.model_copy(update=settings), Config(), self.clock, self.client)
         try:
             yield parts
         finally:
@@ -191,7 +192,7 @@ async def universe(
         app, variables = await register(github, organization, url)
         values = {name.lower(): value for name, value in variables.items()} | dict(settings or {})
         made = Settings(**values)  # type: ignore[arg-type]  # pydantic converts them
-        parts = compose(made, clock, client)
+        parts = compose(made, load_config(made.modal_runner_config), clock, client)
         stack.push_async_callback(parts.connection.close)
         await parts.sandboxes.prepare()
         await stack.enter_async_context(_serving(parts, app, sock))

@@ -8,9 +8,10 @@ import typer
 from github_app import log
 from github_app.clock import Clock
 from github_app.compose import compose
+from github_app.config import Config, load_all, secrets_of
 from github_app.errors import ModalRunnerError
 from github_app.model import Place, RunnerRelease, Scope
-from github_app.settings import Settings, load_settings
+from github_app.settings import Settings
 
 
 def runner_version(
@@ -24,16 +25,16 @@ def runner_version(
 
     Example: modal-runner runner-version --org octo-org
     """
-    settings = load_settings()
-    log.configure(settings.secrets())
-    found = asyncio.run(_ask(settings, org))
+    settings, config = load_all()
+    log.configure(settings.secrets() + secrets_of(config))
+    found = asyncio.run(_ask(settings, config, org))
     typer.echo(f"RUNNER_VERSION={found.version}")
     if found.sha256:
         typer.echo(f"RUNNER_SHA256={found.sha256}")
 
 
-async def _ask(settings: Settings, org: str | None) -> RunnerRelease:
-    parts = compose(settings, Clock())
+async def _ask(settings: Settings, config: Config, org: str | None) -> RunnerRelease:
+    parts = compose(settings, config, Clock())
     try:
         for installation in await parts.app.installations():
             account = installation.account

@@ -60,7 +60,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 async def _serve(settings: Settings, config: Config, listener: socket.socket, clock: Clock) -> None:
-    parts = compose(settings, clock)
+    parts = compose(settings, config, clock)
     try:
         with listener:
             for warning in warnings(settings, config):

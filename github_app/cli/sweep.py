@@ -9,7 +9,7 @@ import typer
 from github_app import log
 from github_app.clock import Clock
 from github_app.compose import compose
-from github_app.config import load_all, secrets_of
+from github_app.config import Config, load_all, secrets_of
 from github_app.settings import Settings
 from github_app.sweep import SweepReport
 
@@ -27,7 +27,7 @@ def sweep(
     """
     settings, config = load_all()
     log.configure(settings.secrets() + secrets_of(config))
-    report = asyncio.run(_sweep(settings, dry_run=dry_run))
+    report = asyncio.run(_sweep(settings, config, dry_run=dry_run))
     if as_json:
         typer.echo(msgspec.json.encode(report).decode())
     else:
@@ -36,8 +36,8 @@ def sweep(
     raise typer.Exit(1 if report.problems else 0)
 
 
-async def _sweep(settings: Settings, *, dry_run: bool) -> SweepReport:
-    parts = compose(settings, Clock())
+async def _sweep(settings: Settings, config: Config, *, dry_run: bool) -> SweepReport:
+    parts = compose(settings, config, Clock())
     try:
         await (parts.sandboxes.look_up() if dry_run else parts.sandboxes.prepare())
         return await parts.sweep.run(dry_run=dry_run)

@@ -16,6 +16,7 @@ from grpclib import GRPCError, Status
 from grpclib.protocol import H2Protocol
 from grpclib.server import Server
 from modal._utils.grpc_utils import custom_detail_codec
+from modal_proto import api_pb2
 from modal_proto.api_grpc import ModalClientBase
 from modal_proto.task_command_router_grpc import TaskCommandRouterBase
 
@@ -93,6 +94,11 @@ class SimulatedModal:
         """What `modal deploy` has made of an App."""
         return self._started.deployments.find(name)
 
+    def variables(self, definition: api_pb2.Function) -> dict[str, str]:
+        """What a function's Secrets hold."""
+        sources = [api_pb2.SecretSource(secret_id=each) for each in definition.secret_ids]
+        return self._started.vault.variables(sources)
+
     def kill(self, sandbox_id: str) -> None:
         """Let a sandbox die as it does when its machine is lost or it is preempted."""
         self._started.workspace.find(sandbox_id).end("died")
@@ -134,6 +140,7 @@ class _Running:
         sandboxes = Sandboxes(self.workspace, self.access)
         logs = Logs(self.workspace)
         self.deployments = Deployments(apps)
+        self.vault = vault
         control = (apps, self.deployments, Dicts(), images, vault, volumes, sandboxes, logs, self.access)
         self._server = _Server(
             [Service(ModalClientBase, control, gate), Service(TaskCommandRouterBase, [self._commands], gate)]
