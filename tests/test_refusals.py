@@ -17,7 +17,8 @@ def _permit_checks(it: Universe) -> None:
 
 
 async def test_the_author_is_told_by_a_check_run_once_however_often_the_job_is_heard_of() -> None:
-    async with universe() as it:
+    # An Enterprise Server, whose every exchange is held against GitHub's contract.
+    async with universe(enterprise=True, settings={"github_enterprise_domain": "ghe.example.com"}) as it:
         _permit_checks(it)
         run = it.push({"train": (LABELS, 5)})
         await it.github.webhooks.settle()

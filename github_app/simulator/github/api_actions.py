@@ -1,8 +1,7 @@
 """Runs and jobs (docs: "REST API endpoints for workflow runs", "... for workflow jobs")."""
 
-from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.calls import Call, Endpoint, Reply, not_found
-from github_app.simulator.github.state import CheckRun, WorkflowRun
+from github_app.simulator.github.state import WorkflowRun
 
 
 async def _runs(call: Call) -> Reply:
@@ -42,28 +41,6 @@ def _own_run(call: Call) -> WorkflowRun:
     return run
 
 
-async def _check(call: Call) -> Reply:
-    repository = call.repository()
-    body = call.body()
-    if not isinstance(body.get("name"), str) or not isinstance(body.get("head_sha"), str):
-        raise ApiError(422, 'Invalid request. "name" and "head_sha" have to be supplied.')
-    output = body.get("output") or {}
-    made = CheckRun(
-        call.github.world.new_id(),
-        call.installation.app,
-        repository,
-        body["head_sha"],
-        body["name"],
-        body.get("status", "queued"),
-        body.get("conclusion"),
-        output.get("title", ""),
-        output.get("summary", ""),
-        body.get("external_id", ""),
-    )
-    call.github.world.check_runs[made.id] = made
-    return Reply(call.github.shapes.check_run(made), 201)
-
-
 _READ = ("actions", "read")
 
 ENDPOINTS = (
@@ -71,5 +48,4 @@ ENDPOINTS = (
     Endpoint("GET", "/repos/{owner}/{repo}/actions/runs/{run_id}", _run, needs=_READ),
     Endpoint("GET", "/repos/{owner}/{repo}/actions/runs/{run_id}/jobs", _jobs, needs=_READ),
     Endpoint("GET", "/repos/{owner}/{repo}/actions/jobs/{job_id}", _job, needs=_READ),
-    Endpoint("POST", "/repos/{owner}/{repo}/check-runs", _check, needs=("checks", "write")),
 )

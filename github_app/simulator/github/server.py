@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from github_app.simulator.github import api_actions, api_apps, api_runners, runner_service
+from github_app.simulator.github import api_actions, api_apps, api_checks, api_runners, runner_service
 from github_app.simulator.github.actions import Actions
 from github_app.simulator.github.auth import ApiError, Authority
 from github_app.simulator.github.calls import As, Call, Endpoint, Reply
@@ -29,7 +29,12 @@ from github_app.simulator.github.state import Account, App, Installation, Job, W
 from github_app.simulator.github.webhooks import Webhooks
 from github_app.simulator.listening import listen
 
-_ENDPOINTS: tuple[Endpoint, ...] = (*api_apps.ENDPOINTS, *api_runners.ENDPOINTS, *api_actions.ENDPOINTS)
+_ENDPOINTS: tuple[Endpoint, ...] = (
+    *api_apps.ENDPOINTS,
+    *api_runners.ENDPOINTS,
+    *api_actions.ENDPOINTS,
+    *api_checks.ENDPOINTS,
+)
 
 
 _SERVER_VERSION = "2022-11-28"

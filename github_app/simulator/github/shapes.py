@@ -7,7 +7,6 @@ from github_app.simulator.github.links import REPOSITORY_FACTS, REPOSITORY_LINKS
 from github_app.simulator.github.state import (
     Account,
     App,
-    CheckRun,
     Delivery,
     Installation,
     Job,
@@ -146,33 +145,6 @@ class Shapes:
             "allows_public_repositories": group.allows_public_repositories,
             "restricted_to_workflows": False,
             "selected_workflows": [],
-        }
-
-    def check_run(self, check: CheckRun) -> Json:
-        url = f"{self._api}/repos/{check.repository.full_name}/check-runs/{check.id}"
-        return {
-            "id": check.id,
-            "node_id": _node("CR", check.id),
-            "head_sha": check.sha,
-            "name": check.name,
-            "url": url,
-            "html_url": f"{self._web}/{check.repository.full_name}/runs/{check.id}",
-            "details_url": None,
-            "status": check.status,
-            "conclusion": check.conclusion,
-            "started_at": None,
-            "completed_at": None,
-            "external_id": check.external_id,
-            "check_suite": None,
-            "output": {
-                "title": check.title,
-                "summary": check.summary,
-                "text": None,
-                "annotations_count": 0,
-                "annotations_url": f"{url}/annotations",
-            },
-            "app": None,
-            "pull_requests": [],
         }
 
     def run(self, run: WorkflowRun) -> Json:
