@@ -67,8 +67,10 @@ class CheckedGitHub(SimulatedGitHub):
         errors = list(self._description.iter_response_errors(request, response))
         # GitHub's description is silent about most refusals: 401, 403, 429 and 5xx are missing nearly everywhere, 404
         # and 422 at some operations. They are held against `error_breaches` alone.
-        if refused:
+        # Of conditional requests, whose answer is 304, only its docs tell.
+        if refused or response.status_code == 304:
             errors = [error for error in errors if not isinstance(error, ResponseNotFound)]
+        if refused:
             self.breaches += [f"{where}, answer {response.status_code}: {text}" for text in error_breaches(response)]
         for error in errors:
             self.breaches += [f"{where}, answer {response.status_code}: {text}" for text in _texts(error)]
