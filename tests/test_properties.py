@@ -54,7 +54,10 @@ class Lifecycle(RuleBasedStateMachine):
         step = lifecycle.decide(known, event, self.now)
         if isinstance(step, lifecycle.Nothing):
             return
-        assert _ORDER.index(step.record.state) > _ORDER.index(known.state if known else None)
+        forward = _ORDER.index(step.record.state) > _ORDER.index(known.state if known else None)
+        # GitHub may take a running job back and give it to another runner.
+        taken_over = known is not None and named != known.runner_name and known.state is JobState.RUNNING
+        assert forward or (taken_over and step.record.state is JobState.RUNNING)
         self.records[job.job_id] = step.record
         if named in self.runner_records:
             became = RunnerState.BUSY if action is Action.IN_PROGRESS else RunnerState.FINISHED
