@@ -1,22 +1,19 @@
 """`modal deploy modal_app.py`, the real command; and a job that goes through what was so deployed."""
 
 import asyncio
-import contextlib
 import json
 import os
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from modal_proto import api_pb2
 
-from github_app.demo.world import Container, until_healthy
 from github_app.demo.world import register as register_app
 from github_app.simulator import runner as stand_in
 from github_app.simulator.github import SimulatedGitHub
-from github_app.simulator.listening import listen
 from github_app.simulator.modal import RunnerImage, SimulatedModal
 from github_app.simulator.modal.deployments import Deployment
 
@@ -59,27 +56,6 @@ async def _store_settings(simulated: SimulatedModal, folder: Path, variables: Ma
     await _modal(simulated, "secret", "create", "modal-runner-settings", "--from-dotenv", str(file))
 
 
-@contextlib.asynccontextmanager
-async def _container(
-    definition: api_pb2.Function, environment: Mapping[str, str], log: Path, *port: str
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A container of one function, by what its definition says."""
-    with log.open("ab") as output:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "github_app.simulator.modal.container"),
-            *(definition.module_name, definition.function_name, *port),
-            env=environment,
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await asyncio.wait_for(process.wait(), 20)
-
-
 async def test_a_deploy_makes_a_web_function_and_a_schedule_and_the_next_one_replaces_them(tmp_path: Path) -> None:
     async with SimulatedModal(image=IMAGE) as simulated:
         await _store_settings(simulated, tmp_path, {"WEBHOOK_SECRET": "x"})
@@ -99,37 +75,32 @@ async def test_a_deploy_makes_a_web_function_and_a_schedule_and_the_next_one_rep
 async def test_a_job_goes_through_what_was_deployed_and_the_schedule_finds_one_whose_delivery_was_lost(
     tmp_path: Path,
 ) -> None:
-    async with SimulatedGitHub(time.time) as github, SimulatedModal(image=IMAGE) as simulated:
+    async with SimulatedGitHub(time.time) as github, SimulatedModal(image=IMAGE, hosting=True) as simulated:
         organization = github.world.add_account("octo-org")
-        with listen() as probe:
-            port = probe.getsockname()[1]
-        app, variables = await register_app(github, organization, f"http://127.0.0.1:{port}")
+        app, variables = await register_app(github, organization, "http://127.0.0.1:9")
         await _store_settings(simulated, tmp_path, variables)
-        deployment = await _deploy(simulated)
-        environment = _environment(simulated, **simulated.variables(deployment.definitions["web"]))
-        log = tmp_path / "containers.log"
-        async with _container(deployment.definitions["web"], environment, log, str(port)) as process:
-            await until_healthy(Container(f"http://127.0.0.1:{port}", process, log))
-            github.install(app, organization)
-            repository = github.world.add_repository(organization, "repo")
-            workflow = {"on": "push", "jobs": {"job": {"runs-on": ["modal"], "steps": [{"run": "true"}]}}}
-            files = {_PATH: json.dumps(workflow).encode()}
-            github.actions.push(repository, files, _PATH, {"job": 0.2})
-            await _until_done(github, log)
-            # From now on nothing is handed over any more.
-            github.webhooks.targets = ["http://127.0.0.1:9/webhook"]
-            github.actions.push(repository, files, _PATH, {"job": 0.2})
-            async with _container(deployment.definitions["sweep"], environment, log) as sweeping:
-                await asyncio.wait_for(sweeping.wait(), 30)
-            await _until_done(github, log)
+        await _deploy(simulated)
+        app.hook_url = f"{simulated.web_url('modal-runner', 'web')}/webhook"
+        github.install(app, organization)
+        repository = github.world.add_repository(organization, "repo")
+        workflow = {"on": "push", "jobs": {"job": {"runs-on": ["modal"], "steps": [{"run": "true"}]}}}
+        files = {_PATH: json.dumps(workflow).encode()}
+        github.actions.push(repository, files, _PATH, {"job": 0.2})
+        await _until_done(github, simulated)
+        # From now on nothing is handed over any more.
+        app.hook_url = "http://127.0.0.1:9/webhook"
+        github.actions.push(repository, files, _PATH, {"job": 0.2})
+        code = await simulated.run_function("modal-runner", "sweep")
+        await _until_done(github, simulated)
 
+        assert code == 0
         assert [job.conclusion for job in github.jobs()] == ["success", "success"]
 
 
-async def _until_done(github: SimulatedGitHub, log: Path) -> None:
+async def _until_done(github: SimulatedGitHub, simulated: SimulatedModal) -> None:
     deadline = time.monotonic() + 30
     while any(job.status != "completed" for job in github.jobs()):
-        assert time.monotonic() < deadline, log.read_text()[-3000:]
+        assert time.monotonic() < deadline, simulated.container_log[-3000:]
         await asyncio.sleep(0.05)
 
 

@@ -12,6 +12,7 @@ from github_app.simulator.modal.tokens import unsigned_jwt
 
 _BUILDER_VERSION = "2025.06"
 _TOKEN_LIFETIME = 3600
+WORKSPACE = "simulated"
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class Apps:
     async def auth_token_get(self, _request: api_pb2.AuthTokenGetRequest) -> api_pb2.AuthTokenGetResponse:
         """Issue the token that V2 sandbox calls carry; the SDK reads nothing of it but `exp`."""
         return api_pb2.AuthTokenGetResponse(token=unsigned_jwt("client", time.time() + _TOKEN_LIFETIME))
+
+    @rpc
+    async def workspace_name_lookup(self, _request: Empty) -> api_pb2.WorkspaceNameLookupResponse:
+        """Serve `Workspace.from_context`."""
+        return api_pb2.WorkspaceNameLookupResponse(workspace_name=WORKSPACE, username=WORKSPACE)
 
     @rpc
     async def environment_get_or_create(

@@ -7,11 +7,11 @@ from google.protobuf.empty_pb2 import Empty
 from grpclib import GRPCError, Status
 from modal_proto import api_pb2
 
-from github_app.simulator.modal.apps import App, Apps
+from github_app.simulator.modal.apps import WORKSPACE, App, Apps
+from github_app.simulator.modal.hosting import Hosting
 from github_app.simulator.modal.naming import environment_of, fresh_id
 from github_app.simulator.modal.rpcs import rpc
-
-_WORKSPACE = "simulated"
+from github_app.simulator.modal.workspace import Workspace
 
 
 @dataclass
@@ -27,14 +27,20 @@ class Deployment:
 class Deployments:
     """Every App that was deployed."""
 
-    def __init__(self, apps: Apps) -> None:
+    def __init__(self, apps: Apps, hosting: Hosting, workspace: Workspace) -> None:
         self._apps = apps
+        self._hosting = hosting
+        self._workspace = workspace
         self._by_app: dict[str, Deployment] = {}
         self._functions: dict[str, tuple[str, str]] = {}
 
     def find(self, name: str) -> Deployment:
         """The deployment of an App by name, as it was published last."""
-        return next(each for each in self._by_app.values() if self._apps.apps[each.app_id].name == name)
+        return next(each for each in self._by_app.values() if self._apps.apps.name_of(each.app_id) == name)
+
+    async def run(self, name: str, function: str) -> int:
+        """Run a function of an App in a container, as its schedule does; return the exit code."""
+        return await self._hosting.run(self.find(name).definitions[function])
 
     @rpc
     async def app_get_by_deployment_name(
@@ -42,7 +48,10 @@ class Deployments:
     ) -> api_pb2.AppGetByDeploymentNameResponse:
         """Serve the first question of a deploy: is there such an App?"""
         found = self._apps.apps.find(request.name, request.environment_name)
-        return api_pb2.AppGetByDeploymentNameResponse(app_id=found or "")
+        state = api_pb2.APP_STATE_DEPLOYED if found else api_pb2.APP_STATE_UNSPECIFIED
+        return api_pb2.AppGetByDeploymentNameResponse(
+            app_id=found or "", lifecycle=api_pb2.AppLifecycle(app_state=state)
+        )
 
     @rpc
     async def app_create(self, request: api_pb2.AppCreateRequest) -> api_pb2.AppCreateResponse:
@@ -91,7 +100,25 @@ class Deployments:
             name: each for name, each in deployment.definitions.items() if name in request.function_ids
         }
         deployment.version += 1
+        await self._hosting.roll(self._apps.apps[request.app_id].name, deployment.definitions)
         return api_pb2.AppPublishResponse(url=f"https://modal.com/apps/{request.app_id}", deployed_at=time.time())
+
+    @rpc
+    async def app_rollover(self, request: api_pb2.AppRolloverRequest) -> api_pb2.AppRolloverResponse:
+        """Replace the containers by new ones of the same version."""
+        await self._hosting.roll(self._apps.apps[request.app_id].name, self._of(request.app_id).definitions)
+        return api_pb2.AppRolloverResponse(url=f"https://modal.com/apps/{request.app_id}", deployed_at=time.time())
+
+    @rpc
+    async def app_stop(self, request: api_pb2.AppStopRequest) -> Empty:
+        """End an App for good, with its containers and sandboxes."""
+        app = self._apps.apps[request.app_id]
+        await self._hosting.stop(app.name, self._of(request.app_id).function_ids)
+        for sandbox in list(self._workspace.newest_first(include_ended=False)):
+            if sandbox.app == app:
+                sandbox.end("terminated")
+        self._apps.apps.delete(request.app_id)
+        return Empty()
 
     @rpc
     async def app_heartbeat(self, _request: api_pb2.AppHeartbeatRequest) -> Empty:
@@ -124,7 +151,8 @@ class Deployments:
 
     def _handle(self, function_id: str, *, web: bool) -> api_pb2.FunctionHandleMetadata:
         app_id, name = self._functions[function_id]
-        url = f"https://{_WORKSPACE}--{self._apps.apps[app_id].name}-{name}.modal.run" if web else ""
+        app = self._apps.apps[app_id].name
+        url = (self._hosting.url(f"{app}-{name}") or f"https://{WORKSPACE}--{app}-{name}.modal.run") if web else ""
         return api_pb2.FunctionHandleMetadata(
             function_name=name,
             function_type=api_pb2.Function.FUNCTION_TYPE_FUNCTION,

@@ -1,6 +1,9 @@
 """modal.Image, and the uploads that an image takes files from. Nothing is built: every build succeeds."""
 
 import hashlib
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpclib import GRPCError, Status
@@ -15,14 +18,36 @@ class Images:
 
     def __init__(self) -> None:
         self._ids: dict[bytes, str] = {}
-        self._known: set[str] = set()
+        self._definitions: dict[str, api_pb2.Image] = {}
         self._tags: dict[str, str] = {}
-        self._uploads: set[str] = set()
+        self._uploads: dict[str, bytes] = {}
+        self._mounts: dict[str, list[api_pb2.MountFile]] = {}
 
     def require(self, image_id: str) -> None:
         """Raise NOT_FOUND for an image that was never built."""
-        if image_id not in self._known:
+        if image_id not in self._definitions:
             raise GRPCError(Status.NOT_FOUND, f"Image '{image_id}' not found.")
+
+    def variables(self, image_id: str) -> dict[str, str]:
+        """The variables that an image's ENV lines set, those of its bases first."""
+        definition = self._definitions.get(image_id)
+        if definition is None:
+            return {}
+        found: dict[str, str] = {}
+        for base in definition.base_images:
+            found |= self.variables(base.image_id)
+        for line in definition.dockerfile_commands:
+            if line.startswith("ENV "):
+                found |= dict(part.partition("=")[::2] for part in shlex.split(line.removeprefix("ENV ")))
+        return found
+
+    def write(self, mount_ids: Iterable[str], root: Path) -> None:
+        """Lay the files of mounts below `root`."""
+        for mount_id in mount_ids:
+            for file in self._mounts.get(mount_id, ()):
+                path = root / file.filename.lstrip("/")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(self._uploads[file.sha256_hex])
 
     @rpc
     async def image_get_or_create(self, request: api_pb2.ImageGetOrCreateRequest) -> api_pb2.ImageGetOrCreateResponse:
@@ -31,7 +56,7 @@ class Images:
         if request.force_build or definition not in self._ids:
             self._ids[definition] = fresh_id("im")
         image_id = self._ids[definition]
-        self._known.add(image_id)
+        self._definitions[image_id] = request.image
         return api_pb2.ImageGetOrCreateResponse(
             image_id=image_id,
             result=api_pb2.GenericResult(status=api_pb2.GenericResult.GENERIC_STATUS_SUCCESS),
@@ -69,14 +94,18 @@ class Images:
 
     @rpc
     async def mount_put_file(self, request: api_pb2.MountPutFileRequest) -> api_pb2.MountPutFileResponse:
-        """Take an upload; its content is of no use here."""
-        self._uploads.add(request.sha256_hex)
+        """Take an upload; one without content asks whether it is there."""
+        if request.data or hashlib.sha256(b"").hexdigest() == request.sha256_hex:
+            self._uploads[request.sha256_hex] = request.data
+        elif request.sha256_hex not in self._uploads:
+            return api_pb2.MountPutFileResponse(exists=False)
         return api_pb2.MountPutFileResponse(exists=True, checked_at=_now())
 
     @rpc
     async def mount_get_or_create(self, request: api_pb2.MountGetOrCreateRequest) -> api_pb2.MountGetOrCreateResponse:
         """Bundle uploads into the mount that a build copies from."""
         content = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+        self._mounts[f"mo-{content[:22]}"] = list(request.files)
         return api_pb2.MountGetOrCreateResponse(
             mount_id=f"mo-{content[:22]}",
             handle_metadata=api_pb2.MountHandleMetadata(content_checksum_sha256_hex=content),

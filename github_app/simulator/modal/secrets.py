@@ -1,6 +1,6 @@
 """modal.Secret: variables for a sandbox's environment."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from google.protobuf.empty_pb2 import Empty
 from grpclib import GRPCError, Status
@@ -36,13 +36,17 @@ class Secrets:
             variables.update(self._secrets[source.secret_id] if source.secret_id else inline)
         return variables
 
+    def named(self, name: str) -> dict[str, str] | None:
+        """Return what a named Secret of the default environment holds, if there is one."""
+        found = self._secrets.find(name, "")
+        return None if found is None else dict(self._secrets[found])
+
     @rpc
     async def secret_get_or_create(
         self, request: api_pb2.SecretGetOrCreateRequest
     ) -> api_pb2.SecretGetOrCreateResponse:
         """Serve `Secret.from_name`, `.from_dict` and `.objects.create`."""
-        if any(len(value) > _LONGEST_VALUE for value in request.env_dict.values()):
-            raise GRPCError(Status.INVALID_ARGUMENT, f"Secret value exceeds {_LONGEST_VALUE} characters.")
+        _check(request.env_dict)
         name, environment = request.deployment_name, request.environment_name
         new = dict(request.env_dict)
         secret_id = self._secrets.get_or_create(name, environment, request.object_creation_type, new)
@@ -55,7 +59,20 @@ class Secrets:
         )
 
     @rpc
+    async def secret_update(self, request: api_pb2.SecretUpdateRequest) -> Empty:
+        """Serve `Secret.update`, which leaves what it does not name."""
+        new = {update.key: update.value for update in request.updates}
+        _check(new)
+        self._secrets[request.secret_id].update(new)
+        return Empty()
+
+    @rpc
     async def secret_delete(self, request: api_pb2.SecretDeleteRequest) -> Empty:
         """Serve `Secret.objects.delete`."""
         self._secrets.delete(request.secret_id)
         return Empty()
+
+
+def _check(variables: Mapping[str, str]) -> None:
+    if any(len(value) > _LONGEST_VALUE for value in variables.values()):
+        raise GRPCError(Status.INVALID_ARGUMENT, f"Secret value exceeds {_LONGEST_VALUE} characters.")

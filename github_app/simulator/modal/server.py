@@ -16,7 +16,6 @@ from grpclib import GRPCError, Status
 from grpclib.protocol import H2Protocol
 from grpclib.server import Server
 from modal._utils.grpc_utils import custom_detail_codec
-from modal_proto import api_pb2
 from modal_proto.api_grpc import ModalClientBase
 from modal_proto.task_command_router_grpc import TaskCommandRouterBase
 
@@ -24,6 +23,7 @@ from github_app.simulator.listening import listen
 from github_app.simulator.modal.apps import Apps
 from github_app.simulator.modal.deployments import Deployment, Deployments
 from github_app.simulator.modal.dicts import Dicts
+from github_app.simulator.modal.hosting import Hosting
 from github_app.simulator.modal.images import Images
 from github_app.simulator.modal.isolation import probe
 from github_app.simulator.modal.limits import Limits
@@ -40,18 +40,20 @@ from github_app.simulator.modal.workspace import Workspace
 class SimulatedModal:
     """Modal's control plane and machines, on this machine."""
 
-    def __init__(self, *, image: RunnerImage, limits: Limits = Limits()) -> None:  # noqa: B008
+    def __init__(self, *, image: RunnerImage, limits: Limits = Limits(), hosting: bool = False) -> None:  # noqa: B008
+        """`hosting`: what is deployed runs here too, in containers that are local processes."""
         self.calls: Counter[str] = Counter()
         self.interceptor: Interceptor | None = None
         self._image = image
         self._limits = limits
+        self._hosts = hosting
         self._token = (f"ak-{secrets.token_hex(11)}", f"as-{secrets.token_hex(11)}")
         self._running: _Running | None = None
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; port 0 takes any free one."""
         _raise_file_limit()
-        self._running = _Running(self, self._image, self._limits)
+        self._running = _Running(self, self._image, self._limits, hosts=self._hosts)
         try:
             await self._running.listen(host, port)
         except BaseException:
@@ -94,10 +96,23 @@ class SimulatedModal:
         """What `modal deploy` has made of an App."""
         return self._started.deployments.find(name)
 
-    def variables(self, definition: api_pb2.Function) -> dict[str, str]:
-        """What a function's Secrets hold."""
-        sources = [api_pb2.SecretSource(secret_id=each) for each in definition.secret_ids]
-        return self._started.vault.variables(sources)
+    async def run_function(self, app: str, function: str) -> int:
+        """Run a deployed function as its schedule does, now; return the exit code."""
+        return await self._started.deployments.run(app, function)
+
+    def web_url(self, app: str, function: str) -> str | None:
+        """Where a deployed web function answers, when deployments run here."""
+        return self._started.hosting.url(f"{app}-{function}")
+
+    def secret(self, name: str) -> dict[str, str] | None:
+        """What a named Secret holds."""
+        return self._started.vault.named(name)
+
+    @property
+    def container_log(self) -> str:
+        """What the containers of deployed functions have printed."""
+        log = self._started.hosting.log
+        return log.read_text() if log.exists() else ""
 
     def kill(self, sandbox_id: str) -> None:
         """Let a sandbox die as it does when its machine is lost or it is preempted."""
@@ -120,7 +135,7 @@ class SimulatedModal:
 class _Running:
     """What exists between start and stop."""
 
-    def __init__(self, gate: SimulatedModal, image: RunnerImage, limits: Limits) -> None:
+    def __init__(self, gate: SimulatedModal, image: RunnerImage, limits: Limits, *, hosts: bool) -> None:
         isolation = probe()
         self.root = Path(tempfile.mkdtemp(prefix="simulated-modal-"))
         apps, images, vault = Apps(), Images(), Secrets()
@@ -139,7 +154,8 @@ class _Running:
         self._commands = TaskCommands(self.workspace, vault)
         sandboxes = Sandboxes(self.workspace, self.access)
         logs = Logs(self.workspace)
-        self.deployments = Deployments(apps)
+        self.hosting = Hosting(images, vault, self.root, lambda: gate.env, active=hosts)
+        self.deployments = Deployments(apps, self.hosting, self.workspace)
         self.vault = vault
         control = (apps, self.deployments, Dicts(), images, vault, volumes, sandboxes, logs, self.access)
         self._server = _Server(
@@ -159,6 +175,7 @@ class _Running:
 
     async def close(self) -> None:
         try:
+            await self.hosting.close()
             if self._listening:
                 self._server.close()
                 self._server.disconnect()
