@@ -102,7 +102,7 @@ async def register(github: SimulatedGitHub, owner: Account, app_url: str) -> tup
     }
     state = secrets.token_urlsafe(16)
     async with httpx.AsyncClient(trust_env=False) as browser:
-        page = f"{github.url}/organizations/{owner.login}/settings/apps/new?state={state}"
+        page = f"{github.url}/organizations/{owner.login}/settings/apps?state={state}"
         answer = await browser.post(page, data={"manifest": json.dumps(manifest)})
     back = parse_qs(urlsplit(answer.headers["location"]).query)
     if back["state"] != [state]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from github_app.simulator.github import SimulatedGitHub
 
 _CONTRACT = Path(__file__).parent.parent / "contract"
+# The runner's protocol, the pages for people, and what the description was not cut to.
+_NO_API = re.compile(r"^/_runner/|^(/organizations/[^/]+)?/settings/|^/apps/|/releases/latest$")
 _HOST = "https://api.github.com"  # the only server that GitHub's description names
 
 
@@ -97,7 +100,7 @@ class _Checking:
         self._github = github
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith("/_runner/") or scope["path"].endswith("/apps/new"):
+        if scope["type"] != "http" or _NO_API.search(scope["path"]):
             await self._app(scope, receive, send)
             return
         received, sent = bytearray(), list[Message]()

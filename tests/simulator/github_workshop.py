@@ -208,7 +208,7 @@ async def post_manifest(client: httpx.AsyncClient, login: str, state: str = "s",
         **changes,
     }
     manifest = {name: value for name, value in merged.items() if value is not None}
-    page = f"/organizations/{login}/settings/apps/new" if login else "/settings/apps/new"
+    page = f"/organizations/{login}/settings/apps" if login else "/settings/apps"
     return await client.post(page, params={"state": state}, data={"manifest": json.dumps(manifest)})
 
 

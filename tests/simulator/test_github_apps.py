@@ -1,5 +1,6 @@
 """Apps made from a manifest, limits, and what the simulated GitHub does not simulate."""
 
+import html
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -60,12 +61,12 @@ async def test_a_manifest_that_cannot_be_taken_is_refused_with_what_is_wrong(
     answer = await post_manifest(hub.client, "octo-org", **changes)
 
     assert answer.status_code == 422
-    assert wrong in answer.json()["message"]
+    assert wrong in html.unescape(answer.text)
 
 
 @pytest.mark.parametrize("form", [{}, {"manifest": "{"}, {"manifest": "[]"}])
 async def test_a_form_without_a_manifest_is_refused(hub: Hub, form: dict[str, str]) -> None:
-    answer = await hub.client.post("/organizations/octo-org/settings/apps/new", data=form)
+    answer = await hub.client.post("/organizations/octo-org/settings/apps", data=form)
 
     assert answer.status_code == 422
 

@@ -133,12 +133,12 @@ def _own_installation(call: Call) -> Installation:
 
 
 def _own_deliveries(call: Call) -> list[Delivery]:
-    return [d for d in call.github.world.deliveries.values() if d.installation.app is call.app]
+    return [d for d in call.github.world.deliveries.values() if d.app is call.app]
 
 
 def _own_delivery(call: Call) -> Delivery:
     delivery = call.github.world.deliveries.get(call.number("delivery_id"))
-    if delivery is None or delivery.installation.app is not call.app:
+    if delivery is None or delivery.app is not call.app:
         raise not_found()
     return delivery
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 
 from github_app.simulator.github.auth import ApiError
-from github_app.simulator.github.calls import Call, Endpoint, Reply, not_found
+from github_app.simulator.github.calls import As, Call, Endpoint, Reply, not_found
 from github_app.simulator.github.state import Account, Repository, Runner, RunnerGroup
 
 _LONGEST_NAME = 64
@@ -90,6 +90,35 @@ async def _groups(call: Call) -> Reply:
     return Reply(body, headers=link)
 
 
+async def _group(call: Call) -> Reply:
+    return Reply(call.github.shapes.runner_group(_own_group(call), call.organization()))
+
+
+async def _group_repositories(call: Call) -> Reply:
+    group = _own_group(call)
+    found, link = call.page(group.selected or [])
+    shapes = call.github.shapes
+    body = {"total_count": len(group.selected or []), "repositories": [shapes.repository(r) for r in found]}
+    return Reply(body, headers=link)
+
+
+def _own_group(call: Call) -> RunnerGroup:
+    groups = call.github.world.groups[call.organization().login.lower()]
+    wanted = call.number("runner_group_id")
+    found = next((group for group in groups if group.id == wanted), None)
+    if found is None:
+        raise not_found()
+    return found
+
+
+async def _newest_release(call: Call) -> Reply:
+    if (call.path("owner"), call.path("repo")) != ("actions", "runner"):
+        raise not_found()
+    name = f"actions-runner-linux-x64-{_NEWEST_RUNNER}.tar.gz"
+    digest = f"sha256:{hashlib.sha256(name.encode()).hexdigest()}"
+    return Reply({"tag_name": f"v{_NEWEST_RUNNER}", "assets": [{"name": name, "digest": digest}]})
+
+
 async def _downloads(call: Call) -> Reply:
     call.organization()
     name = f"actions-runner-linux-x64-{_NEWEST_RUNNER}.tar.gz"
@@ -138,4 +167,9 @@ ENDPOINTS = (
     *(Endpoint("GET", path, _get, needs=needs) for path, needs in _both("/actions/runners/{runner_id}", *_READ)),
     *(Endpoint("DELETE", path, _delete, needs=needs) for path, needs in _both("/actions/runners/{runner_id}", *_WRITE)),
     Endpoint("GET", "/orgs/{org}/actions/runner-groups", _groups, needs=_READ[0]),
+    Endpoint("GET", "/orgs/{org}/actions/runner-groups/{runner_group_id}", _group, needs=_READ[0]),
+    Endpoint(
+        "GET", "/orgs/{org}/actions/runner-groups/{runner_group_id}/repositories", _group_repositories, needs=_READ[0]
+    ),
+    Endpoint("GET", "/repos/{owner}/{repo}/releases/latest", _newest_release, As.ANYONE),
 )

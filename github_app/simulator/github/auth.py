@@ -70,7 +70,9 @@ class Authority:
 
     def mint(self, installation: Installation, wanted: object) -> tuple[str, InstallationToken]:
         """Make a token, narrowed to `wanted` permissions, which the installation must have."""
-        granted = installation.app.permissions
+        if installation.suspended_at is not None:
+            raise ApiError(403, "This installation has been suspended")
+        granted = installation.permissions
         if not isinstance(wanted, dict | None):
             raise ApiError(422, "The permissions requested are not an object.")
         for name, level in (wanted or {}).items():

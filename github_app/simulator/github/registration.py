@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.shapes import Shapes
 from github_app.simulator.github.state import Account, App, World
+from github_app.simulator.github.webhooks import Webhooks
 
 _CODE_LIFETIME_S = 3600.0
 
@@ -33,9 +34,12 @@ class _Conversion:
 class Registration:
     """Pending conversions, each good once."""
 
-    def __init__(self, world: World, shapes: Shapes, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, world: World, shapes: Shapes, webhooks: Webhooks, clock: Callable[[], float] = time.time
+    ) -> None:
         self._world = world
         self._shapes = shapes
+        self._webhooks = webhooks
         self._clock = clock
         self._pending: dict[str, _Conversion] = {}
 
@@ -65,6 +69,7 @@ class Registration:
             created_at=self._clock(),
         )
         self._world.apps[app.id] = app
+        self._webhooks.ping(app)
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
         )

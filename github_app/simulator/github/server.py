@@ -8,12 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Self
-from urllib.parse import parse_qs, urlencode
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -23,6 +22,7 @@ from github_app.simulator.github.auth import ApiError, Authority
 from github_app.simulator.github.calls import As, Call, Endpoint, Reply
 from github_app.simulator.github.faults import Faults, Hangup, NoFaults
 from github_app.simulator.github.limits import RateLimits
+from github_app.simulator.github.pages import Pages
 from github_app.simulator.github.registration import Registration
 from github_app.simulator.github.shapes import Shapes
 from github_app.simulator.github.state import Account, App, Installation, Job, World
@@ -74,8 +74,9 @@ class SimulatedGitHub:
         self.limits = RateLimits(clock)
         self.webhooks = Webhooks(self.world, clock)
         self.actions = Actions(self.world, self.webhooks, self.shapes, clock)
-        self.registration = Registration(self.world, self.shapes, clock)
-        self._server = _Server(uvicorn.Config(self._asgi(), log_config=None, lifespan="off", access_log=False))
+        self.registration = Registration(self.world, self.shapes, self.webhooks, clock)
+        self._application = self._asgi()
+        self._server = _Server(uvicorn.Config(self._application, log_config=None, lifespan="off", access_log=False))
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -120,6 +121,11 @@ class SimulatedGitHub:
         self.webhooks.send(installation, "installation", payload, None)
         return installation
 
+    @property
+    def asgi(self) -> Starlette:
+        """The whole site, to be served at a further address."""
+        return self._application
+
     def jobs(self) -> list[Job]:
         """Every job, oldest first."""
         return list(self.world.jobs.values())
@@ -128,8 +134,7 @@ class SimulatedGitHub:
         prefix = "/api/v3" if self.rest_version else ""
         routes = [self._route(endpoint, counted=True, prefix=prefix) for endpoint in _ENDPOINTS]
         routes += [self._route(endpoint, counted=False) for endpoint in runner_service.ENDPOINTS]
-        routes.append(Route("/organizations/{org}/settings/apps/new", self._new_app, methods=["POST"]))
-        routes.append(Route("/settings/apps/new", self._new_app, methods=["POST"]))
+        routes += Pages(self).routes()
         routes.append(Route("/{path:path}", _unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]))
         return Starlette(routes=routes)
 
@@ -176,22 +181,6 @@ class SimulatedGitHub:
             call.token = self.authority.installation(authorization, endpoint.needs)
             headers |= self.limits.spend(f"installation {call.installation.id}", endpoint.method)
         return call
-
-    async def _new_app(self, request: Request) -> Response:
-        """Take the manifest that a page posted, and send the browser back with the code."""
-        if login := request.path_params.get("org"):
-            owner = self.world.accounts.get(str(login).lower())
-        else:  # the page of whoever is signed in, here the first user
-            owner = next((a for a in self.world.accounts.values() if a.kind == "User"), None)
-        if owner is None:
-            return JSONResponse({"message": "Not Found"}, 404)
-        form = parse_qs((await request.body()).decode("utf-8", "replace"))
-        try:
-            redirect, code = self.registration.register(owner, form.get("manifest", [""])[0])
-        except ApiError as error:
-            return _error(error, {})
-        query = urlencode({"code": code, "state": request.query_params.get("state", "")})
-        return RedirectResponse(f"{redirect}?{query}", 302)
 
 
 class _HalfAnswer(Response):

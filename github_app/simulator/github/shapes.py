@@ -112,13 +112,14 @@ class Shapes:
             "repository_selection": "all",
             "access_tokens_url": f"{url}/access_tokens",
             "repositories_url": f"{self._api}/installation/repositories",
-            "html_url": f"{self._web}/organizations/{installation.account.login}/settings/installations",
+            "html_url": f"{self._web}/organizations/{installation.account.login}/settings/installations/"
+            + str(installation.id),
             "events": installation.app.events,
-            "permissions": installation.app.permissions,
+            "permissions": installation.permissions,
             "created_at": iso(installation.created_at),
             "updated_at": iso(installation.created_at),
             "suspended_by": None,
-            "suspended_at": None,
+            "suspended_at": None if installation.suspended_at is None else iso(installation.suspended_at),
         }
 
     def runner(self, runner: Runner) -> Json:
@@ -138,7 +139,7 @@ class Shapes:
         return {
             "id": group.id,
             "name": group.name,
-            "visibility": "all",
+            "visibility": "all" if group.selected is None else "selected",
             "default": group.default,
             "runners_url": f"{url}/runners",
             "inherited": False,
@@ -236,7 +237,7 @@ class Shapes:
             "status_code": delivery.status_code,
             "event": delivery.event,
             "action": delivery.payload.get("action"),
-            "installation_id": delivery.installation.id,
+            "installation_id": delivery.installation.id if delivery.installation else None,
             "repository_id": delivery.repository_id,
             "throttled_at": None,
         }

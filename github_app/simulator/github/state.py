@@ -19,6 +19,8 @@ class Account:
     id: int
     login: str
     kind: str = "Organization"
+    # Whether the person at the browser may register and install Apps here.
+    owned: bool = True
 
 
 @dataclass(eq=False)
@@ -64,6 +66,14 @@ class Installation:
     app: App
     account: Account
     created_at: float
+    suspended_at: float | None = None
+    # What its owner has agreed to; None: all that the App asks for.
+    granted: dict[str, str] | None = None
+
+    @property
+    def permissions(self) -> dict[str, str]:
+        """What its tokens may have."""
+        return self.app.permissions if self.granted is None else self.granted
 
 
 @dataclass(eq=False)
@@ -85,6 +95,8 @@ class RunnerGroup:
     default: bool
     # GitHub's default too (docs: "Managing access to self-hosted runners using groups").
     allows_public_repositories: bool = False
+    # The repositories that it admits; None: all of the organisation.
+    selected: "list[Repository] | None" = None
 
 
 @dataclass(eq=False)
@@ -175,7 +187,8 @@ class Delivery:
 
     id: int
     guid: str
-    installation: Installation
+    app: App
+    installation: Installation | None
     event: str
     payload: dict[str, Any]
     repository_id: int | None

@@ -46,6 +46,7 @@ class Webhooks:
         delivery = Delivery(
             id=self._world.new_id(),
             guid=str(uuid.uuid4()),
+            app=installation.app,
             installation=installation,
             event=event,
             payload=payload,
@@ -55,11 +56,26 @@ class Webhooks:
         self._start(delivery)
         return delivery
 
+    def ping(self, app: App) -> None:
+        """Hand over the one event that an App gets without an installation, when its webhook is made."""
+        delivery = Delivery(
+            id=self._world.new_id(),
+            guid=str(uuid.uuid4()),
+            app=app,
+            installation=None,
+            event="ping",
+            payload={"zen": "Keep it logically awesome.", "hook_id": app.id, "hook": {"type": "App", "id": app.id}},
+            repository_id=None,
+            delivered_at=self._clock(),
+        )
+        self._start(delivery)
+
     def redeliver(self, old: Delivery) -> Delivery:
         """Hand the same over again: a delivery of its own with the old GUID."""
         again = Delivery(
             id=self._world.new_id(),
             guid=old.guid,
+            app=old.app,
             installation=old.installation,
             event=old.event,
             payload=old.payload,
@@ -93,7 +109,7 @@ class Webhooks:
 
     async def _hand_over(self, delivery: Delivery, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        app = delivery.installation.app
+        app = delivery.app
         body = json.dumps(delivery.payload).encode()
         delivery.request_headers = _headers(delivery, app.id, app.webhook_secret, body)
         began = self._clock()
