@@ -10,6 +10,9 @@ from pathlib import Path
 
 import modal
 
+from github_app.catalog import RUNNER_VERSION
+from github_app.sandboxes.image import runner_image
+
 _HERE = Path(__file__).parent
 _NAME = os.environ.get("MODAL_APP_NAME", "modal-runner")
 # A GPU create may block for 21 minutes inside a delivery's background task.
@@ -53,3 +56,14 @@ async def sweep() -> None:
     from github_app.on_modal import sweep as sweep_once
 
     await sweep_once()
+
+
+# Nothing calls this: a deploy builds the images that its functions use, and so it builds the runner's.
+@app.function(
+    image=runner_image(
+        os.environ.get("RUNNER_VERSION", RUNNER_VERSION), os.environ.get("RUNNER_SHA256") or None
+    ).image(),
+    include_source=False,
+)
+def runner() -> None:
+    """Hold the image of the sandboxes."""

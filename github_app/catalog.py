@@ -60,3 +60,7 @@ def usd_per_minute(shape: Shape) -> float:
     if shape.region is not None:
         per_second *= _BROAD_FACTOR if shape.region in BROAD_REGIONS else _NARROW_FACTOR
     return round(per_second * 60, 6)
+
+
+# The version of actions/runner where the settings name none; `setup` and `redeploy` ask GitHub for the newest.
+RUNNER_VERSION = "2.336.0"

@@ -3,12 +3,14 @@
 ModalRunnerError
 ├── ConfigError       the settings are wrong; lists every problem at once
 ├── InputError        what the command line names cannot be used
+├── SetupError        a step of the setup did not come true; to run it again goes on from there
 ├── DeliveryError     a webhook request that is not answered 2xx; carries the HTTP status
 ├── GitHubError       GitHub refused or did not answer
 ├── SandboxError      Modal refused or did not answer about sandboxes or images
-└── StoreError        Modal's Dict did not answer
+├── StoreError        Modal's Dict did not answer
+└── DeploymentError   Modal refused or did not answer about the App's own Secret, functions and objects
 
-The last three are made by one function per adapter; `retryable` says whether the same call may succeed later,
+The last four are made by one function per adapter; `retryable` says whether the same call may succeed later,
 `retry_after` (seconds) what the other side asked to wait. Nothing above an adapter reads an error's text.
 """
 
@@ -32,6 +34,10 @@ class InputError(ModalRunnerError):
     """What the command line names cannot be used; the message says why, and what to give instead."""
 
 
+class SetupError(ModalRunnerError):
+    """A step of `modal-runner setup` did not come true; the message says what to do before it is run again."""
+
+
 class DeliveryError(ModalRunnerError):
     """A webhook request that is refused with `status`."""
 
@@ -48,7 +54,10 @@ class _ServiceError(ModalRunnerError):
 
 
 class GitHubError(_ServiceError):
-    """GitHub refused (`status` is its HTTP status) or did not answer (`status` is None)."""
+    """GitHub refused (`status` is its HTTP status) or did not answer (`status` is None).
+
+    `advice` is the click that mends it, where one is known.
+    """
 
     def __init__(
         self,
@@ -58,8 +67,10 @@ class GitHubError(_ServiceError):
         retry_after: float | None = None,
         status: int | None = None,
         request_id: str | None = None,
+        advice: str | None = None,
     ) -> None:
         super().__init__(message, retryable=retryable, retry_after=retry_after)
+        self.advice = advice
         self.status = status
         self.request_id = request_id
 
@@ -74,3 +85,7 @@ class SandboxNameTaken(SandboxError):  # noqa: N818 - the fact, as SandboxError 
 
 class StoreError(_ServiceError):
     """Modal's Dict did not answer."""
+
+
+class DeploymentError(_ServiceError):
+    """Modal refused or did not answer about the App's own objects, or its command `modal` failed."""

@@ -7,12 +7,13 @@ from github_app.network import github_domains
 
 @dataclass(frozen=True)
 class Host:
-    """One GitHub.
+    """One GitHub: its pages stand below `web_url`, its REST API below `api_url`.
 
     `rest_version` is what every call names (None: as githubkit does). GitHub waits `answer_limit_s` for the answer to a
     delivery, and hands deliveries over again for `redelivery_window_s`. `domains`: what its runners have to reach.
     """
 
+    web_url: str
     api_url: str
     rest_version: str | None
     answer_limit_s: float
@@ -30,8 +31,9 @@ def host(enterprise_domain: str | None, api_url: str | None = None) -> Host:
     """
     domains = github_domains(enterprise_domain)
     if enterprise_domain is None:
-        return Host(api_url or "https://api.github.com", None, 10.0, 3 * _DAY_S, domains)
+        return Host("https://github.com", api_url or "https://api.github.com", None, 10.0, 3 * _DAY_S, domains)
+    web_url = f"https://{enterprise_domain}"
     if enterprise_domain.lower().partition(":")[0].endswith(".ghe.com"):
-        return Host(api_url or f"https://api.{enterprise_domain}", None, 10.0, 3 * _DAY_S, domains)
+        return Host(web_url, api_url or f"https://api.{enterprise_domain}", None, 10.0, 3 * _DAY_S, domains)
     # A server knows the REST version of its own time; 3.19 knows this one.
-    return Host(api_url or f"https://{enterprise_domain}/api/v3", "2022-11-28", 30.0, 7 * _DAY_S, domains)
+    return Host(web_url, api_url or f"{web_url}/api/v3", "2022-11-28", 30.0, 7 * _DAY_S, domains)

@@ -5,6 +5,7 @@ Secret fields are `SecretStr`, which has no readable repr. Modal's SDK reads its
 
 import json
 import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import Field, HttpUrl, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from github_app.catalog import REGIONS
+from github_app.catalog import REGIONS, RUNNER_VERSION
 from github_app.errors import ConfigError
 from github_app.host import Host, host
 from github_app.network import cidr
@@ -71,18 +72,25 @@ class RoutingSettings(BaseSettings):
     github_enterprise_domain: DomainName | None = Field(
         None, description="Host of a GitHub Enterprise Server, or SUBDOMAIN.ghe.com. Unset: github.com."
     )
+    github_api_url: HttpUrl | None = Field(None, description="Overrides the REST API's base alone.")
     max_concurrent_per_repo: int | None = Field(
         None, description="Most runners at once for one repository; further jobs wait. Unset: no cap.", gt=0
     )
     max_concurrent: int | None = Field(None, description="Most runners at once in all. Unset: no cap.", gt=0)
     runner_version: str = Field(
-        "2.336.0", description="Version of actions/runner in the image.", pattern=r"^\d+\.\d+\.\d+$"
+        RUNNER_VERSION, description="Version of actions/runner in the image.", pattern=r"^\d+\.\d+\.\d+$"
     )
     runner_sha256: str | None = Field(
         None,
         description="SHA-256 of that version's linux-x64 archive, as GitHub's list of runner downloads has it.",
         pattern=r"^[0-9a-f]{64}$",
     )
+
+    @property
+    def host(self) -> Host:
+        """The GitHub that is spoken to."""
+        override = str(self.github_api_url).rstrip("/") if self.github_api_url else None
+        return host(self.github_enterprise_domain, override)
 
     @field_validator("allowed_repos", mode="before")
     @classmethod
@@ -159,7 +167,6 @@ class Settings(RoutingSettings):
     github_private_key: SecretStr = Field(
         SecretStr(""), description="The App's private key, PEM.", validate_default=True
     )
-    github_api_url: HttpUrl | None = Field(None, description="Overrides the REST API's base alone.")
     sweep_interval_seconds: int = Field(60, description="How often `serve` sweeps by itself; 0 turns that off.", ge=0)
 
     @field_validator("github_private_key", mode="after")
@@ -175,12 +182,6 @@ class Settings(RoutingSettings):
             raise ValueError(f"missing (or GITHUB_PRIVATE_KEY_PATH); {_KEY_ADVICE}")
         _load(pem)
         return SecretStr(pem)
-
-    @property
-    def host(self) -> Host:
-        """The GitHub that is spoken to."""
-        override = str(self.github_api_url).rstrip("/") if self.github_api_url else None
-        return host(self.github_enterprise_domain, override)
 
     def secrets(self) -> list[str]:
         """Every secret value, for the log's redaction."""
@@ -233,9 +234,20 @@ def load_routing_settings() -> RoutingSettings:
     return _load_as(RoutingSettings)
 
 
-def _load_as(kind: type[S]) -> S:
+def settings_of(variables: Mapping[str, str]) -> Settings:
+    """Read these variables as the environment is read, and the environment not at all.
+
+    Raises:
+        ConfigError: lists everything that is wrong, without any value.
+    """
+    given = {name: variables[name.upper()] for name in Settings.model_fields if variables.get(name.upper())}
+    # With a prefix that no variable has, nothing comes from the environment.
+    return _load_as(Settings, {**given, "_env_prefix": "no variable begins so "})
+
+
+def _load_as(kind: type[S], given: Mapping[str, object] | None = None) -> S:
     try:
-        return kind()  # type: ignore[call-arg]  # pydantic-settings fills it from the environment
+        return kind(**(given or {}))  # type: ignore[arg-type]  # pydantic-settings fills in the environment
     except ValidationError as error:
         raise ConfigError([_problem(e["type"], str(e["loc"][0]), e["msg"]) for e in error.errors()]) from None
 

@@ -41,7 +41,7 @@ def logs(
 
 async def _logs(which: str, lines: int) -> list[tuple[str, str]]:
     settings = load_routing_settings()
-    store = ModalDictStore(settings.modal_app_name)
+    store = ModalDictStore(settings.modal_app_name, create=False)
     sandboxes = ModalSandboxes(settings.modal_app_name, {})
     found = []
     for name, sandbox_id in (await _runners(store, which)).items():

@@ -13,6 +13,7 @@ from github_app.cli.explain import explain
 from github_app.cli.logs import logs
 from github_app.cli.runner_version import runner_version
 from github_app.cli.serve import serve
+from github_app.cli.setup import setup
 from github_app.cli.soak import soak
 from github_app.cli.status import status
 from github_app.cli.sweep import sweep
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.command()(setup)
 app.command()(serve)
 app.command()(demo)
 app.command()(sweep)

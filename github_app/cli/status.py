@@ -43,7 +43,7 @@ def status(
 async def _read() -> Status:
     settings = load_routing_settings()
     rules = make_rules(settings, load_config(settings.modal_runner_config))
-    store = ModalDictStore(settings.modal_app_name)
+    store = ModalDictStore(settings.modal_app_name, create=False)
     return await read_status(store, rules, RunnerVersion(store, settings.runner_version, Clock()), time.time())
 
 

@@ -1,9 +1,25 @@
-"""GitHub, through githubkit: tokens, runners, jobs, the App's own deliveries, and the table of its errors."""
+"""GitHub, through githubkit: tokens, runners, jobs, the App itself and its webhook, and the table of its errors."""
 
 from github_app.github.app import AppOnGitHub, FailedDelivery, Installation
 from github_app.github.checks import Checks
 from github_app.github.connection import Connection
 from github_app.github.jobs import Jobs
+from github_app.github.registration import NewApp, convert, newest_public_release
 from github_app.github.runners import Runners
+from github_app.github.webhook import AppRecord, AppWebhook, Delivery
 
-__all__ = ["AppOnGitHub", "Checks", "Connection", "FailedDelivery", "Installation", "Jobs", "Runners"]
+__all__ = [
+    "AppOnGitHub",
+    "AppRecord",
+    "AppWebhook",
+    "Checks",
+    "Connection",
+    "Delivery",
+    "FailedDelivery",
+    "Installation",
+    "Jobs",
+    "NewApp",
+    "Runners",
+    "convert",
+    "newest_public_release",
+]

@@ -36,6 +36,8 @@ class Installation(msgspec.Struct):
     id: int
     account: Account | None = None
     suspended_at: str | None = None
+    html_url: str = ""
+    permissions: dict[str, str] = {}
 
 
 class FailedDelivery(msgspec.Struct):
@@ -96,6 +98,17 @@ class AppOnGitHub:
         Raises:
             GitHubError: GitHub refused or did not answer.
         """
+        found = await self.every_installation()
+        self._known = {each.id: each for each in found if each.suspended_at is None}
+        self._unknown_until = {each: until for each, until in self._unknown_until.items() if until > self._clock.now()}
+        return list(self._known.values())
+
+    async def every_installation(self) -> list[Installation]:
+        """Every installation, the suspended ones too.
+
+        Raises:
+            GitHubError: GitHub refused or did not answer.
+        """
         found: list[Installation] = []
         for page in range(1, _MOST_PAGES + 1):
 
@@ -106,9 +119,7 @@ class AppOnGitHub:
             found += batch
             if len(batch) < _PAGE:
                 break
-        self._known = {each.id: each for each in found if each.suspended_at is None}
-        self._unknown_until = {each: until for each, until in self._unknown_until.items() if until > self._clock.now()}
-        return list(self._known.values())
+        return found
 
     async def failed_deliveries(self, after: int) -> tuple[list[FailedDelivery], bool]:
         """Deliveries with a greater id than `after` that GitHub failed to hand over; whether these are all.

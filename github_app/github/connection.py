@@ -7,8 +7,10 @@ call unless the transport is shared, and closes a shared one after the call.
 
 import asyncio
 import math
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar, cast
 
 import httpx
@@ -95,6 +97,8 @@ class Connection:
         # githubkit signs with PyJWT, which takes a key object in place of the PEM; a PEM would stand in its repr.
         strategy = AppAuthStrategy(app_id, private_key)  # type: ignore[arg-type]
         self._app = connect(strategy, api_url, self._transport, clock.scale)
+        # Seconds that this machine's clock was ahead of GitHub's at the last answer; None before the first.
+        self.clock_skew: float | None = None
         self._quotas: dict[int, float] = {}
         self._kept: OrderedDict[tuple[int, str], tuple[str, object]] = OrderedDict()
         self._places = asyncio.Semaphore(_AT_ONCE)
@@ -111,6 +115,7 @@ class Connection:
             GitHubError: GitHub refused or did not answer.
         """
         response = await _send(name, call, self._app)
+        self.clock_skew = _skew(response.headers.get("date"), self.clock_skew)
         return _read(name, response, answer)
 
     async def page_as_app(self, name: str, call: Call, answer: type[T]) -> tuple[T, str | None]:
@@ -220,11 +225,30 @@ class Connection:
         return answer.seal()
 
 
+async def ask_anonymously(
+    name: str, call: Call, answer: type[T], *, api_url: str, transport: httpx.AsyncBaseTransport
+) -> T:
+    """Make a call that needs no credentials, and read its JSON as `answer`.
+
+    Raises:
+        GitHubError: GitHub refused or did not answer.
+    """
+    client = connect(UnauthAuthStrategy(), api_url, transport)
+    return _read(name, await _send(name, call, client), answer)
+
+
 async def _send(name: str, call: Call, client: GitHub[Any]) -> Response[Any, Any]:
     with github_errors(name):
         # httpx limits each read, which a server that sends byte after byte never exceeds.
         async with asyncio.timeout(_DEADLINE_S):
             return await call(client)
+
+
+def _skew(date: str | None, before: float | None) -> float | None:
+    try:
+        return time.time() - parsedate_to_datetime(date or "").timestamp()
+    except ValueError:
+        return before
 
 
 def _read(name: str, response: Response[Any, Any], answer: type[T]) -> T:

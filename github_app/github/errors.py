@@ -13,6 +13,7 @@ import httpx
 from githubkit.exception import GitHubException, RequestFailed, RequestTimeout
 
 from github_app.errors import GitHubError
+from github_app.github.refusals import advice_on
 
 _UNTOLD_LIMIT_WAIT_S = 60.0
 
@@ -38,12 +39,14 @@ def _from_answer(call: str, answer: httpx.Response) -> GitHubError:
     status = answer.status_code
     wait = _asked_wait(answer)
     limited = status == 429 or (status == 403 and wait is not None)
+    advice = None if limited else advice_on(status, _message(answer))
     return GitHubError(
-        f"{call}: GitHub answered {status} ({_message(answer)})",
+        f"{call}: GitHub answered {status} ({_message(answer)})" + (f"; {advice}" if advice else ""),
         retryable=limited or status >= 500,
         retry_after=wait if limited or status >= 500 else None,
         status=status,
         request_id=answer.headers.get("x-github-request-id"),
+        advice=advice,
     )
 
 

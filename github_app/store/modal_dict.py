@@ -57,10 +57,13 @@ def _decode(kind: Kind[T], key: str, value: bytes) -> T:
 class ModalDictStore:
     """Reads and writes records; every method raises `StoreError` when Modal does not do its part."""
 
-    def __init__(self, app_name: str, client: modal.Client | None = None) -> None:
+    def __init__(self, app_name: str, client: modal.Client | None = None, *, create: bool = True) -> None:
+        """Without `create` nothing is made: what is missing reads as empty."""
+        self._names = {kind.name: f"{app_name}-{kind.name}" for kind in KINDS}
+        self._client = client
         self._dicts = {
-            kind.name: modal.Dict.from_name(f"{app_name}-{kind.name}", create_if_missing=True, client=client)
-            for kind in KINDS
+            kind: modal.Dict.from_name(name, create_if_missing=create, client=client)
+            for kind, name in self._names.items()
         }
         # Records that `all` left out, as `<kind>/<key>`.
         self.unreadable: set[str] = set()
@@ -85,7 +88,10 @@ class ModalDictStore:
     async def get(self, kind: Kind[T], key: str) -> T | None:
         """Read one record."""
         async with _store_errors("get", kind.name):
-            value = await self._dicts[kind.name].get.aio(key)
+            try:
+                value = await self._dicts[kind.name].get.aio(key)
+            except modal.exception.NotFoundError:
+                return None
         return None if value is None else _decode(kind, key, value)
 
     async def take(self, kind: Kind[T], key: str) -> T | None:
@@ -97,7 +103,10 @@ class ModalDictStore:
     async def all(self, kind: Kind[T]) -> dict[str, T]:
         """Read all records of a kind, by key. One that cannot be read is left out and told of in `unreadable`."""
         async with _store_errors("items", kind.name):
-            values = {key: value async for key, value in self._dicts[kind.name].items.aio()}
+            try:
+                values = {key: value async for key, value in self._dicts[kind.name].items.aio()}
+            except modal.exception.NotFoundError:
+                values = {}
         self.unreadable -= {each for each in self.unreadable if each.startswith(f"{kind.name}/")}
         records = {}
         for key, value in values.items():
@@ -107,3 +116,13 @@ class ModalDictStore:
                 self.unreadable.add(f"{kind.name}/{key}")
                 _log.error("record_unreadable", reason=str(error))
         return records
+
+    async def delete_everything(self) -> None:
+        """Delete the Dict of every kind, if it is there.
+
+        Raises:
+            StoreError: the store did not answer; to delete again is safe.
+        """
+        for kind, name in self._names.items():
+            async with _store_errors("deleting", kind):
+                await modal.Dict.objects.delete.aio(name, allow_missing=True, client=self._client)

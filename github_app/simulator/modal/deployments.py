@@ -137,8 +137,13 @@ class Deployments:
         function_id = self._of(app_id).function_ids.get(request.object_tag) if app_id else None
         if app_id is None or function_id is None:
             raise GRPCError(Status.NOT_FOUND, f"Function {request.object_tag!r} not found.")
-        web = bool(self._of(app_id).definitions[request.object_tag].webhook_config.type)
-        return api_pb2.FunctionGetResponse(function_id=function_id, handle_metadata=self._handle(function_id, web=web))
+        definition = self._of(app_id).definitions[request.object_tag]
+        ranked = [api_pb2.FunctionData.RankedFunction(rank=0, function=definition)]
+        return api_pb2.FunctionGetResponse(
+            function_id=function_id,
+            handle_metadata=self._handle(function_id, web=bool(definition.webhook_config.type)),
+            function=api_pb2.FunctionData(ranked_functions=ranked),
+        )
 
     def _of(self, app_id: str) -> Deployment:
         return self._by_app.setdefault(app_id, Deployment(app_id))

@@ -1,0 +1,90 @@
+"""`modal-runner setup`: register the App, deploy it, install it."""
+
+import asyncio
+import logging
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from github_app import log
+from github_app.config import load_config
+from github_app.deployment.functions import application_file
+from github_app.errors import InputError
+from github_app.manifest import LONGEST_NAME
+from github_app.settings import load_routing_settings
+from github_app.setup.progress import Progress
+from github_app.setup.register import Wish
+from github_app.setup.setup import Setup
+
+_LOGIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,38})")
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::\d+)?")
+
+
+def setup(
+    org: Annotated[str | None, typer.Option(help="The organisation whose jobs are to run on Modal.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="A GitHub Enterprise Server, or SUBDOMAIN.ghe.com; else github.com.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The App's name at GitHub, where no two Apps share one. Else modal-runner-ORG.")
+    ] = None,
+    env_file: Annotated[
+        Path | None, typer.Option(help="Write the settings to this new file too, readable for you alone.")
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port of the page on this machine; 0 takes any.", min=0, max=65535)] = 0,
+    *,
+    personal: Annotated[
+        bool, typer.Option("--personal", help="Your own account instead: needs the wide permission `administration`.")
+    ] = False,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Open no browser: print the address, write a file, take a pasted code.")
+    ] = False,
+) -> None:
+    """Register the GitHub App with one button, deploy it on Modal, and install it.
+
+    It says each step before it does it, and can be stopped and run again at any point: what is done stays done, and no
+    second App is made. The App's key goes into a Modal Secret and nowhere else. Needs Modal's token (`modal setup`).
+
+    Exit code 0: a delivery of GitHub's has reached the App; 1: a step did not come true; 2: the command or the
+    settings are wrong.
+
+    Examples:
+
+    modal-runner setup --org octo-org
+
+    modal-runner setup --org octo-org --host ghes.example.com --no-browser
+    """
+    if personal == (org is not None):
+        raise InputError("say where: --org ORGANISATION, or --personal for your own account")
+    if org is not None and not _LOGIN.fullmatch(org):
+        raise InputError(f"--org {org!r}: this is no name of an organisation; give it as in github.com/NAME")
+    if host is not None and not _HOST.fullmatch(host):
+        raise InputError(f"--host {host!r}: give the name of the host alone, like ghes.example.com")
+    if name is not None and not 1 <= len(name) <= LONGEST_NAME:
+        raise InputError(f"--name: GitHub takes names of 1 to {LONGEST_NAME} characters")
+    if env_file is not None and env_file.exists():
+        raise InputError(f"--env-file {env_file}: there is such a file already; name a new one")
+    routing = load_routing_settings()
+    if host is not None:
+        domain = None if host.lower() == "github.com" else host
+        routing = routing.model_copy(update={"github_enterprise_domain": domain})
+    config = load_config(routing.modal_runner_config)
+    application_file()
+    log.configure(level=logging.WARNING)
+    console = Console()
+    wish = Wish(
+        owner=org,
+        name=name,
+        host=routing.host,
+        opens_browser=not no_browser,
+        app_name=routing.modal_app_name,
+    )
+    run = Setup(wish, routing=routing, config=config, progress=Progress(console), port=port, env_file=env_file)
+    try:
+        asyncio.run(run.run())
+    except KeyboardInterrupt:
+        console.print("\nStopped. Run the same command again: it goes on from here.")
+        raise

@@ -1,0 +1,98 @@
+"""Bringing a deployment up to date: the version of the runner, its images, the functions, the webhook's address.
+
+`setup` does it once the App is registered, `redeploy` at any time, and `rotate-secret` the last parts of it.
+"""
+
+from collections.abc import Mapping
+
+from github_app.clock import Clock
+from github_app.compose import compose, images_of
+from github_app.config import Config
+from github_app.deployment import Functions, Workspace
+from github_app.errors import DeploymentError, GitHubError
+from github_app.github import AppWebhook, Installation, newest_public_release
+from github_app.host import Host
+from github_app.model import Place, RunnerRelease, Scope
+from github_app.sandboxes import ModalSandboxes
+from github_app.settings import RoutingSettings, Settings
+
+
+def version_variables(release: RunnerRelease) -> dict[str, str]:
+    """A release of actions/runner as settings."""
+    checksum = {"RUNNER_SHA256": release.sha256} if release.sha256 else {}
+    return {"RUNNER_VERSION": release.version, **checksum}
+
+
+async def public_release(host: Host, enterprise_domain: str | None) -> RunnerRelease | None:
+    """The newest release that anyone can read on GitHub.com; None elsewhere, and when it cannot be read."""
+    if enterprise_domain is not None:
+        return None
+    try:
+        return await newest_public_release(host)
+    except GitHubError:
+        return None
+
+
+async def offered_release(
+    settings: Settings, config: Config, installations: list[Installation]
+) -> RunnerRelease | None:
+    """The release that GitHub offers the first organisation (docs: "List runner applications for an organization").
+
+    Raises:
+        GitHubError: GitHub refused or did not answer.
+    """
+    places = [
+        Place(Scope(each.account.login), each.id)
+        for each in installations
+        if each.account and each.account.type == "Organization"
+    ]
+    if not places:
+        return None
+    parts = compose(settings, config, Clock())
+    try:
+        return await parts.runners.newest_release(places[0])
+    finally:
+        await parts.connection.close()
+
+
+async def build_images(settings: RoutingSettings, config: Config) -> None:
+    """Build and publish the runner images that are missing, before anything is deployed that needs them.
+
+    Raises:
+        SandboxError: Modal refused, did not answer, or could not build one.
+    """
+    await ModalSandboxes(settings.modal_app_name, images_of(settings, config)).prepare()
+
+
+async def deploy(settings: RoutingSettings, workspace: Workspace) -> str:
+    """Deploy the functions and return the address for the webhook: read back, else as Modal makes it.
+
+    Raises:
+        InputError: modal_app.py is not here.
+        DeploymentError: Modal's command failed, or the web function is not there afterwards.
+    """
+    functions = Functions(settings.modal_app_name)
+    await functions.deploy(image_variables(settings))
+    url = await functions.web_url() or workspace.web_url(settings.modal_app_name, "web")
+    if url is None:
+        raise DeploymentError("the address of the web function cannot be told after the deploy", retryable=True)
+    return f"{url}/webhook"
+
+
+def image_variables(settings: RoutingSettings) -> Mapping[str, str]:
+    """What modal_app.py has to know of the runner's image."""
+    release = RunnerRelease(settings.runner_version, settings.runner_sha256)
+    return version_variables(release)
+
+
+async def point_webhook(webhook: AppWebhook, url: str) -> bool:
+    """Let GitHub deliver to `url`, unless it does; tell whether that was changed.
+
+    Raises:
+        GitHubError: GitHub refused or did not answer.
+    """
+    config = await webhook.config()
+    if (config.url, config.content_type, str(config.insecure_ssl)) == (url, "json", "0"):
+        return False
+    await webhook.point_at(url)
+    return True

@@ -1,0 +1,30 @@
+"""Removing what stands on Modal: Apps, Volumes."""
+
+import modal
+import modal.exception
+
+from github_app.deployment.errors import deployment_errors
+
+
+async def stop_app(name: str, client: modal.Client | None = None) -> None:
+    """Stop an App with its containers and sandboxes, if it is there. It is for good.
+
+    Raises:
+        DeploymentError: Modal refused or did not answer.
+    """
+    async with deployment_errors(f"stopping App {name!r}"):
+        try:
+            app = await modal.App.lookup.aio(name, client=client)
+        except modal.exception.NotFoundError:
+            return
+        await app.stop.aio(client=client)
+
+
+async def delete_volume(name: str, client: modal.Client | None = None) -> None:
+    """Delete a Volume with what is in it, if it is there.
+
+    Raises:
+        DeploymentError: Modal refused or did not answer.
+    """
+    async with deployment_errors(f"deleting Volume {name!r}"):
+        await modal.Volume.objects.delete.aio(name, allow_missing=True, client=client)

@@ -1,0 +1,1 @@
+"""`modal-runner setup`: from nothing to the first job in one sitting."""

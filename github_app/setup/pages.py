@@ -1,0 +1,159 @@
+"""The pages that setup serves on loopback: one button, the way back from GitHub, and how far things are."""
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from github_app.errors import InputError, SetupError
+from github_app.setup.progress import Progress
+from github_app.setup.registration import Registration
+
+LOOPBACK = "127.0.0.1"
+# Why each permission is asked for; the page and DEPLOY.md say the same.
+REASONS = {
+    "organization_self_hosted_runners": "Register a just-in-time runner for a queued job; remove one that got none.",
+    "administration": "The same for the repositories of a personal account, which have runners of their own.",
+    "actions": "Be told of jobs, and read which are queued.",
+    "metadata": "Every App has it: the names of the repositories it is installed on.",
+    "checks": "Say on the commit why a job is not served.",
+}
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the button posts, and where: `web_url` is GitHub's; `owner` is an organisation, or None for oneself."""
+
+    web_url: str
+    owner: str | None
+    manifest: Mapping[str, Any]
+
+    def action(self, state: str) -> str:
+        """The address of GitHub's page that takes a manifest."""
+        account = f"/organizations/{quote(self.owner)}" if self.owner else ""
+        return f"{self.web_url}{account}/settings/apps/new?state={quote(state)}"
+
+
+class Pages:
+    """The pages of one setup."""
+
+    def __init__(self, form: Form, registration: Registration, progress: Progress, label: str) -> None:
+        self._form = form
+        self._registration = registration
+        self._progress = progress
+        self._label = label
+        self._templates = jinja2.Environment(
+            loader=jinja2.PackageLoader("github_app.setup", "pages"), autoescape=True, undefined=jinja2.StrictUndefined
+        )
+
+    def asgi(self) -> Starlette:
+        """The application. Requests that name another host are refused: a page elsewhere could have sent them here."""
+        routes = [
+            Route("/", self._start),
+            Route("/registered", self._registered),
+            Route("/progress", self._show_progress),
+        ]
+        hosts = Middleware(TrustedHostMiddleware, allowed_hosts=[LOOPBACK, "localhost"], www_redirect=False)
+        return Starlette(routes=routes, middleware=[hosts])
+
+    def first(self, *, pasted: bool = False) -> str:
+        """The page with the button; `pasted`: it is opened on another machine, from where nothing leads back."""
+        manifest = self._form.manifest
+        permissions = [(name, level, REASONS[name]) for name, level in manifest["default_permissions"].items()]
+        return self._templates.get_template("start.html").render(
+            owner=self._form.owner,
+            github=self._form.web_url.removeprefix("https://"),
+            manifest=manifest,
+            manifest_json=json.dumps(manifest),
+            permissions=permissions,
+            action=self._form.action(self._registration.state),
+            pasted=pasted,
+        )
+
+    async def _start(self, _request: Request) -> Response:
+        if self._registration.is_over:
+            return RedirectResponse("/progress", 303)
+        return self._page(self.first())
+
+    async def _registered(self, request: Request) -> Response:
+        query = request.query_params
+        try:
+            # The browser waits here until the code is traded; if it goes away, the trade goes on.
+            await asyncio.shield(self._registration.take(query.get("code", ""), query.get("state", "")))
+        except SetupError as error:
+            problem = self._templates.get_template("problem.html").render(problem=str(error))
+            return self._page(problem, 400)
+        # Away from the address that holds the code.
+        return RedirectResponse("/progress", 303)
+
+    async def _show_progress(self, _request: Request) -> Response:
+        if not self._registration.is_over:
+            return RedirectResponse("/", 303)
+        progress = self._progress
+        return self._page(
+            self._templates.get_template("progress.html").render(
+                steps=progress.steps,
+                install_url=progress.install_url,
+                finished=progress.finished,
+                label=self._label,
+            )
+        )
+
+    def _page(self, text: str, status: int = 200) -> Response:
+        policy = f"default-src 'none'; style-src 'unsafe-inline'; form-action {self._form.web_url}"
+        return HTMLResponse(text, status, {**_HEADERS, "Content-Security-Policy": f"{policy}; frame-ancestors 'none'"})
+
+
+def bind(port: int) -> socket.socket:
+    """Take a port of loopback; 0 is any free one.
+
+    Raises:
+        InputError: it is taken.
+    """
+    try:
+        listener = socket.create_server((LOOPBACK, port), backlog=64)
+    except OSError as error:
+        raise InputError(f"--port {port}: cannot listen there ({error.strerror or error})") from None
+    return listener
+
+
+@contextlib.asynccontextmanager
+async def serving(pages: Pages, listener: socket.socket) -> AsyncIterator[None]:
+    """Serve the pages for as long as the block runs."""
+    config = uvicorn.Config(
+        pages.asgi(), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=3
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+class _Server(uvicorn.Server):
+    """A server within a command, whose Ctrl-C it leaves alone."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        yield

@@ -1,0 +1,44 @@
+"""What setup does, step by step: told in the terminal, and read by the page."""
+
+from dataclasses import dataclass, field
+
+from rich.console import Console
+
+
+@dataclass
+class Step:
+    """One step. `detail` is what came of it, or what it waits for."""
+
+    title: str
+    detail: str = ""
+    done: bool = False
+
+
+@dataclass
+class Progress:
+    """The steps until now, and where the person at the browser has to go next."""
+
+    console: Console
+    steps: list[Step] = field(default_factory=list)
+    install_url: str | None = None
+    finished: bool = False
+
+    def begin(self, title: str) -> None:
+        """Say what comes now, before it is done."""
+        self.steps.append(Step(title))
+        self._print(f"[bold]{len(self.steps)}.[/] {title} ...")
+
+    def done(self, detail: str = "") -> None:
+        """The step came true."""
+        step = self.steps[-1]
+        step.done, step.detail = True, detail
+        self._print(f"   [green]done[/]{': ' if detail else ''}{detail}")
+
+    def tell(self, text: str) -> None:
+        """Say something about the step under way."""
+        self.steps[-1].detail = text
+        self._print(f"   {text}")
+
+    def _print(self, text: str) -> None:
+        # Addresses have to stay whole, to be copied.
+        self.console.print(text, soft_wrap=True, highlight=False)

@@ -1,0 +1,173 @@
+"""Registering the App: a person presses a button in a browser, and GitHub sends the code back."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import sys
+import threading
+import time
+import webbrowser
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from github_app.errors import GitHubError, SetupError
+from github_app.github import NewApp, convert
+from github_app.host import Host
+from github_app.manifest import LONGEST_NAME, registration_manifest
+from github_app.setup.pages import LOOPBACK, Form, Pages
+from github_app.setup.progress import Progress
+from github_app.setup.registration import Registration
+
+# Where deliveries would go if the address cannot be told before the deploy: a name that belongs to nobody (RFC 2606).
+_NOWHERE = "https://modal-runner.example.com/webhook"
+_FILE = "modal-runner-register.html"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command line asks for. `owner` is an organisation; None is one's own account."""
+
+    owner: str | None
+    name: str | None
+    host: Host
+    opens_browser: bool
+    app_name: str
+
+    @property
+    def github_name(self) -> str:
+        """The App's name at GitHub, where the names of all Apps are one namespace."""
+        return self.name or f"modal-runner-{self.owner or secrets.token_hex(3)}"[:LONGEST_NAME].rstrip("-")
+
+
+class Registering:
+    """One App being registered. `pages` have to be served meanwhile."""
+
+    def __init__(self, wish: Wish, *, port: int, hook_url: str | None, label: str, progress: Progress) -> None:
+        self._wish = wish
+        self._progress = progress
+        self._address = f"http://{LOOPBACK}:{port}"
+        self.registration = Registration(time.monotonic)
+        manifest = registration_manifest(
+            name=wish.github_name,
+            hook_url=f"{hook_url}/webhook" if hook_url else _NOWHERE,
+            redirect_url=f"{self._address}/registered",
+            personal=wish.owner is None,
+        )
+        self.pages = Pages(Form(wish.host.web_url, wish.owner, manifest), self.registration, progress, label)
+
+    async def new_app(self) -> NewApp:
+        """Send the person to the page, and wait for an App.
+
+        The caller keeps the App's secrets and then calls `registration.succeed()`.
+
+        Raises:
+            SetupError: nothing came within the hour.
+        """
+        with self._asking():
+            while True:
+                code = await self.registration.next_code()
+                self._progress.tell("GitHub sent a code; trading it for the App's key and secrets")
+                try:
+                    app = await self._trade(code)
+                    self._check_owner(app)
+                except SetupError as error:
+                    self._progress.tell(str(error))
+                    self.registration.fail(str(error))
+                else:
+                    return app
+
+    async def _trade(self, code: str) -> NewApp:
+        try:
+            return await convert(code, self._wish.host)
+        except GitHubError as error:
+            if error.status == 404:
+                raise SetupError(
+                    "GitHub does not take this code: each is good once, for an hour. Press the button again; if GitHub "
+                    "then says that the name is taken, delete the App of the first try on its settings page"
+                ) from error
+            raise SetupError(
+                f"{error}. Press the button again, under another name if GitHub says it is taken"
+            ) from error
+
+    def _check_owner(self, app: NewApp) -> None:
+        if self._wish.owner is not None and app.owner.lower() != self._wish.owner.lower():
+            raise SetupError(
+                f"This App belongs to {app.owner}, not to {self._wish.owner}, so it is not used: delete it at GitHub, "
+                "and press the button on the page that this setup shows"
+            )
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        tell = self._progress.tell
+        if self._wish.opens_browser:
+            tell(f"open {self._address} and press the button")
+            webbrowser.open(self._address)
+            yield
+            return
+        file = Path.cwd() / _FILE
+        _write(file, self.pages.first(pasted=True))
+        tell(f"on this machine, or with its port forwarded (ssh -L {self._port}:{LOOPBACK}:{self._port} ...):")
+        tell(f"    open {self._address} and press the button")
+        tell(f"or copy {file} to where your browser is, open it there, and press the button;")
+        tell("    then paste here the address that GitHub sends your browser to, or the code in it, and press Enter")
+        try:
+            with _pasted_lines(self._take_line):
+                yield
+        finally:
+            file.unlink(missing_ok=True)
+
+    @property
+    def _port(self) -> str:
+        return self._address.rpartition(":")[2]
+
+    def _take_line(self, line: str) -> None:
+        if not line.strip():
+            return
+        try:
+            self.registration.paste(line)
+        except SetupError as error:
+            self._progress.tell(str(error))
+
+
+def _write(file: Path, text: str) -> None:
+    # The state in it is no secret for long, and of no use without this setup; still it is nobody else's business.
+    file.unlink(missing_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as page:
+        page.write(text)
+
+
+@contextlib.contextmanager
+def _pasted_lines(take: Any, stream: TextIO | None = None) -> Iterator[None]:
+    """Hand each line of standard input to `take`, in the loop's own thread."""
+    loop = asyncio.get_running_loop()
+    source = stream or sys.stdin
+
+    def read() -> None:
+        with contextlib.suppress(RuntimeError, ValueError):  # the loop, or the stream, is closed
+            for line in source:
+                loop.call_soon_threadsafe(take, line)
+
+    # Nothing ends a read from a terminal: the thread is a daemon, and what it reads after the block goes nowhere.
+    threading.Thread(target=read, daemon=True, name="pasted lines").start()
+    yield
+
+
+def app_settings_page(host: Host, owner: str | None, slug: str) -> str:
+    """The page on which an App's owner changes or deletes it."""
+    account = f"/organizations/{owner}" if owner else ""
+    return f"{host.web_url}{account}/settings/apps/{slug}"
+
+
+def variables_of(app: NewApp, secret: str) -> Mapping[str, str]:
+    """An App's credentials as settings; `secret` signs its deliveries."""
+    return {
+        "GITHUB_APP_ID": str(app.id),
+        "GITHUB_CLIENT_ID": app.client_id,
+        "GITHUB_CLIENT_SECRET": app.client_secret.get_secret_value(),
+        "GITHUB_PRIVATE_KEY": app.pem.get_secret_value(),
+        "WEBHOOK_SECRET": secret,
+    }

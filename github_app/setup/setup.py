@@ -1,0 +1,208 @@
+"""The whole of the setup. Each step looks first at what is there, so a run goes on where an earlier one stopped."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from github_app import deploying
+from github_app.clock import Clock
+from github_app.compose import compose
+from github_app.config import Config
+from github_app.deployment import SettingsSecret, Workspace, look_up_workspace
+from github_app.errors import GitHubError, SetupError
+from github_app.github import AppRecord, AppWebhook, Installation, NewApp
+from github_app.model import RunnerRelease
+from github_app.settings import RoutingSettings, Settings, settings_of
+from github_app.setup.arrival import delivered, installed, warming
+from github_app.setup.pages import bind, serving
+from github_app.setup.progress import Progress
+from github_app.setup.register import Registering, Wish, variables_of
+from github_app.setup.store import keep, rescued, write_env_file
+
+
+class Setup:
+    """One run of `modal-runner setup`."""
+
+    def __init__(
+        self,
+        wish: Wish,
+        *,
+        routing: RoutingSettings,
+        config: Config,
+        progress: Progress,
+        port: int,
+        env_file: Path | None,
+    ) -> None:
+        self._wish = wish
+        self._routing = routing
+        self._config = config
+        self._progress = progress
+        self._port = port
+        self._env_file = env_file
+        self._secret = SettingsSecret(wish.app_name)
+        self._workspace = Workspace("")
+
+    async def run(self) -> None:
+        """Do every step that is not done yet.
+
+        Raises:
+            SetupError, DeploymentError, SandboxError, GitHubError, InputError: with what to do; to run it again is
+            always safe.
+        """
+        known = await self._modal()
+        version = await self._version(known)
+        if version and "GITHUB_APP_ID" in known:
+            await self._secret.store(version)
+        known |= version
+        async with self._images(known) as images:
+            if "GITHUB_APP_ID" in known:
+                await self._go_on(known, images)
+            else:
+                await self._from_the_start(known, images)
+
+    async def _modal(self) -> dict[str, str]:
+        """Check Modal's token, and read what an earlier run has stored."""
+        self._progress.begin("Modal: check the token, and look for what an earlier run has stored")
+        self._workspace = await look_up_workspace()
+        left = rescued(self._wish.app_name)
+        if left:
+            await keep(self._secret, self._wish.app_name, left, self._progress)
+        names = {name.upper() for name in Settings.model_fields}
+        known = left or await self._secret.read(names) or {}
+        found = "an App is registered already" if "GITHUB_APP_ID" in known else "nothing stored yet"
+        self._progress.done(f"workspace {self._workspace.name or '(unnamed)'}; {found}")
+        return known
+
+    async def _version(self, known: dict[str, str]) -> dict[str, str]:
+        if "RUNNER_VERSION" in known:
+            return {}
+        release = await deploying.public_release(self._wish.host, self._routing.github_enterprise_domain)
+        return {} if release is None else deploying.version_variables(release)
+
+    @contextlib.asynccontextmanager
+    async def _images(self, known: dict[str, str]) -> AsyncIterator["asyncio.Task[None]"]:
+        """Build the runner's image while the person is busy with the browser."""
+        given = {name.lower(): value for name, value in known.items() if name in ("RUNNER_VERSION", "RUNNER_SHA256")}
+        routing = self._routing.model_copy(update=given)
+        task = asyncio.create_task(deploying.build_images(routing, self._config))
+        try:
+            yield task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _from_the_start(self, known: dict[str, str], images: "asyncio.Task[None]") -> None:
+        where = self._wish.owner or "your personal account"
+        self._progress.begin(f"GitHub: register an App on {where}, with a button in your browser")
+        listener = bind(self._port)
+        registering = Registering(
+            self._wish,
+            port=listener.getsockname()[1],
+            hook_url=self._workspace.web_url(self._wish.app_name, "web"),
+            label=self._routing.runner_label[0],
+            progress=self._progress,
+        )
+        async with serving(registering.pages, listener):
+            app = await registering.new_app()
+            # GitHub's description allows an App without a secret; its deliveries are signed from the first one on.
+            made = app.webhook_secret.get_secret_value() if app.webhook_secret else secrets.token_hex(32)
+            known |= {**variables_of(app, made), **self._host_variables()}
+            # First of all the key is stored: GitHub gives it out once.
+            await keep(self._secret, self._wish.app_name, known, self._progress)
+            if self._env_file is not None:
+                write_env_file(self._env_file, known)
+            registering.registration.succeed()
+            self._progress.done(f"App {app.name}; its key and secrets are in the Modal Secret {self._secret.name}")
+            await self._go_on(known, images, app)
+
+    def _host_variables(self) -> dict[str, str]:
+        """Which GitHub it is, as the environment says."""
+        found = {}
+        if self._routing.github_enterprise_domain:
+            found["GITHUB_ENTERPRISE_DOMAIN"] = self._routing.github_enterprise_domain
+        if api_url := os.environ.get("GITHUB_API_URL"):
+            found["GITHUB_API_URL"] = api_url
+        return found
+
+    async def _go_on(self, known: dict[str, str], images: "asyncio.Task[None]", new: NewApp | None = None) -> None:
+        """All after the registration; `new` is the App that was registered in this run."""
+        settings = settings_of({**known, "MODAL_APP_NAME": self._wish.app_name})
+        parts = compose(settings, self._config, Clock())
+        webhook = AppWebhook(parts.connection)
+        try:
+            record = await self._check_app(webhook)
+            url = await self._deploy(settings, images)
+            self._progress.begin(f"GitHub: deliver events to {url}")
+            if new is not None and new.webhook_secret is None:
+                await webhook.point_at(url, settings.webhook_secret)
+            else:
+                await deploying.point_webhook(webhook, url)
+            self._progress.done()
+            # The page, if there is one, leads there by itself.
+            opens_browser = self._wish.opens_browser and new is None
+            async with warming(url):
+                installations = await installed(parts.app, record, self._progress, opens_browser=opens_browser)
+            await delivered(webhook, parts.app, installations, self._progress)
+            await self._version_for_servers(settings, installations)
+        finally:
+            await parts.connection.close()
+        self._finish()
+
+    async def _check_app(self, webhook: AppWebhook) -> AppRecord:
+        """See that the credentials are those of an App of the right owner.
+
+        Raises:
+            SetupError: they are not.
+        """
+        try:
+            record = await webhook.app()
+        except GitHubError as error:
+            if error.status not in {401, 404}:
+                raise
+            raise SetupError(
+                f"The App in the Secret {self._secret.name} is not known to GitHub any more ({error}). If it was "
+                "deleted, run `modal-runner uninstall` and then `modal-runner setup` again"
+            ) from error
+        wanted = self._wish.owner
+        if wanted is not None and record.owner.login.lower() != wanted.lower():
+            raise SetupError(
+                f"The Secret {self._secret.name} holds the App {record.name} of {record.owner.login}. For {wanted}, "
+                f"give the deployment another name: MODAL_APP_NAME=modal-runner-{wanted.lower()} modal-runner setup ..."
+            )
+        return record
+
+    async def _deploy(self, settings: Settings, images: "asyncio.Task[None]") -> str:
+        self._progress.begin("Modal: build the runner's image (minutes, the first time)")
+        await images
+        release = RunnerRelease(settings.runner_version, settings.runner_sha256)
+        checked = "its checksum checked" if release.sha256 else "without a checksum"
+        self._progress.done(f"actions/runner {release.version}, {checked}")
+        self._progress.begin("Modal: deploy the web function and the sweep")
+        url = await deploying.deploy(settings, self._workspace)
+        self._progress.done(url)
+        return url
+
+    async def _version_for_servers(self, settings: Settings, installations: list[Installation]) -> None:
+        """On a GitHub whose releases nobody can read, take the version that it offers its organisations."""
+        if settings.runner_sha256 is not None:
+            return
+        self._progress.begin("GitHub: ask for the version of actions/runner that it offers")
+        release = await deploying.offered_release(settings, self._config, installations)
+        if release is None:
+            self._progress.done(f"none; {settings.runner_version} stays")
+            return
+        await self._secret.store(deploying.version_variables(release))
+        newer = settings.model_copy(update={"runner_version": release.version, "runner_sha256": release.sha256})
+        await deploying.build_images(newer, self._config)
+        await deploying.deploy(newer, self._workspace)
+        self._progress.done(release.version)
+
+    def _finish(self) -> None:
+        label = self._routing.runner_label[0]
+        say = self._progress.console.print
+        self._progress.finished = True
+        say(f"\nReady. Give a job this line, and it runs on Modal:\n\n    runs-on: \\[self-hosted, {label}]\n")
+        say(f'With a GPU: \\[self-hosted, {label}, "gpu:h100"]. Look after it: modal-runner doctor', highlight=False)

@@ -1,0 +1,91 @@
+"""Keeping what a registration bought: GitHub gives an App's key out once, so it must not get lost on its way."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_exponential
+
+from github_app.deployment import SettingsSecret
+from github_app.errors import DeploymentError, InputError, SetupError
+from github_app.setup.progress import Progress
+
+_FOR_S = 600.0
+
+
+def rescue_file(app_name: str) -> Path:
+    """Where the settings go, readable for this user alone, when Modal cannot be reached; the next run stores them."""
+    return Path.home() / f".{app_name}-settings.rescue"
+
+
+def rescued(app_name: str) -> dict[str, str]:
+    """What an earlier run had to leave in the rescue file."""
+    file = rescue_file(app_name)
+    if not file.exists():
+        return {}
+    try:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError):
+        raise SetupError(f"{file} cannot be read; it holds the App's settings from an earlier run") from None
+    return {str(name): str(value) for name, value in found.items()}
+
+
+async def keep(secret: SettingsSecret, app_name: str, variables: Mapping[str, str], progress: Progress) -> None:
+    """Store settings as the Secret, for ten minutes if need be; else leave them in the rescue file.
+
+    Raises:
+        SetupError: Modal could not be reached; the settings are in the rescue file.
+    """
+
+    def say(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        progress.tell(f"{error}; trying again (Ctrl-C: keep the settings in a file of yours until the next run)")
+
+    try:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(lambda error: isinstance(error, DeploymentError) and error.retryable),
+            wait=wait_exponential(multiplier=2, max=30),
+            stop=stop_after_delay(_FOR_S),
+            before_sleep=say,
+            reraise=True,
+        ):
+            with attempt:
+                await secret.store(variables)
+    except DeploymentError as error:
+        _rescue(app_name, variables)
+        raise SetupError(
+            f"{error}\nThe App's settings are in {rescue_file(app_name)} (readable for you alone). Run `modal-runner "
+            "setup` again: it stores them on Modal and deletes the file"
+        ) from error
+    except BaseException:
+        # Ctrl-C, or a stop: the key would be lost, and with it the App.
+        _rescue(app_name, variables)
+        progress.tell(f"the settings are in {rescue_file(app_name)} until the next run")
+        raise
+    rescue_file(app_name).unlink(missing_ok=True)
+
+
+def _rescue(app_name: str, variables: Mapping[str, str]) -> None:
+    rescue_file(app_name).unlink(missing_ok=True)
+    _write_private(rescue_file(app_name), json.dumps(dict(variables)))
+
+
+def write_env_file(path: Path, variables: Mapping[str, str]) -> None:
+    """Write the settings as a file of variables, readable for this user alone.
+
+    Raises:
+        InputError: it exists already, or cannot be written.
+    """
+    text = "".join(f"{name}={json.dumps(value)}\n" for name, value in variables.items())
+    try:
+        _write_private(path, text)
+    except OSError as error:
+        raise InputError(f"--env-file {path}: {error.strerror or error}") from None
+
+
+def _write_private(path: Path, text: str) -> None:
+    # Made with its mode, so that it is never readable for others; a link or a file that is there is not followed.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
