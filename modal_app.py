@@ -2,7 +2,7 @@
 
 While this is imported nothing asks the network or needs a secret. The settings come from the Modal Secret
 `<name>-settings`, which has to exist before the first deploy; the administrator's modal-runner.toml is packed with the
-deployment when it lies here.
+deployment when it lies here, or where MODAL_RUNNER_CONFIG says.
 """
 
 import os
@@ -25,7 +25,7 @@ image = (
     .add_local_dir(_HERE / "github_app", "/root/github_app", ignore=["**/__pycache__", "simulator", "demo", "soak"])
 )
 if modal.is_local():
-    _FILE = _HERE / "modal-runner.toml"
+    _FILE = Path(os.environ.get("MODAL_RUNNER_CONFIG") or _HERE / "modal-runner.toml")
     image = image.add_local_file(_FILE if _FILE.exists() else os.devnull, "/root/modal-runner.toml")
 
 app = modal.App(_NAME)

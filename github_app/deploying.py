@@ -4,10 +4,11 @@
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from github_app.clock import Clock
 from github_app.compose import compose, images_of
-from github_app.config import Config
+from github_app.config import FILE, Config
 from github_app.deployment import Functions, Workspace
 from github_app.errors import DeploymentError, GitHubError
 from github_app.github import AppWebhook, Installation, newest_public_release
@@ -72,11 +73,17 @@ async def deploy(settings: RoutingSettings, workspace: Workspace) -> str:
         DeploymentError: Modal's command failed, or the web function is not there afterwards.
     """
     functions = Functions(settings.modal_app_name)
-    await functions.deploy(image_variables(settings))
+    await functions.deploy({**image_variables(settings), **_config_variables(settings)})
     url = await functions.web_url() or workspace.web_url(settings.modal_app_name, "web")
     if url is None:
         raise DeploymentError("the address of the web function cannot be told after the deploy", retryable=True)
     return f"{url}/webhook"
+
+
+def _config_variables(settings: RoutingSettings) -> Mapping[str, str]:
+    """Where the administrator's file is, which is deployed too."""
+    file = settings.modal_runner_config or Path(FILE)
+    return {"MODAL_RUNNER_CONFIG": str(file.resolve())} if file.exists() else {}
 
 
 def image_variables(settings: RoutingSettings) -> Mapping[str, str]:

@@ -1,6 +1,7 @@
 """What runs inside Modal's containers: the web face for GitHub, and the sweep."""
 
 import contextlib
+import os
 from collections.abc import AsyncIterator
 
 import structlog
@@ -52,6 +53,8 @@ async def sweep() -> SweepReport:
 
 
 def _settings() -> tuple[Settings, Config]:
+    # Modal says here in which region the container is; that is nobody's wish for the sandboxes.
+    os.environ.pop("MODAL_REGION", None)
     settings, config = load_all()
     log.configure(settings.secrets() + secrets_of(config))
     for warning in warnings(settings, config):

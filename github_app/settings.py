@@ -12,7 +12,7 @@ from typing import Annotated, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from pydantic import Field, HttpUrl, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import AliasChoices, Field, HttpUrl, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from github_app.catalog import REGIONS, RUNNER_VERSION
@@ -22,7 +22,9 @@ from github_app.network import cidr
 from github_app.policy import PATTERN
 
 # Environment variables that hold nothing come from unset CI variables and empty lines of env files.
-_CONFIG = SettingsConfigDict(extra="ignore", env_ignore_empty=True, hide_input_in_errors=True, frozen=True)
+_CONFIG = SettingsConfigDict(
+    extra="ignore", env_ignore_empty=True, hide_input_in_errors=True, frozen=True, populate_by_name=True
+)
 DomainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\d+)?$")]
 DictPrefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,40}$")]
 
@@ -64,7 +66,9 @@ class RoutingSettings(BaseSettings):
     )
     modal_region: str | None = Field(
         None,
-        description="Where sandboxes run. Unset: anywhere, which is cheapest; a pinned region costs 1.5 to 1.75 times.",
+        validation_alias=AliasChoices("SANDBOX_REGION", "MODAL_REGION"),
+        description="Where sandboxes run. Unset: anywhere, which is cheapest; a pinned region costs 1.5 to 1.75 times. "
+        "In a Modal Secret write `SANDBOX_REGION`: there this name is Modal's own.",
     )
     sandbox_extra_env: Annotated[dict[str, SecretStr], NoDecode] = Field(
         {}, description="Variables for every sandbox: a JSON object of strings, or NAME=value with commas between."
@@ -197,6 +201,8 @@ class Settings(RoutingSettings):
         return _load(self.github_private_key.get_secret_value())
 
 
+# The variable of each setting in a deployment's Secret; Modal sets MODAL_REGION in its containers by itself.
+STORED = {name: name.upper() for name in Settings.model_fields} | {"modal_region": "SANDBOX_REGION"}
 SECRET_LENGTH = 8
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -240,7 +246,7 @@ def settings_of(variables: Mapping[str, str]) -> Settings:
     Raises:
         ConfigError: lists everything that is wrong, without any value.
     """
-    given = {name: variables[name.upper()] for name in Settings.model_fields if variables.get(name.upper())}
+    given = {name: variables[key] for name, key in STORED.items() if variables.get(key)}
     # With a prefix that no variable has, nothing comes from the environment.
     return _load_as(Settings, {**given, "_env_prefix": "no variable begins so "})
 

@@ -9,6 +9,8 @@ import modal.config
 from github_app.deployment.errors import deployment_errors
 
 _LONGEST_SUBDOMAIN = 63
+# The first call of a command: without a network the SDK would try for minutes.
+_DEADLINE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ async def look_up_workspace(client: modal.Client | None = None) -> Workspace:
     Raises:
         DeploymentError: there is no token, Modal refuses it, or did not answer.
     """
-    async with deployment_errors("looking up Modal's workspace"):
+    async with deployment_errors("looking up Modal's workspace", _DEADLINE_S):
         try:
             found = await modal.Workspace.from_context(client=client).hydrate.aio(client)
         except modal.exception.UnimplementedError:

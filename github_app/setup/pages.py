@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,8 @@ REASONS = {
     "metadata": "Every App has it: the names of the repositories it is installed on.",
     "checks": "Say on the commit why a job is not served.",
 }
+# The page looks again every two seconds.
+_LOOKS_WITHIN_S = 5.0
 _HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -61,6 +64,8 @@ class Pages:
         self._registration = registration
         self._progress = progress
         self._label = label
+        self._looked_at = float("-inf")
+        self._has_told_the_end = asyncio.Event()
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader("github_app.setup", "pages"), autoescape=True, undefined=jinja2.StrictUndefined
         )
@@ -108,15 +113,25 @@ class Pages:
     async def _show_progress(self, _request: Request) -> Response:
         if not self._registration.is_over:
             return RedirectResponse("/", 303)
-        progress = self._progress
+        progress, self._looked_at = self._progress, time.monotonic()
+        if progress.is_over:
+            self._has_told_the_end.set()
         return self._page(
             self._templates.get_template("progress.html").render(
                 steps=progress.steps,
                 install_url=progress.install_url,
                 finished=progress.finished,
+                is_over=progress.is_over,
+                problem=progress.problem,
                 label=self._label,
             )
         )
+
+    async def tell_the_end(self) -> None:
+        """Give a page that is open the time to look once more."""
+        if time.monotonic() - self._looked_at < _LOOKS_WITHIN_S:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._has_told_the_end.wait(), _LOOKS_WITHIN_S)
 
     def _page(self, text: str, status: int = 200) -> Response:
         policy = f"default-src 'none'; style-src 'unsafe-inline'; form-action {self._form.web_url}"

@@ -22,6 +22,12 @@ class Progress:
     steps: list[Step] = field(default_factory=list)
     install_url: str | None = None
     finished: bool = False
+    problem: str | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.finished or self.problem is not None
 
     def begin(self, title: str) -> None:
         """Say what comes now, before it is done."""

@@ -12,10 +12,10 @@ from github_app.clock import Clock
 from github_app.compose import compose
 from github_app.config import Config
 from github_app.deployment import SettingsSecret, Workspace, look_up_workspace
-from github_app.errors import GitHubError, SetupError
+from github_app.errors import GitHubError, ModalRunnerError, SetupError
 from github_app.github import AppRecord, AppWebhook, Installation, NewApp
 from github_app.model import RunnerRelease
-from github_app.settings import RoutingSettings, Settings, settings_of
+from github_app.settings import STORED, RoutingSettings, Settings, settings_of
 from github_app.setup.arrival import delivered, installed, warming
 from github_app.setup.pages import bind, serving
 from github_app.setup.progress import Progress
@@ -70,8 +70,7 @@ class Setup:
         left = rescued(self._wish.app_name)
         if left:
             await keep(self._secret, self._wish.app_name, left, self._progress)
-        names = {name.upper() for name in Settings.model_fields}
-        known = left or await self._secret.read(names) or {}
+        known = left or await self._secret.read(STORED.values()) or {}
         found = "an App is registered already" if "GITHUB_APP_ID" in known else "nothing stored yet"
         self._progress.done(f"workspace {self._workspace.name or '(unnamed)'}; {found}")
         return known
@@ -116,7 +115,13 @@ class Setup:
                 write_env_file(self._env_file, known)
             registering.registration.succeed()
             self._progress.done(f"App {app.name}; its key and secrets are in the Modal Secret {self._secret.name}")
-            await self._go_on(known, images, app)
+            try:
+                await self._go_on(known, images, app)
+            except ModalRunnerError as error:
+                self._progress.problem = str(error)
+                raise
+            finally:
+                await registering.pages.tell_the_end()
 
     def _host_variables(self) -> dict[str, str]:
         """Which GitHub it is, as the environment says."""

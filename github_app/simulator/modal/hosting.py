@@ -107,6 +107,7 @@ class Hosting:
         sources = [api_pb2.SecretSource(secret_id=each) for each in definition.secret_ids]
         image = {name: value.replace("/root/", f"{home}/root/") for name, value in self._of_image(definition).items()}
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        kept |= {"MODAL_TASK_ID": home.name, "MODAL_REGION": "us-east-1"}
         environment = {**kept, **image, **self._secrets.variables(sources), **self._client()}
         descriptors = [] if listener is None else [listener.fileno()]
         with self.log.open("ab") as output:

@@ -1,0 +1,71 @@
+"""The whole setup with a real Chromium, as a newcomer does it."""
+
+import asyncio
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.browser import CHROMIUM, DRIVER, Browser, browser
+from tests.setup_run import Command, Site, site
+
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="no Chromium here: install Debian's packages chromium and chromium-driver"
+)
+_PATH = ".github/workflows/ci.yml"
+_WORKFLOW = {"on": "push", "jobs": {"job": {"runs-on": ["modal"], "steps": [{"run": "true"}]}}}
+_PHONE = 390
+_DESKTOP = 1280
+
+
+async def test_two_buttons_in_a_real_browser_lead_from_nothing_to_a_job_that_ran(tmp_path: Path) -> None:
+    async with site(tmp_path) as it, browser(it.github, tmp_path) as chromium:
+        setup = await it.start("setup", "--org", "octo-org")
+        address = (await setup.until(r"open (http://127\.0\.0\.1:\d+)"))[1]
+        await chromium.open(address)
+        start = await chromium.until("Register a GitHub App on octo-org")
+        await _look(chromium, tmp_path, "start")
+        await chromium.press("#register")
+        await chromium.until("Create GitHub App")
+        await chromium.press("#create")
+        await chromium.until("Setting up")
+        await _installs(chromium, setup, tmp_path)
+        ready = await chromium.until("Modal Runner is ready")
+        await _look(chromium, tmp_path, "ready")
+        code = await setup.end()
+        await _runs_a_job(it)
+
+    assert code == 0, setup.text
+    assert "github.com" in start
+    assert "organization_self_hosted_runners: write" in start
+    assert "runs-on: [self-hosted, modal]" in ready
+    assert [job.conclusion for job in it.github.jobs()] == ["success"]
+
+
+async def _installs(chromium: Browser, setup: Command, folder: Path) -> None:
+    await setup.until(r"open http\S+/installations/new")
+    await chromium.until("Install the App on GitHub")
+    await _look(chromium, folder, "install")
+    await chromium.follow("#install")
+    await chromium.press("#install")
+    await chromium.until("is installed")
+    await chromium.first_tab()
+
+
+async def _runs_a_job(it: Site) -> None:
+    repository = it.github.world.repositories["octo-org/octo-repo"]
+    it.github.actions.push(repository, {_PATH: json.dumps(_WORKFLOW).encode()}, _PATH, {"job": 0.2})
+    deadline = time.monotonic() + 30
+    while it.github.jobs()[0].status != "completed":
+        assert time.monotonic() < deadline, it.modal.container_log[-3000:]
+        await asyncio.sleep(0.05)
+
+
+async def _look(chromium: Browser, folder: Path, name: str) -> None:
+    """Nothing is cut off on a phone; the pictures are kept for a person to look at."""
+    for width in (_PHONE, _DESKTOP):
+        needed = await chromium.width_needed(width)
+        await chromium.picture(folder / f"{name}-{width}.png")
+
+        assert needed <= width
