@@ -89,3 +89,10 @@ class Suspect(msgspec.Struct, frozen=True):
     """Something that looks orphaned; a second look, later, decides."""
 
     first_seen: float
+
+
+class Swept(msgspec.Struct, frozen=True):
+    """The last sweep that came to its end; `problems` is how many of its parts failed."""
+
+    at: float
+    problems: int

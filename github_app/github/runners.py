@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from github_app.errors import GitHubError
 from github_app.github.connection import Call, Connection, T
+from github_app.github.groups import RunnerGroups
 from github_app.github.tokens import permissions
 from github_app.model import JitConfig, Place, RunnerRelease, RunnerStatus, Scope
 
@@ -49,15 +50,6 @@ class _Application(msgspec.Struct):
     architecture: str
     filename: str
     sha256_checksum: str | None = None
-
-
-class _Group(msgspec.Struct):
-    id: int
-    default: bool = False
-
-
-class _Groups(msgspec.Struct):
-    runner_groups: list[_Group]
 
 
 class Runners:
@@ -189,15 +181,10 @@ class Runners:
 
     async def _ask_default_group(self, place: Place) -> int | None:
         try:
-            answer = await self._ask(
-                "runner groups",
-                place,
-                lambda github: github.rest.actions.async_list_self_hosted_runner_groups_for_org(place.scope.owner),
-                _Groups,
-            )
+            groups = await RunnerGroups(self._connection).every(place)
         except GitHubError as error:
             if error.retry_after:
                 raise
             _log.warning("runner_groups_unreadable", scope=str(place.scope), error=str(error), group=_FIRST_GROUP)
             return None
-        return next((group.id for group in answer.runner_groups if group.default), _FIRST_GROUP)
+        return next((int(group.id) for group in groups if group.default), _FIRST_GROUP)

@@ -6,7 +6,18 @@ from typing import Generic, TypeVar
 import msgspec
 
 from github_app.model import Claim, JobRecord, RunnerRecord, Slot
-from github_app.notes import Allowance, Chunk, Parked, Redelivered, Refusal, Seen, Suspect, VersionRefused, Watermark
+from github_app.notes import (
+    Allowance,
+    Chunk,
+    Parked,
+    Redelivered,
+    Refusal,
+    Seen,
+    Suspect,
+    Swept,
+    VersionRefused,
+    Watermark,
+)
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -41,7 +52,8 @@ SEEN = Kind("seen", Seen)
 PARKED = Kind("parked", Parked)
 REFUSALS = Kind("refusals", Refusal)
 VERSIONS = Kind("versions", VersionRefused)
+SWEEPS = Kind("sweeps", Swept)
 KINDS = (
     *(DELIVERIES, JOBS, CLAIMS, RUNNERS, SLOTS, BUDGET, HISTORY),
-    *(REDELIVERED, WATERMARKS, ALLOWANCES, SUSPECTS, SEEN, PARKED, REFUSALS, VERSIONS),
+    *(REDELIVERED, WATERMARKS, ALLOWANCES, SUSPECTS, SEEN, PARKED, REFUSALS, VERSIONS, SWEEPS),
 )

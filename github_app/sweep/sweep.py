@@ -17,11 +17,12 @@ from github_app.ending import Endings
 from github_app.errors import GitHubError, ModalRunnerError
 from github_app.github import AppOnGitHub, Installation, Jobs, Runners
 from github_app.model import RUNNER_NAME, JobEvent, JobRecord, Place, RunnerRecord, Scope
+from github_app.notes import Swept
 from github_app.pacing import WriteBudget
 from github_app.reconcile import Reconciler
 from github_app.sandboxes import ModalSandboxes
 from github_app.service import Service
-from github_app.store import CLAIMS, JOBS, RUNNERS, SEEN, ModalDictStore
+from github_app.store import CLAIMS, JOBS, RUNNERS, SEEN, SWEEPS, ModalDictStore
 from github_app.sweep.budget import ReadBudget
 from github_app.sweep.deliveries import Deliveries
 from github_app.sweep.demand import Demand, doubtful
@@ -107,6 +108,10 @@ class Sweep:
         started: list[Awaitable[None]] = []
         await self._part("balance", self._balance(started, report), report)
         report.problems += [f"unreadable record: {each}" for each in sorted(self._store.unreadable)]
+        if not dry_run:
+            await self._part(
+                "mark", self._store.put(SWEEPS, "last", Swept(self._clock.now(), len(report.problems))), report
+            )
         _log.info("swept", **{name: value for name, value in msgspec.structs.asdict(report).items() if value})
         await asyncio.gather(*started)
         return report

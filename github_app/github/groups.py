@@ -1,0 +1,111 @@
+"""Runner groups of an organisation, and how long GitHub takes a version of the runner."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from githubkit import GitHub, Response
+
+from github_app.errors import GitHubError
+from github_app.github.connection import Connection, T
+from github_app.github.tokens import permissions
+from github_app.model import Place
+
+_PAGE = 100
+_ORG = permissions({"organization_self_hosted_runners": "write"})
+
+
+class RunnerGroup(msgspec.Struct):
+    """A runner group; `visibility` is all, selected or private (docs: "REST API endpoints for runner groups")."""
+
+    # GitHub's description calls it a number, and it may come as 1.0.
+    id: int | float
+    name: str = ""
+    default: bool = False
+    visibility: str = "all"
+    allows_public_repositories: bool = False
+
+
+class _Groups(msgspec.Struct):
+    runner_groups: list[RunnerGroup]
+
+
+class _Repository(msgspec.Struct):
+    full_name: str
+
+
+class _Repositories(msgspec.Struct):
+    repositories: list[_Repository]
+
+
+class _EndOfLife(msgspec.Struct):
+    registration_deprecates_at: datetime | None = None
+    runtime_deprecates_at: datetime | None = None
+
+
+class RunnerGroups:
+    """Reads what an organisation says of its runners."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def every(self, place: Place) -> list[RunnerGroup]:
+        """The groups, as far as a page goes.
+
+        Raises:
+            GitHubError: GitHub refused or did not answer.
+        """
+
+        async def call(github: GitHub[Any]) -> Response[Any, Any]:
+            actions = github.rest.actions
+            return await actions.async_list_self_hosted_runner_groups_for_org(place.scope.owner, per_page=_PAGE)
+
+        return (await self._ask("runner groups", place, call, _Groups)).runner_groups
+
+    async def admitted(self, place: Place, group_id: int) -> set[str]:
+        """The full names of the repositories that a group of chosen ones admits, as far as a page goes.
+
+        Raises:
+            GitHubError: GitHub refused or did not answer.
+        """
+
+        async def call(github: GitHub[Any]) -> Response[Any, Any]:
+            return await github.rest.actions.async_list_repo_access_to_self_hosted_runner_group_in_org(
+                place.scope.owner, group_id, per_page=_PAGE
+            )
+
+        page = await self._ask("repositories of the runner group", place, call, _Repositories)
+        return {each.full_name for each in page.repositories}
+
+    async def end_of_life(self, place: Place, version: str) -> datetime | None:
+        """When GitHub stops to take a version of actions/runner; None where it does not tell.
+
+        Docs: "Get runner version deprecation for an organization", which not every GitHub knows.
+
+        Raises:
+            GitHubError: GitHub refused or did not answer.
+        """
+
+        async def call(github: GitHub[Any]) -> Response[Any, Any]:
+            return await github.rest.actions.async_get_runner_version_deprecation_for_org(place.scope.owner, version)
+
+        try:
+            found = await self._ask("end of life of the runner's version", place, call, _EndOfLife)
+        except GitHubError as error:
+            if error.status in {404, 501}:
+                return None
+            raise
+        dates = [each for each in (found.registration_deprecates_at, found.runtime_deprecates_at) if each]
+        return min(dates, default=None)
+
+    async def _ask(
+        self,
+        name: str,
+        place: Place,
+        call: Callable[[GitHub[Any]], Awaitable[Response[Any, Any]]],
+        answer: type[T],
+    ) -> T:
+        return await self._connection.as_installation(
+            name, call, answer, installation_id=place.installation_id, permissions=_ORG
+        )
