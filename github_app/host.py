@@ -20,6 +20,11 @@ class Host:
     redelivery_window_s: float
     domains: tuple[str, ...]
 
+    def app_settings_page(self, slug: str, organization: str | None) -> str:
+        """Where an App's owner changes or deletes it; `organization` is None for a personal account."""
+        account = f"/organizations/{organization}" if organization else ""
+        return f"{self.web_url}{account}/settings/apps/{slug}"
+
 
 _DAY_S = 24 * 3600.0
 

@@ -9,6 +9,7 @@ import typer
 
 from github_app.cli.config import config
 from github_app.cli.demo import demo
+from github_app.cli.doctor import doctor
 from github_app.cli.explain import explain
 from github_app.cli.logs import logs
 from github_app.cli.runner_version import runner_version
@@ -27,6 +28,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.command()(setup)
+app.command()(doctor)
 app.command()(serve)
 app.command()(demo)
 app.command()(sweep)

@@ -117,6 +117,28 @@ class ModalSandboxes:
         async with _sandbox_errors(f"looking up App {self._app_name!r}"):
             self._app = await modal.App.lookup.aio(self._app_name, create_if_missing=False, client=self._client)
 
+    async def missing_images(self) -> list[str]:
+        """The names of the images that are not built; nothing is made.
+
+        Raises:
+            SandboxError: there is no App yet, or Modal did not answer.
+        """
+        await self.look_up()
+        missing = []
+        for name, recipe in self._recipes.items():
+            async with _sandbox_errors(f"looking up image {name!r}"):
+                try:
+                    await self._lookup(self._known_app, recipe)
+                except modal.exception.NotFoundError:
+                    missing.append(name)
+        return missing
+
+    @property
+    def _known_app(self) -> modal.App:
+        if self._app is None:
+            raise SandboxError("the App is not known yet", retryable=False)
+        return self._app
+
     async def _lookup(self, app: modal.App, recipe: ImageRecipe) -> modal.Image:
         # `build` of a named image only resolves the name: the SDK refuses to `hydrate` images.
         return await modal.Image.from_name(recipe.name, client=self._client).build.aio(app)

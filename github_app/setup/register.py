@@ -156,12 +156,6 @@ def _pasted_lines(take: Any, stream: TextIO | None = None) -> Iterator[None]:
     yield
 
 
-def app_settings_page(host: Host, owner: str | None, slug: str) -> str:
-    """The page on which an App's owner changes or deletes it."""
-    account = f"/organizations/{owner}" if owner else ""
-    return f"{host.web_url}{account}/settings/apps/{slug}"
-
-
 def variables_of(app: NewApp, secret: str) -> Mapping[str, str]:
     """An App's credentials as settings; `secret` signs its deliveries."""
     return {

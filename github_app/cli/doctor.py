@@ -1,0 +1,49 @@
+"""`modal-runner doctor`: what is right, what is not, and what mends it."""
+
+import asyncio
+import logging
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+from github_app import log
+from github_app.cli.source import in_environment
+from github_app.config import load_config
+from github_app.doctor import Report, examine
+from github_app.settings import load_routing_settings, load_settings
+
+_MARKS = {"ok": "[green]ok     [/]", "failed": "[red]failed [/]", "unknown": "[yellow]unknown[/]"}
+
+
+def doctor(
+    *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False
+) -> None:
+    """Check everything that a job needs, from Modal's token to the runner group. Changes nothing.
+
+    Settings come from the environment when the App's credentials stand there, else from its Modal Secret.
+
+    Exit code 0: all holds; 1: something does not, and its line says what mends it.
+
+    Example: modal-runner doctor --json
+    """
+    routing = load_routing_settings()
+    config = load_config(routing.modal_runner_config)
+    log.configure(level=logging.CRITICAL)
+    report = asyncio.run(examine(routing, config, load_settings if in_environment() else None))
+    if as_json:
+        typer.echo(msgspec.json.encode(report).decode())
+    else:
+        _show(report)
+    raise typer.Exit(0 if report.ok else 1)
+
+
+def _show(report: Report) -> None:
+    console = Console()
+    for check in report.checks:
+        console.print(f"{_MARKS[check.status]} {check.name:<15}", check.detail, soft_wrap=True, highlight=False)
+        if check.cure and check.status != "ok":
+            console.print(f"{'':<24}-> {check.cure}", soft_wrap=True, highlight=False, markup=False)
+    for warning in report.warnings:
+        console.print(f"warning: {warning}", soft_wrap=True, highlight=False, markup=False)

@@ -1,0 +1,41 @@
+"""Where a command finds the App's settings: in the environment when they stand there, else in its Modal Secret."""
+
+import os
+
+from github_app import log
+from github_app.config import Config, load_all, load_config, secrets_of
+from github_app.deployment import SettingsSecret
+from github_app.errors import InputError
+from github_app.settings import STORED, Settings, load_routing_settings, settings_of
+
+_CREDENTIALS = ("GITHUB_APP_ID", "GITHUB_PRIVATE_KEY", "GITHUB_PRIVATE_KEY_PATH", "WEBHOOK_SECRET")
+
+
+def in_environment() -> bool:
+    """Whether the environment says anything of the App's credentials."""
+    return any(os.environ.get(name) for name in _CREDENTIALS)
+
+
+async def deployed_settings() -> tuple[Settings, Config]:
+    """The settings of the App, from the environment or from the Modal Secret, and the administrator's file.
+
+    Raises:
+        ConfigError: what is there is not right.
+        InputError: they are in neither place.
+        DeploymentError: Modal refused or did not answer.
+    """
+    if in_environment():
+        settings, config = load_all()
+    else:
+        routing = load_routing_settings()
+        secret = SettingsSecret(routing.modal_app_name)
+        stored = await secret.read(STORED.values())
+        if stored is None:
+            raise InputError(
+                f"no settings: neither the environment nor a Modal Secret {secret.name} has them; "
+                "run `modal-runner setup`, or set MODAL_APP_NAME if the App has another name"
+            )
+        settings = settings_of({**stored, "MODAL_APP_NAME": routing.modal_app_name})
+        config = load_config(routing.modal_runner_config)
+    log.configure(settings.secrets() + secrets_of(config))
+    return settings, config

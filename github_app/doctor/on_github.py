@@ -1,0 +1,221 @@
+"""What can be seen at GitHub: the App, its permissions, its webhook, where it is installed, what it reaches."""
+
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC
+
+from github_app.compose import Parts
+from github_app.doctor.check import Check, failed, ok
+from github_app.github import AppRecord, AppWebhook, Installation, Jobs, RunnerGroup, RunnerGroups
+from github_app.manifest import registration_manifest
+from github_app.model import Place, Scope
+from github_app.settings import Settings
+
+_LEVELS = {"read": 1, "write": 2, "admin": 3}
+# A JWT is dated back a minute, and GitHub takes none from the future.
+_SKEW_S = 30.0
+_SOON_S = 7 * 24 * 3600.0
+
+
+class _Free:
+    """Pays for nothing: a doctor asks a few times, by hand."""
+
+    def spend(self) -> None:
+        """Nothing."""
+
+    def refund(self) -> None:
+        """Nothing."""
+
+
+class OnGitHub:
+    """The checks that need the App's credentials."""
+
+    def __init__(self, settings: Settings, parts: Parts, web_url: str | None) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._web_url = web_url
+        self._webhook = AppWebhook(parts.connection)
+        self._jobs = Jobs(parts.connection)
+        self._groups = RunnerGroups(parts.connection)
+        self._app: AppRecord | None = None
+        self._installations: list[Installation] = []
+
+    def checks(self) -> dict[str, tuple[Callable[[], Awaitable[Check]], str]]:
+        """Every check by its name."""
+        status = "check the network, and https://www.githubstatus.com"
+        return {
+            "app": (self.app, status),
+            "clock": (self.clock, status),
+            "permissions": (self.permissions, status),
+            "installations": (self.installations, status),
+            "webhook": (self.webhook, status),
+            "deliveries": (self.deliveries, status),
+            "repositories": (self.repositories, status),
+            "runners": (self.runners, status),
+            "runner-group": (self.runner_group, status),
+            "runner-version": (self.runner_version, status),
+        }
+
+    @property
+    def _page(self) -> str:
+        app = self._app
+        if app is None:
+            return "the App's settings page"
+        # Whether the owner is an organisation is not told; the installations tell it.
+        is_own = any(each.account and each.account.type == "User" for each in self._installations)
+        return self._settings.host.app_settings_page(app.slug, None if is_own else app.owner.login)
+
+    async def app(self) -> Check:
+        """Id and key are those of an App."""
+        self._app = await self._webhook.app()
+        self._installations = await self._parts.app.every_installation()
+        return ok("app", f"{self._app.name} (id {self._app.id}) of {self._app.owner.login}")
+
+    async def clock(self) -> Check:
+        """This machine's clock agrees with GitHub's."""
+        skew = self._parts.connection.clock_skew
+        if skew is None:
+            return ok("clock", "GitHub told no time")
+        if abs(skew) > _SKEW_S:
+            return failed("clock", f"{skew:+.0f} s off GitHub's", "set this machine's clock by NTP")
+        return ok("clock", "agrees with GitHub's within half a minute")
+
+    async def permissions(self) -> Check:
+        """The App has what manifest.yml asks for, and each installation has agreed."""
+        app = self._app or await self._webhook.app()
+        is_own = any(each.account and each.account.type == "User" for each in self._installations)
+        wanted = registration_manifest(name="", hook_url="", redirect_url="", personal=is_own)
+        lacks = _lacking(app.permissions, wanted["default_permissions"])
+        events = sorted(set(wanted["default_events"]) - set(app.events))
+        if lacks or events:
+            what = ", ".join([*lacks, *(f"event {each}" for each in events)])
+            return failed("permissions", f"the App lacks {what}", f"add it at {self._page}/permissions")
+        for each in self._installations:
+            if each.permissions and (lacks := _lacking(each.permissions, wanted["default_permissions"])):
+                cure = f"an owner opens {each.html_url or 'the installation'} and accepts the request"
+                return failed("permissions", f"{_login(each)} has not agreed to {', '.join(lacks)}", cure)
+        more = sorted(set(app.permissions) - set(wanted["default_permissions"]) - {"checks"})
+        spare = f"; not needed: {', '.join(more)}" if more else ""
+        return ok("permissions", f"as in manifest.yml{spare}")
+
+    async def installations(self) -> Check:
+        """The App is installed somewhere, and not suspended there."""
+        app = self._app or await self._webhook.app()
+        suspended = [each for each in self._installations if each.suspended_at]
+        if suspended:
+            names = ", ".join(map(_login, suspended))
+            cure = f"an owner opens {suspended[0].html_url or 'the installation'} and unsuspends the App"
+            return failed("installations", f"suspended on {names}", cure)
+        if not self._installations:
+            return failed("installations", "there is none", f"install the App: {app.html_url}/installations/new")
+        return ok("installations", ", ".join(map(_login, self._installations)))
+
+    async def webhook(self) -> Check:
+        """Deliveries go to the web function, as JSON, over checked TLS."""
+        config = await self._webhook.config()
+        base = self._web_url
+        if base is not None and config.url != f"{base}/webhook":
+            cure = "run `modal-runner redeploy`, which sets it"
+            return failed("webhook", f"deliveries go to {config.url}, and the App answers at {base}/webhook", cure)
+        if config.content_type != "json" or str(config.insecure_ssl) != "0":
+            cure = f"content type application/json, SSL verification on: {self._page}"
+            return failed("webhook", f"content type {config.content_type}, insecure_ssl {config.insecure_ssl}", cure)
+        return ok("webhook", config.url)
+
+    async def deliveries(self) -> Check:
+        """The last ones were answered 2xx; a 401 means that the secrets differ."""
+        last = [each for each in await self._webhook.deliveries() if each.event != "ping" and each.is_over]
+        if not last:
+            return ok("deliveries", "none yet")
+        bad = [each for each in last if not each.arrived]
+        told = f"{len(bad)} of the last {len(last)} failed"
+        if last[0].status_code == 401:
+            cure = "the webhook's secret differs: run `modal-runner rotate-secret`"
+            return failed("deliveries", f"the last one was refused, with 401; {told}", cure)
+        if not last[0].arrived:
+            why = f"the last one ended with {last[0].status_code or last[0].status}; {told}"
+            return failed("deliveries", why, f"look at {self._page}/advanced and at the line `deployment`")
+        return ok("deliveries", f"the last one arrived; {told}, and the sweep asks for those of jobs again")
+
+    async def repositories(self) -> Check:
+        """Some are reached, and some of them admitted."""
+        names = await self._reached()
+        if not names:
+            cure = "an owner chooses repositories: Settings > GitHub Apps > Configure > Repository access"
+            return failed("repositories", "the App reaches none", cure)
+        return ok("repositories", f"{len(names)} reached, such as {names[0]}")
+
+    async def runners(self) -> Check:
+        """Self-hosted runners may be registered: GitHub lists them to the App."""
+        counts = [(place.scope, len(await self._parts.runners.list(place))) for place in self._organizations()]
+        told = ", ".join(f"{scope}: {count}" for scope, count in counts)
+        return ok("runners", f"listed ({told})" if told else "no organisation; repositories have runners of their own")
+
+    async def runner_group(self) -> Check:
+        """The group that runners join is there, and admits the repositories."""
+        told = []
+        for place in self._organizations():
+            groups = await self._groups.every(place)
+            found = self._group_of(groups)
+            if found is None:
+                listed = ", ".join(f"{int(each.id)} ({each.name})" for each in groups)
+                cure = f"set RUNNER_GROUP_ID to one of: {listed}"
+                return failed("runner-group", f"{place.scope} has no group {self._settings.runner_group_id}", cure)
+            if found.visibility == "selected":
+                admitted = await self._groups.admitted(place, int(found.id))
+                names = {name for name in await self._reached() if name.split("/")[0] == place.scope.owner}
+                if out := sorted(names - admitted):
+                    cure = f"add them, or mean it: organisation settings > Actions > Runner groups > {found.name}"
+                    why = f"group {found.name} of {place.scope} does not admit {len(out)} of {len(names)} repositories"
+                    return failed("runner-group", f"{why}, such as {out[0]}", cure)
+            kind = "keeps others out" if found.visibility == "selected" else "admits every repository"
+            told.append(f"{place.scope}: {found.name} {kind}")
+        return ok("runner-group", "; ".join(told) or "repositories have none")
+
+    async def runner_version(self) -> Check:
+        """GitHub takes the version of actions/runner for some time yet."""
+        version = self._settings.runner_version
+        redeploy = "run `modal-runner redeploy`, which takes the newest"
+        for place in self._organizations():
+            ends = await self._groups.end_of_life(place, version)
+            if ends is not None and ends.timestamp() - time.time() < _SOON_S:
+                return failed("runner-version", f"GitHub takes {version} until {ends:%Y-%m-%d}", redeploy)
+            newest = await self._parts.runners.newest_release(place)
+            if _number(newest.version) > _number(version):
+                why = f"{version}; GitHub offers {newest.version}, and takes an older one for 30 days"
+                return failed("runner-version", why, redeploy)
+            until = f", taken until {ends.astimezone(UTC):%Y-%m-%d}" if ends else ""
+            return ok("runner-version", f"{version} is the newest{until}")
+        return ok("runner-version", f"{version}; no organisation tells the newest")
+
+    def _organizations(self) -> list[Place]:
+        return [
+            Place(Scope(each.account.login), each.id)
+            for each in self._installations
+            if each.account and each.account.type == "Organization" and not each.suspended_at
+        ]
+
+    async def _reached(self) -> list[str]:
+        """The full names of the repositories that the App reaches, as far as a page of each installation goes."""
+        found: list[str] = []
+        for each in self._installations:
+            if not each.suspended_at:
+                page, _ = await self._jobs.repositories(each.id, 1, _Free())
+                found += [repository.full_name for repository in page]
+        return found
+
+    def _group_of(self, groups: list[RunnerGroup]) -> RunnerGroup | None:
+        wanted = self._settings.runner_group_id
+        return next((each for each in groups if (each.default if wanted is None else int(each.id) == wanted)), None)
+
+
+def _lacking(has: dict[str, str], wanted: dict[str, str]) -> list[str]:
+    return [f"{name}: {level}" for name, level in wanted.items() if _LEVELS.get(has.get(name, ""), 0) < _LEVELS[level]]
+
+
+def _login(installation: Installation) -> str:
+    return installation.account.login if installation.account else str(installation.id)
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())

@@ -1,0 +1,103 @@
+"""What can be seen on Modal: whether the App is deployed, with what image, and whether it sweeps."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+import httpx
+
+from github_app.compose import images_of
+from github_app.config import Config
+from github_app.deployment import Functions
+from github_app.doctor.check import Check, failed, ok
+from github_app.sandboxes import ModalSandboxes
+from github_app.settings import RoutingSettings
+from github_app.store import SWEEPS, ModalDictStore
+from github_app.versions import RunnerVersion
+
+_REDEPLOY = "run `modal-runner redeploy`"
+# The schedule runs every minute; a sweep may take some.
+_SWEPT_WITHIN_S = 600.0
+_ANSWER_S = 20.0
+# What a new workspace may run at once (modal.com/pricing, Starter plan).
+_CONTAINERS, _GPUS = 100, 10
+
+Checks = Mapping[str, tuple[Callable[[], Awaitable[Check]], str]]
+
+
+class OnModal:
+    """The checks that Modal's token alone can make; each with its cure if the check itself fails."""
+
+    def __init__(
+        self, settings: RoutingSettings, config: Config, store: ModalDictStore, version: RunnerVersion
+    ) -> None:
+        self._settings = settings
+        self._config = config
+        self._store = store
+        self._version = version
+        self.web_url: str | None = None
+
+    def checks(self) -> Checks:
+        """Every check by its name."""
+        reach = "check Modal's token and status page (https://status.modal.com)"
+        return {
+            "deployment": (self.deployment, _REDEPLOY),
+            "runner-image": (self.runner_image, _REDEPLOY),
+            "records": (self.records, reach),
+            "sweep": (self.sweep, reach),
+            "modal-limits": (self.limits, reach),
+        }
+
+    async def deployment(self) -> Check:
+        """The web function is there and answers."""
+        self.web_url = await Functions(self._settings.modal_app_name).web_url()
+        if self.web_url is None:
+            return failed("deployment", f"App {self._settings.modal_app_name} has no web function on Modal", _REDEPLOY)
+        try:
+            async with httpx.AsyncClient(timeout=_ANSWER_S) as client:
+                answer = await client.get(f"{self.web_url}/healthz")
+        except httpx.HTTPError as error:
+            why = f"{self.web_url} does not answer ({type(error).__name__})"
+            return failed(
+                "deployment", why, f"look at `modal app logs {self._settings.modal_app_name}`, then {_REDEPLOY}"
+            )
+        if answer.status_code != 200:
+            logs = f"look at `modal app logs {self._settings.modal_app_name}`"
+            return failed("deployment", f"{self.web_url}/healthz answers {answer.status_code}", logs)
+        return ok("deployment", f"{self.web_url} answers")
+
+    async def runner_image(self) -> Check:
+        """Every image that a sandbox may be asked for is built."""
+        recipes = images_of(self._settings, self._config)
+        missing = await ModalSandboxes(self._settings.modal_app_name, recipes).missing_images()
+        if missing:
+            return failed("runner-image", f"not built: {', '.join(missing)}", _REDEPLOY)
+        return ok("runner-image", f"built: {', '.join(recipes)}, with actions/runner {self._settings.runner_version}")
+
+    async def records(self) -> Check:
+        """The Dicts can be read, and GitHub has not refused the runner's version."""
+        if refused := await self._version.refused():
+            return failed("records", refused, _REDEPLOY)
+        return ok("records", "can be read")
+
+    async def sweep(self) -> Check:
+        """It ran a short time ago."""
+        last = await self._store.get(SWEEPS, "last")
+        if last is None:
+            return failed("sweep", "none has come to its end yet", f"wait two minutes after a deploy; then {_REDEPLOY}")
+        ago = max(0.0, time.time() - last.at)
+        if ago > _SWEPT_WITHIN_S:
+            cure = f"look at `modal app logs {self._settings.modal_app_name}`, then {_REDEPLOY}"
+            return failed("sweep", f"the last one came to its end {ago / 60:.0f} minutes ago", cure)
+        if last.problems:
+            cure = "`modal-runner sweep --dry-run` lists them"
+            return failed("sweep", f"the last one, {ago:.0f} s ago, had {last.problems} problems", cure)
+        return ok("sweep", f"the last one came to its end {ago:.0f} s ago")
+
+    async def limits(self) -> Check:
+        """The caps asked for are within what Modal runs at once."""
+        cap = self._settings.max_concurrent
+        plan = f"Modal's Starter plan runs {_CONTAINERS} containers and {_GPUS} GPUs at once, its others more"
+        if cap is None:
+            return ok("modal-limits", f"MAX_CONCURRENT is not set; {plan}; what is over it waits")
+        above = "above" if cap > _CONTAINERS else "within"
+        return ok("modal-limits", f"MAX_CONCURRENT={cap} is {above} Starter's; {plan}; what is over it waits")
