@@ -6,22 +6,20 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from github_app.clock import Clock
-from github_app.compose import compose, images_of
+from github_app.compose import images_of
 from github_app.config import FILE, Config
 from github_app.deployment import Functions, Workspace
 from github_app.errors import DeploymentError, GitHubError
-from github_app.github import AppWebhook, Installation, newest_public_release
+from github_app.github import AppWebhook, Installation, Runners, newest_public_release
 from github_app.host import Host
 from github_app.model import Place, RunnerRelease, Scope
 from github_app.sandboxes import ModalSandboxes
-from github_app.settings import RoutingSettings, Settings
+from github_app.settings import RoutingSettings
 
 
 def version_variables(release: RunnerRelease) -> dict[str, str]:
-    """A release of actions/runner as settings."""
-    checksum = {"RUNNER_SHA256": release.sha256} if release.sha256 else {}
-    return {"RUNNER_VERSION": release.version, **checksum}
+    """A release of actions/runner as settings; without a checksum none of another version may stay."""
+    return {"RUNNER_VERSION": release.version, "RUNNER_SHA256": release.sha256 or ""}
 
 
 async def public_release(host: Host, enterprise_domain: str | None) -> RunnerRelease | None:
@@ -34,26 +32,16 @@ async def public_release(host: Host, enterprise_domain: str | None) -> RunnerRel
         return None
 
 
-async def offered_release(
-    settings: Settings, config: Config, installations: list[Installation]
-) -> RunnerRelease | None:
+async def offered_release(runners: Runners, installations: list[Installation]) -> RunnerRelease | None:
     """The release that GitHub offers the first organisation (docs: "List runner applications for an organization").
 
     Raises:
         GitHubError: GitHub refused or did not answer.
     """
-    places = [
-        Place(Scope(each.account.login), each.id)
-        for each in installations
-        if each.account and each.account.type == "Organization"
-    ]
-    if not places:
-        return None
-    parts = compose(settings, config, Clock())
-    try:
-        return await parts.runners.newest_release(places[0])
-    finally:
-        await parts.connection.close()
+    for each in installations:
+        if each.account and each.account.type == "Organization":
+            return await runners.newest_release(Place(Scope(each.account.login), each.id))
+    return None
 
 
 async def build_images(settings: RoutingSettings, config: Config) -> None:

@@ -35,7 +35,7 @@ def web_app() -> Starlette:
         finally:
             await parts.connection.close()
 
-    return create_app(parts.service, settings.webhook_secret, lifespan)
+    return create_app(parts.service, settings.webhook_secrets, lifespan)
 
 
 async def sweep() -> SweepReport:

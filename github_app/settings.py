@@ -164,6 +164,9 @@ class Settings(RoutingSettings):
     webhook_secret: SecretStr = Field(
         description="Signs GitHub's deliveries; made by GitHub at registration.", min_length=1
     )
+    webhook_secret_old: SecretStr | None = Field(
+        None, description="Signs them too, while `rotate-secret` is under way; else unset."
+    )
     github_app_id: int = Field(description="The App's number, on its settings page.", gt=0)
     github_client_id: str | None = Field(None, description="The App's client id, on its settings page.")
     github_client_secret: SecretStr | None = Field(None, description="For the dashboard's sign-in.")
@@ -186,6 +189,12 @@ class Settings(RoutingSettings):
             raise ValueError(f"missing (or GITHUB_PRIVATE_KEY_PATH); {_KEY_ADVICE}")
         _load(pem)
         return SecretStr(pem)
+
+    @property
+    def webhook_secrets(self) -> list[SecretStr]:
+        """What deliveries may be signed with."""
+        old = self.webhook_secret_old
+        return [self.webhook_secret] if old is None else [self.webhook_secret, old]
 
     def secrets(self) -> list[str]:
         """Every secret value, for the log's redaction."""

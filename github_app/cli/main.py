@@ -12,12 +12,15 @@ from github_app.cli.demo import demo
 from github_app.cli.doctor import doctor
 from github_app.cli.explain import explain
 from github_app.cli.logs import logs
+from github_app.cli.redeploy import redeploy
+from github_app.cli.rotate_secret import rotate_secret
 from github_app.cli.runner_version import runner_version
 from github_app.cli.serve import serve
 from github_app.cli.setup import setup
 from github_app.cli.soak import soak
 from github_app.cli.status import status
 from github_app.cli.sweep import sweep
+from github_app.cli.uninstall import uninstall
 from github_app.errors import ConfigError, InputError, ModalRunnerError
 
 app = typer.Typer(
@@ -29,6 +32,9 @@ app = typer.Typer(
 )
 app.command()(setup)
 app.command()(doctor)
+app.command()(redeploy)
+app.command()(rotate_secret)
+app.command()(uninstall)
 app.command()(serve)
 app.command()(demo)
 app.command()(sweep)

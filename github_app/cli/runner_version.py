@@ -5,13 +5,11 @@ from typing import Annotated
 
 import typer
 
-from github_app import log
+from github_app.cli.source import deployed_settings
 from github_app.clock import Clock
 from github_app.compose import compose
-from github_app.config import Config, load_all, secrets_of
 from github_app.errors import ModalRunnerError
 from github_app.model import Place, RunnerRelease, Scope
-from github_app.settings import Settings
 
 
 def runner_version(
@@ -19,21 +17,20 @@ def runner_version(
 ) -> None:
     """Print RUNNER_VERSION and RUNNER_SHA256 as GitHub has them now, to put into the settings before a deploy.
 
-    GitHub refuses jobs to a runner whose version is more than 30 days behind. Needs the same settings as `serve`.
+    GitHub refuses jobs to a runner whose version is more than 30 days behind. Settings as for `sweep`.
 
     Exit code 0: printed; 1: GitHub did not answer; 2: the settings are wrong.
 
     Example: modal-runner runner-version --org octo-org
     """
-    settings, config = load_all()
-    log.configure(settings.secrets() + secrets_of(config))
-    found = asyncio.run(_ask(settings, config, org))
+    found = asyncio.run(_ask(org))
     typer.echo(f"RUNNER_VERSION={found.version}")
     if found.sha256:
         typer.echo(f"RUNNER_SHA256={found.sha256}")
 
 
-async def _ask(settings: Settings, config: Config, org: str | None) -> RunnerRelease:
+async def _ask(org: str | None) -> RunnerRelease:
+    settings, config = await deployed_settings()
     parts = compose(settings, config, Clock())
     try:
         for installation in await parts.app.installations():

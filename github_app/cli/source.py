@@ -16,6 +16,26 @@ def in_environment() -> bool:
     return any(os.environ.get(name) for name in _CREDENTIALS)
 
 
+async def stored_settings() -> tuple[dict[str, str], Config]:
+    """The variables in the Modal Secret, with the App's name, and the administrator's file.
+
+    Raises:
+        ConfigError: the file, or the environment that decides about jobs, is not right.
+        InputError: there is no such Secret.
+        DeploymentError: Modal refused or did not answer.
+    """
+    routing = load_routing_settings()
+    config = load_config(routing.modal_runner_config)
+    secret = SettingsSecret(routing.modal_app_name)
+    stored = await secret.read(STORED.values())
+    if stored is None:
+        raise InputError(
+            f"there is no Modal Secret {secret.name}: run `modal-runner setup`, or set MODAL_APP_NAME if the App has "
+            "another name"
+        )
+    return {**stored, "MODAL_APP_NAME": routing.modal_app_name}, config
+
+
 async def deployed_settings() -> tuple[Settings, Config]:
     """The settings of the App, from the environment or from the Modal Secret, and the administrator's file.
 
@@ -27,15 +47,7 @@ async def deployed_settings() -> tuple[Settings, Config]:
     if in_environment():
         settings, config = load_all()
     else:
-        routing = load_routing_settings()
-        secret = SettingsSecret(routing.modal_app_name)
-        stored = await secret.read(STORED.values())
-        if stored is None:
-            raise InputError(
-                f"no settings: neither the environment nor a Modal Secret {secret.name} has them; "
-                "run `modal-runner setup`, or set MODAL_APP_NAME if the App has another name"
-            )
-        settings = settings_of({**stored, "MODAL_APP_NAME": routing.modal_app_name})
-        config = load_config(routing.modal_runner_config)
+        stored, config = await stored_settings()
+        settings = settings_of(stored)
     log.configure(settings.secrets() + secrets_of(config))
     return settings, config

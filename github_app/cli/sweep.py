@@ -6,11 +6,9 @@ from typing import Annotated
 import msgspec
 import typer
 
-from github_app import log
+from github_app.cli.source import deployed_settings
 from github_app.clock import Clock
 from github_app.compose import compose
-from github_app.config import Config, load_all, secrets_of
-from github_app.settings import Settings
 from github_app.sweep import SweepReport
 
 
@@ -21,13 +19,13 @@ def sweep(
 ) -> None:
     """Compare jobs, runners and sandboxes once, and repair what differs. Safe beside a running App.
 
-    Needs the same settings as `serve`. Exit code 0: every part of the sweep was done; 1: one was not.
+    Settings come from the environment as for `serve`, else from the App's Modal Secret.
+
+    Exit code 0: every part of the sweep was done; 1: one was not.
 
     Example: modal-runner sweep --dry-run
     """
-    settings, config = load_all()
-    log.configure(settings.secrets() + secrets_of(config))
-    report = asyncio.run(_sweep(settings, config, dry_run=dry_run))
+    report = asyncio.run(_sweep(dry_run=dry_run))
     if as_json:
         typer.echo(msgspec.json.encode(report).decode())
     else:
@@ -36,7 +34,8 @@ def sweep(
     raise typer.Exit(1 if report.problems else 0)
 
 
-async def _sweep(settings: Settings, config: Config, *, dry_run: bool) -> SweepReport:
+async def _sweep(*, dry_run: bool) -> SweepReport:
+    settings, config = await deployed_settings()
     parts = compose(settings, config, Clock())
     try:
         await (parts.sandboxes.look_up() if dry_run else parts.sandboxes.prepare())

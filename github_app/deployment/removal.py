@@ -1,4 +1,4 @@
-"""Removing what stands on Modal: Apps, Volumes."""
+"""Stopping what runs on Modal."""
 
 import modal
 import modal.exception
@@ -18,13 +18,3 @@ async def stop_app(name: str, client: modal.Client | None = None) -> None:
         except modal.exception.NotFoundError:
             return
         await app.stop.aio(client=client)
-
-
-async def delete_volume(name: str, client: modal.Client | None = None) -> None:
-    """Delete a Volume with what is in it, if it is there.
-
-    Raises:
-        DeploymentError: Modal refused or did not answer.
-    """
-    async with deployment_errors(f"deleting Volume {name!r}"):
-        await modal.Volume.objects.delete.aio(name, allow_missing=True, client=client)

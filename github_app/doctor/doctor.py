@@ -34,7 +34,8 @@ async def examine(routing: RoutingSettings, config: Config, given: Callable[[], 
     if token.status == "ok":
         known = settings or routing
         store = ModalDictStore(known.modal_app_name, create=False)
-        modal = OnModal(known, config, store, RunnerVersion(store, known.runner_version, Clock()))
+        version = RunnerVersion(store, known.runner_version, Clock())
+        modal = OnModal(known, config, store, version, served_elsewhere=given is not None)
         await _all(modal.checks(), report)
         web_url = modal.web_url
     else:

@@ -28,12 +28,20 @@ class OnModal:
     """The checks that Modal's token alone can make; each with its cure if the check itself fails."""
 
     def __init__(
-        self, settings: RoutingSettings, config: Config, store: ModalDictStore, version: RunnerVersion
+        self,
+        settings: RoutingSettings,
+        config: Config,
+        store: ModalDictStore,
+        version: RunnerVersion,
+        *,
+        served_elsewhere: bool,
     ) -> None:
+        """`served_elsewhere`: the settings are in the environment, as for `modal-runner serve`."""
         self._settings = settings
         self._config = config
         self._store = store
         self._version = version
+        self._served_elsewhere = served_elsewhere
         self.web_url: str | None = None
 
     def checks(self) -> Checks:
@@ -50,6 +58,8 @@ class OnModal:
     async def deployment(self) -> Check:
         """The web function is there and answers."""
         self.web_url = await Functions(self._settings.modal_app_name).web_url()
+        if self.web_url is None and self._served_elsewhere:
+            return ok("deployment", "no web function on Modal: `modal-runner serve` takes the deliveries")
         if self.web_url is None:
             return failed("deployment", f"App {self._settings.modal_app_name} has no web function on Modal", _REDEPLOY)
         try:

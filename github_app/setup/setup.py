@@ -13,7 +13,7 @@ from github_app.compose import compose
 from github_app.config import Config
 from github_app.deployment import SettingsSecret, Workspace, look_up_workspace
 from github_app.errors import GitHubError, ModalRunnerError, SetupError
-from github_app.github import AppRecord, AppWebhook, Installation, NewApp
+from github_app.github import AppRecord, AppWebhook, Installation, NewApp, Runners
 from github_app.model import RunnerRelease
 from github_app.settings import STORED, RoutingSettings, Settings, settings_of
 from github_app.setup.arrival import delivered, installed, warming
@@ -151,7 +151,7 @@ class Setup:
             async with warming(url):
                 installations = await installed(parts.app, record, self._progress, opens_browser=opens_browser)
             await delivered(webhook, parts.app, installations, self._progress)
-            await self._version_for_servers(settings, installations)
+            await self._version_for_servers(settings, parts.runners, installations)
         finally:
             await parts.connection.close()
         self._finish()
@@ -190,12 +190,14 @@ class Setup:
         self._progress.done(url)
         return url
 
-    async def _version_for_servers(self, settings: Settings, installations: list[Installation]) -> None:
+    async def _version_for_servers(
+        self, settings: Settings, runners: Runners, installations: list[Installation]
+    ) -> None:
         """On a GitHub whose releases nobody can read, take the version that it offers its organisations."""
         if settings.runner_sha256 is not None:
             return
         self._progress.begin("GitHub: ask for the version of actions/runner that it offers")
-        release = await deploying.offered_release(settings, self._config, installations)
+        release = await deploying.offered_release(runners, installations)
         if release is None:
             self._progress.done(f"none; {settings.runner_version} stays")
             return

@@ -1,7 +1,7 @@
 """The routes. A delivery goes: headers -> size -> signature over the raw bytes -> decode -> record -> answer."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 
@@ -23,13 +23,17 @@ _log = structlog.get_logger(__name__)
 
 def create_app(
     service: Service,
-    webhook_secret: SecretStr,
+    webhook_secrets: Sequence[SecretStr],
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]] | None = None,
 ) -> Starlette:
-    """Make the ASGI application; `lifespan` prepares what it needs and lets go of it."""
+    """Make the ASGI application; `lifespan` prepares what it needs and lets go of it.
+
+    A delivery signed with any of `webhook_secrets` is taken: while one is being changed there are two.
+    """
+    secrets = [secret.get_secret_value() for secret in webhook_secrets]
 
     async def webhook(request: Request) -> Response:
-        return await _webhook(request, service, webhook_secret.get_secret_value())
+        return await _webhook(request, service, secrets)
 
     async def healthz(_request: Request) -> Response:
         return await _healthz(service)
@@ -48,13 +52,13 @@ async def _healthz(service: Service) -> Response:
     return JSONResponse({"status": "ok"} if stopped is None else {"status": "stopped", "reason": stopped})
 
 
-async def _webhook(request: Request, service: Service, secret: str) -> Response:
+async def _webhook(request: Request, service: Service, secrets: Sequence[str]) -> Response:
     began = time.perf_counter()
     # The context lasts for the launch too, which runs as this response's background task.
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(delivery=request.headers.get("x-github-delivery"))
     try:
-        answer = await _answer(request, service, secret)
+        answer = await _answer(request, service, secrets)
     except DeliveryError as error:
         await _park(request, error, service)
         _log.warning("delivery_rejected", http_status=int(error.status), reason=str(error))
@@ -85,10 +89,10 @@ async def _park(request: Request, error: DeliveryError, service: Service) -> Non
             _log.error("delivery_not_parked", reason=str(failure))
 
 
-async def _answer(request: Request, service: Service, secret: str) -> Answer:
+async def _answer(request: Request, service: Service, secrets: Sequence[str]) -> Answer:
     delivery.check_headers(request.headers)
     body = await _read(request)
-    delivery.check_signature(request.headers, body, secret)
+    delivery.check_signature(request.headers, body, secrets)
     match delivery.decode(request.headers, body):
         case delivery.Ping():
             return Answer(Status.PONG)

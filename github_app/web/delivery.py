@@ -5,7 +5,7 @@ Rules from GitHub's docs: "Validating webhook deliveries", "Webhook events and p
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -52,16 +52,16 @@ def too_large() -> DeliveryError:
     return DeliveryError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is over {MAX_BODY} bytes.")
 
 
-def check_signature(headers: Mapping[str, str], body: bytes, secret: str) -> None:
-    """Compare `X-Hub-Signature-256` with our own over the raw bytes, in constant time.
+def check_signature(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> None:
+    """Compare `X-Hub-Signature-256` with our own over the raw bytes, in constant time, by each secret.
 
     Raises:
         DeliveryError: 401; the computed signature is in no message.
     """
     # Header values are any bytes; Starlette decodes them as latin-1, which loses none.
     given = headers.get("x-hub-signature-256", "").encode("latin-1")
-    expected = b"sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest().encode()
-    if not hmac.compare_digest(given, expected):
+    expected = [b"sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest().encode() for secret in secrets]
+    if not any([hmac.compare_digest(given, each) for each in expected]):  # noqa: C419 - each is compared, always
         raise DeliveryError(HTTPStatus.UNAUTHORIZED, "X-Hub-Signature-256 is missing or does not match WEBHOOK_SECRET.")
 
 

@@ -1,0 +1,116 @@
+"""`modal-runner uninstall`: nothing of the App stays on Modal, and no runner of its at GitHub."""
+
+import asyncio
+import logging
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from github_app import log
+from github_app.cli.source import stored_settings
+from github_app.clock import Clock
+from github_app.compose import Parts, compose
+from github_app.deployment import SettingsSecret, stop_app
+from github_app.errors import ConfigError, GitHubError, InputError, ModalRunnerError, SandboxError
+from github_app.github import AppWebhook
+from github_app.model import RunnerRecord
+from github_app.sandboxes import ModalSandboxes
+from github_app.settings import load_routing_settings, settings_of
+from github_app.setup.progress import Progress
+from github_app.store import RUNNERS, ModalDictStore
+
+
+def uninstall(
+    *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask; jobs that run are ended too.")] = False
+) -> None:
+    """End every sandbox, deregister the runners, and remove what stands on Modal: functions, records, Secret.
+
+    It says what it found, and asks. Stopped half-way, it goes on when it is run again. The App at GitHub has no button
+    for programs: the link to delete it is printed at the end. Caches (Modal Volumes) stay.
+
+    Exit code 0: removed; 1: a step failed, or the answer was no; 2: the command is wrong.
+
+    Example: modal-runner uninstall
+    """
+    log.configure(level=logging.CRITICAL)
+    console = Console()
+    name = load_routing_settings().modal_app_name
+    running, runners = asyncio.run(_found(name))
+    console.print(
+        f"On Modal, App {name}: the web function, the sweep, the records, the Secret {SettingsSecret(name).name}; "
+        f"{running} sandboxes run, {len(runners)} runners are recorded.",
+        soft_wrap=True,
+    )
+    if not yes:
+        if not sys.stdin.isatty():
+            raise InputError("nobody is there to ask: give --yes to remove all this")
+        if not typer.confirm("Remove all this, and end the jobs that run?"):
+            raise typer.Exit(1)
+    asyncio.run(_remove(name, runners, Progress(console)))
+    console.print("\nRemoved. Caches stay: `modal volume list` shows them.")
+
+
+async def _found(name: str) -> tuple[int, list[RunnerRecord]]:
+    runners = list((await ModalDictStore(name, create=False).all(RUNNERS)).values())
+    sandboxes = ModalSandboxes(name, {})
+    try:
+        await sandboxes.look_up()
+    except SandboxError as error:
+        if error.retryable:
+            raise
+        # There is no such App any more.
+        return 0, runners
+    return len(await sandboxes.running()), runners
+
+
+async def _remove(name: str, runners: list[RunnerRecord], progress: Progress) -> None:
+    progress.begin("Modal: stop the functions, so that nothing new starts, and end the sandboxes")
+    parts, page = await _credentials(name)
+    try:
+        await stop_app(name)
+        await stop_app(f"{name}-sandboxes")
+        progress.done()
+        progress.begin("GitHub: deregister the runners")
+        progress.done(await _deregister(parts, runners) if parts else "the App's credentials are not there")
+    finally:
+        if parts is not None:
+            await parts.connection.close()
+    progress.begin("Modal: delete the records and the Secret")
+    await ModalDictStore(name).delete_everything()
+    await SettingsSecret(name).delete()
+    progress.done()
+    progress.begin("GitHub: what is left to you")
+    progress.done(f"delete the App at {page}" if page else "delete the App on its settings page, if it still is there")
+
+
+async def _credentials(name: str) -> tuple[Parts | None, str | None]:
+    """The App's credentials in use, and the page on which it is deleted; nothing where they are gone or wrong."""
+    try:
+        stored, config = await stored_settings()
+        settings = settings_of(stored)
+    except (InputError, ConfigError):
+        return None, None
+    parts = compose(settings, config, Clock())
+    try:
+        record = await AppWebhook(parts.connection).app()
+        own = [each for each in await parts.app.every_installation() if each.account and each.account.type == "User"]
+    except GitHubError:
+        return parts, None
+    page = settings.host.app_settings_page(record.slug, None if own else record.owner.login)
+    return parts, f"{page}/advanced"
+
+
+async def _deregister(parts: Parts, runners: list[RunnerRecord]) -> str:
+    removed, left = 0, []
+    for runner in runners:
+        try:
+            listed = await parts.runners.find(runner.place, runner.name)
+            if listed is not None:
+                await parts.runners.remove(runner.place, listed.id)
+                removed += 1
+        except ModalRunnerError:
+            left.append(runner.name)
+    note = f"; GitHub removes by itself within a day: {', '.join(left)}" if left else ""
+    return f"{removed} removed{note}"

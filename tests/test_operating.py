@@ -1,0 +1,286 @@
+"""What an operator does after the setup: doctor, redeploy, rotate-secret, uninstall."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from github_app.manifest import load_manifest
+from github_app.simulator.github.auth import ApiError
+from github_app.simulator.github.faults import NoFaults
+from tests.setup_run import Site, site
+
+_PATH = ".github/workflows/ci.yml"
+_WORKFLOW = {"on": "push", "jobs": {"job": {"runs-on": ["modal"], "steps": [{"run": "true"}]}}}
+_LINES = (
+    *("modal-token", "settings", "deployment", "runner-image", "records", "sweep", "modal-limits"),
+    *("app", "clock", "permissions", "installations", "webhook"),
+    *("deliveries", "repositories", "runners", "runner-group", "runner-version"),
+)
+
+
+@pytest.fixture
+async def it(tmp_path: Path) -> AsyncIterator[Site]:
+    """A deployment that was just set up."""
+    async with site(tmp_path) as made:
+        await made.set_up()
+        yield made
+
+
+async def _doctor(it: Site) -> dict[str, dict[str, Any]]:
+    """The lines of a doctor who found something, by name."""
+    code, text = await it.run("doctor", "--json")
+    found = json.loads(text)
+
+    assert found["ok"] is (code == 0)
+    assert [check["name"] for check in found["checks"]] == list(_LINES)
+    assert all(check["cure"] for check in found["checks"] if check["status"] != "ok")
+    return {check["name"]: check for check in found["checks"]}
+
+
+def _bad(lines: dict[str, dict[str, Any]]) -> list[str]:
+    return [name for name, check in lines.items() if check["status"] != "ok"]
+
+
+async def _job_runs(it: Site) -> None:
+    before = len(it.github.jobs())
+    repository = it.github.world.repositories["octo-org/octo-repo"]
+    it.github.actions.push(repository, {_PATH: json.dumps(_WORKFLOW).encode()}, _PATH, {"job": 0.2})
+    deadline = time.monotonic() + 30
+    while it.github.jobs()[-1].status != "completed":
+        assert time.monotonic() < deadline, it.modal.container_log[-3000:]
+        await asyncio.sleep(0.05)
+
+    assert len(it.github.jobs()) == before + 1
+
+
+async def test_all_holds_after_a_setup_and_a_sweep_and_the_doctor_changes_nothing(it: Site) -> None:
+    await it.modal.run_function("modal-runner", "sweep")
+    calls, secret = it.modal.calls.copy(), it.secret
+    lines = await _doctor(it)
+    code, text = await it.run("doctor")
+    written = {
+        name for name in (it.modal.calls - calls) if name.startswith(("Dict", "Secret", "Image", "Function", "App"))
+    }
+
+    assert _bad(lines) == []
+    assert (code, "failed" in text.replace("0 of the last 1 failed", "")) == (0, False)
+    assert not written & {
+        "DictUpdate",
+        "DictPop",
+        "SecretUpdate",
+        "ImageGetOrCreate",
+        "ImagePublish",
+        "FunctionCreate",
+    } - {
+        "ImageGetOrCreate"  # of the sandbox that reads the Secret
+    }
+    assert it.secret == secret
+
+
+async def test_without_any_credentials_each_line_says_what_is_missing(tmp_path: Path) -> None:
+    async with site(tmp_path) as it:
+        bare = {name: value for name, value in it.environment.items() if not name.startswith("MODAL_TOKEN")}
+        code, text = await it.run("doctor", environment=bare)
+        fresh = await _doctor(it)
+
+    assert code == 1
+    assert [name for name in _LINES if name not in text] == []
+    assert "modal setup" in text
+    assert "Traceback" not in text
+    assert "modal-runner setup" in fresh["settings"]["cure"]
+
+
+async def test_what_is_wrong_at_github_comes_with_the_click_that_mends_it(it: Site) -> None:
+    await it.modal.run_function("modal-runner", "sweep")
+    [app] = it.github.world.apps.values()
+    [installation] = it.github.world.installations.values()
+    [group] = it.github.world.groups["octo-org"]
+    installation.granted = {"metadata": "read", "actions": "read", "organization_self_hosted_runners": "read"}
+    app.hook_url = "https://elsewhere.example.com/webhook"
+    pending = await _doctor(it)
+    installation.granted = None
+    group.selected = []
+    grouped = await _doctor(it)
+    installation.suspended_at = time.time()
+    suspended = await _doctor(it)
+    it.github.world.installations.clear()
+    none = await _doctor(it)
+    app.permissions = {"metadata": "read"}
+    app.events = []
+    lacking = await _doctor(it)
+    it.github.world.apps.clear()
+    gone = await _doctor(it)
+
+    assert "has not agreed to organization_self_hosted_runners: write" in pending["permissions"]["detail"]
+    assert "accepts the request" in pending["permissions"]["cure"]
+    assert "https://elsewhere.example.com/webhook" in pending["webhook"]["detail"]
+    assert "redeploy" in pending["webhook"]["cure"]
+    assert "does not admit 1 of 1 repositories" in grouped["runner-group"]["detail"]
+    assert "unsuspends" in suspended["installations"]["cure"]
+    assert f"/apps/{app.slug}/installations/new" in none["installations"]["cure"]
+    assert "event workflow_job" in lacking["permissions"]["detail"]
+    assert lacking["permissions"]["cure"].endswith(f"/organizations/octo-org/settings/apps/{app.slug}/permissions")
+    assert gone["app"]["status"] == "failed"
+    assert "private key" in gone["app"]["cure"]
+
+
+async def test_a_refusal_of_githubs_is_told_with_its_click(it: Site) -> None:
+    for message, click in (
+        ("This installation has been suspended", "Unsuspend"),
+        ("... the `octo-org` organization has an IP allow list enabled, and your IP address is not", "IP allow list"),
+        ("Resource protected by organization SAML enforcement.", "single sign-on"),
+        ("Repository level self-hosted runners are disabled on this repository", "allows self-hosted runners"),
+        ("GitHub Actions is disabled for this organization", "turns GitHub Actions on"),
+    ):
+        it.github.inject(_Refuses("GET /orgs/{org}/actions/runners", message))
+        lines = await _doctor(it)
+
+        assert message in lines["runners"]["detail"]
+        assert click in lines["runners"]["cure"]
+
+
+async def test_deliveries_that_were_refused_lead_to_the_secret(it: Site) -> None:
+    [app] = it.github.world.apps.values()
+    right, app.webhook_secret = app.webhook_secret, "another"
+    repository = it.github.world.repositories["octo-org/octo-repo"]
+    it.github.actions.push(repository, {_PATH: json.dumps(_WORKFLOW).encode()}, _PATH, {"job": 0.2})
+    await it.github.webhooks.settle()
+    lines = await _doctor(it)
+    app.webhook_secret = right
+
+    assert lines["deliveries"]["status"] == "failed"
+    assert "rotate-secret" in lines["deliveries"]["cure"]
+
+
+async def test_a_redeploy_takes_the_newest_runner_and_changed_settings_and_mends_the_webhook(it: Site) -> None:
+    [app] = it.github.world.apps.values()
+    app.hook_url = "https://elsewhere.example.com/webhook"
+    older = await it.run("redeploy", "--keep-version", "--set", "RUNNER_VERSION=2.900.0", "--set", "RUNNER_SHA256=")
+    old_version = it.secret["RUNNER_VERSION"]
+    outdated = await _doctor(it)
+    code, text = await it.run("redeploy", "--set", "MAX_CONCURRENT=5")
+    await _job_runs(it)
+
+    assert older[0] == 0, older[1]
+    assert old_version == "2.900.0"
+    assert "GitHub offers 2.999.1" in outdated["runner-version"]["detail"]
+    assert code == 0, text
+    assert (it.secret["RUNNER_VERSION"], it.secret["MAX_CONCURRENT"]) == ("2.999.1", "5")
+    assert app.hook_url == f"{it.modal.web_url('modal-runner', 'web')}/webhook"
+
+
+async def test_a_setting_that_cannot_be_changed_so_changes_nothing(it: Site) -> None:
+    before, version = it.secret, it.modal.deployment("modal-runner").version
+    for given, says in (
+        ("WEBHOOK_SECRET=x", "that is no secret"),
+        ("SANDBOX_EXTRA_ENV=TOKEN=x", "that is no secret"),
+        ("MAX_CONCURRENT", "NAME=VALUE"),
+        ("MAX_CONCURRENT=many", "MAX_CONCURRENT"),
+    ):
+        code, text = await it.run("redeploy", "--set", given)
+
+        assert code == 2
+        assert says in text
+        assert (it.secret, it.modal.deployment("modal-runner").version) == (before, version)
+
+
+async def test_a_new_webhook_secret_is_at_both_ends_and_no_delivery_is_refused_meanwhile(it: Site) -> None:
+    [app] = it.github.world.apps.values()
+    before = app.webhook_secret
+    command = await it.start("rotate-secret")
+    await command.until("forget the old one")
+    await _job_runs(it)
+    code = await command.end()
+    await _job_runs(it)
+    deliveries = it.github.world.deliveries.values()
+
+    assert code == 0, command.text
+    assert app.webhook_secret == it.secret["WEBHOOK_SECRET"] != before
+    assert not it.secret["WEBHOOK_SECRET_OLD"]
+    assert before not in command.text
+    assert [each.status_code for each in deliveries if each.event == "workflow_job" and each.status_code >= 400] == []
+
+
+async def test_a_new_private_key_is_tried_before_it_is_stored(it: Site) -> None:
+    [app] = it.github.world.apps.values()
+    keys = [rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2)]
+    for number, key in enumerate(keys):
+        (it.folder / f"{number}.pem").write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+            )
+        )
+    app.public_key = keys[1].public_key()
+    foreign = await it.run("rotate-secret", "--private-key", "0.pem")
+    code, text = await it.run("rotate-secret", "--private-key", "1.pem")
+    await _job_runs(it)
+
+    assert (foreign[0], "GitHub does not take it" in foreign[1]) == (2, True)
+    assert code == 0, text
+    assert it.secret["GITHUB_PRIVATE_KEY"] == (it.folder / "1.pem").read_text()
+
+
+async def test_uninstalling_leaves_nothing_on_modal_and_no_runner_at_github(it: Site) -> None:
+    repository = it.github.world.repositories["octo-org/octo-repo"]
+    it.github.actions.push(repository, {_PATH: json.dumps(_WORKFLOW).encode()}, _PATH, {"job": 60.0})
+    deadline = time.monotonic() + 30
+    while it.github.jobs()[0].status != "in_progress":
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    unasked = await it.run("uninstall")
+    kept = it.secret
+    code, text = await it.run("uninstall", "--yes")
+    again = await it.run("uninstall", "--yes")
+
+    assert (unasked[0], "--yes" in unasked[1], bool(kept)) == (2, True, True)
+    assert "1 sandboxes run" in text
+    assert code == 0, text
+    assert not it.secret
+    assert [each for each in it.modal.sandboxes() if each.ended_at is None] == []
+    assert f"/organizations/octo-org/settings/apps/{next(iter(it.github.world.apps.values())).slug}" in text
+    assert again[0] == 0, again[1]
+
+
+async def test_the_sweep_by_hand_finds_its_settings_in_the_secret(it: Site) -> None:
+    code, text = await it.run("sweep", "--dry-run")
+    version = await it.run("runner-version")
+
+    assert code == 0, text
+    assert version[1].startswith("RUNNER_VERSION=2.999.1\nRUNNER_SHA256=")
+
+
+async def test_commands_without_a_deployment_say_what_to_run_first(tmp_path: Path) -> None:
+    async with site(tmp_path) as it:
+        for command in ("redeploy", "rotate-secret", "sweep", "runner-version"):
+            code, text = await it.run(command)
+
+            assert code == 2
+            assert "modal-runner setup" in text
+
+
+def test_the_manifest_asks_for_no_more_than_it_must() -> None:
+    manifest = load_manifest()
+
+    assert manifest["default_permissions"] == {
+        "organization_self_hosted_runners": "write",
+        "actions": "read",
+        "metadata": "read",
+    }
+    assert manifest["default_events"] == ["workflow_job"]
+    assert manifest["public"] is False
+
+
+class _Refuses(NoFaults):
+    def __init__(self, call: str, message: str) -> None:
+        self._call, self._message = call, message
+
+    async def before(self, call: str) -> None:
+        if call == self._call:
+            raise ApiError(403, self._message)
