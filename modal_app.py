@@ -37,7 +37,7 @@ settings = modal.Secret.from_name(f"{_NAME}-settings")
     image=image,
     secrets=[settings],
     max_containers=1,
-    min_containers=int(os.environ.get("KEEP_WARM", "0")),
+    min_containers=int(os.environ.get("KEEP_WARM") or 0),
     timeout=_TIMEOUT_S,
 )
 @modal.concurrent(max_inputs=500)
@@ -50,7 +50,13 @@ def web():  # type: ignore[no-untyped-def]  # noqa: ANN201 - the container's Sta
 
 
 # A Cron, for a Period begins anew at every deploy. The container goes as soon as the sweep has ended.
-@app.function(image=image, secrets=[settings], schedule=modal.Cron("* * * * *"), timeout=_TIMEOUT_S, scaledown_window=2)
+@app.function(
+    image=image,
+    secrets=[settings],
+    schedule=modal.Cron(os.environ.get("SWEEP_CRON") or "* * * * *"),
+    timeout=_TIMEOUT_S,
+    scaledown_window=2,
+)
 async def sweep() -> None:
     """Repair what events have missed."""
     from github_app.on_modal import sweep as sweep_once

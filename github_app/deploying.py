@@ -61,7 +61,7 @@ async def deploy(settings: RoutingSettings, workspace: Workspace) -> str:
         DeploymentError: Modal's command failed, or the web function is not there afterwards.
     """
     functions = Functions(settings.modal_app_name)
-    await functions.deploy({**image_variables(settings), **_config_variables(settings)})
+    await functions.deploy({**_deploy_variables(settings), **_config_variables(settings)})
     url = await functions.web_url() or workspace.web_url(settings.modal_app_name, "web")
     if url is None:
         raise DeploymentError("the address of the web function cannot be told after the deploy", retryable=True)
@@ -74,10 +74,11 @@ def _config_variables(settings: RoutingSettings) -> Mapping[str, str]:
     return {"MODAL_RUNNER_CONFIG": str(file.resolve())} if file.exists() else {}
 
 
-def image_variables(settings: RoutingSettings) -> Mapping[str, str]:
-    """What modal_app.py has to know of the runner's image."""
+def _deploy_variables(settings: RoutingSettings) -> Mapping[str, str]:
+    """What modal_app.py reads while it is deployed."""
     release = RunnerRelease(settings.runner_version, settings.runner_sha256)
-    return version_variables(release)
+    functions = {"KEEP_WARM": str(settings.keep_warm), "SWEEP_CRON": settings.sweep_cron}
+    return {**version_variables(release), **functions}
 
 
 async def point_webhook(webhook: AppWebhook, url: str) -> bool:

@@ -77,6 +77,17 @@ class RoutingSettings(BaseSettings):
         None, description="Host of a GitHub Enterprise Server, or SUBDOMAIN.ghe.com. Unset: github.com."
     )
     github_api_url: HttpUrl | None = Field(None, description="Overrides the REST API's base alone.")
+    keep_warm: int = Field(
+        0,
+        description="On Modal: web containers that are always up (1: no cold start); read when deploying.",
+        ge=0,
+        le=1,
+    )
+    sweep_cron: str = Field(
+        "* * * * *",
+        description="On Modal: when to sweep; read when deploying. Less often is cheaper and repairs later.",
+        pattern=r"^\S+( \S+){4}$",
+    )
     max_concurrent_per_repo: int | None = Field(
         None, description="Most runners at once for one repository; further jobs wait. Unset: no cap.", gt=0
     )
