@@ -6,10 +6,12 @@ STAMP := .venv/.complete
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench soak clean lock
+.PHONY: help venv demo test check format bench soak clean lock
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+venv: $(STAMP) ## set up .venv, with the commands modal and modal-runner in .venv/bin
 
 demo: $(STAMP) ## run the main job end to end, with no account (ARGS="--json" passes arguments on)
 	@$(BIN)/modal-runner demo $(ARGS)
