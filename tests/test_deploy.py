@@ -9,13 +9,16 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import modal
 from modal_proto import api_pb2
 
 from github_app.demo.world import register as register_app
+from github_app.sandboxes import runner_image
 from github_app.simulator import runner as stand_in
 from github_app.simulator.github import SimulatedGitHub
 from github_app.simulator.modal import RunnerImage, SimulatedModal
 from github_app.simulator.modal.deployments import Deployment
+from tests.simulator.modal_workshop import connect
 
 PROJECT = Path(__file__).parent.parent
 IMAGE = RunnerImage(
@@ -30,12 +33,12 @@ def _environment(simulated: SimulatedModal, **more: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(PROJECT), **simulated.env, **more}
 
 
-async def _modal(simulated: SimulatedModal, *arguments: str) -> None:
+async def _modal(simulated: SimulatedModal, *arguments: str, **variables: str) -> None:
     """Run Modal's command, in the project's directory, as a person does."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "modal", *arguments),
         cwd=PROJECT,
-        env=_environment(simulated),
+        env=_environment(simulated, **variables),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -44,8 +47,8 @@ async def _modal(simulated: SimulatedModal, *arguments: str) -> None:
     assert process.returncode == 0, output.decode()
 
 
-async def _deploy(simulated: SimulatedModal) -> Deployment:
-    await _modal(simulated, "deploy", "modal_app.py")
+async def _deploy(simulated: SimulatedModal, **variables: str) -> Deployment:
+    await _modal(simulated, "deploy", "modal_app.py", **variables)
     return simulated.deployment("modal-runner")
 
 
@@ -70,6 +73,21 @@ async def test_a_deploy_makes_a_web_function_and_a_schedule_and_the_next_one_rep
         assert web.timeout_secs > 21 * 60
         assert sweep.schedule.cron.cron_string == "* * * * *"
         assert len(web.secret_ids) == len(sweep.secret_ids) == 1
+
+
+async def test_the_deploy_builds_the_runners_image_and_heeds_what_it_is_given(tmp_path: Path) -> None:
+    async with SimulatedModal(image=IMAGE) as simulated, connect(simulated) as client:
+        await _store_settings(simulated, tmp_path, {"WEBHOOK_SECRET": "x"})
+        given = {"RUNNER_VERSION": "2.999.1", "KEEP_WARM": "1", "SWEEP_CRON": "*/5 * * * *"}
+        definitions = (await _deploy(simulated, **given)).definitions
+        app = await modal.App.lookup.aio("any", create_if_missing=True, client=client)
+        builds = simulated.calls["ImageGetOrCreate"]
+        recipe = await runner_image("2.999.1").image().build.aio(app)
+
+        assert definitions["runner"].image_id == recipe.object_id
+        assert simulated.calls["ImageGetOrCreate"] > builds
+        assert definitions["web"].autoscaler_settings.min_containers == 1
+        assert definitions["sweep"].schedule.cron.cron_string == "*/5 * * * *"
 
 
 async def test_a_job_goes_through_what_was_deployed_and_the_schedule_finds_one_whose_delivery_was_lost(

@@ -16,7 +16,7 @@ from github_app.errors import InputError
 from github_app.manifest import LONGEST_NAME
 from github_app.settings import load_routing_settings
 from github_app.setup.progress import Progress
-from github_app.setup.register import Wish
+from github_app.setup.register import Wish, can_open_browser
 from github_app.setup.setup import Setup
 
 _LOGIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,38})")
@@ -40,7 +40,11 @@ def setup(
         bool, typer.Option("--personal", help="Your own account instead: needs the wide permission `administration`.")
     ] = False,
     no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Open no browser: print the address, write a file, take a pasted code.")
+        bool,
+        typer.Option(
+            "--no-browser",
+            help="Open no browser: print the address, write a file, take a pasted code. So it is without a screen.",
+        ),
     ] = False,
 ) -> None:
     """Register the GitHub App with one button, deploy it on Modal, and install it.
@@ -79,7 +83,7 @@ def setup(
         owner=org,
         name=name,
         host=routing.host,
-        opens_browser=not no_browser,
+        opens_browser=not no_browser and can_open_browser(),
         app_name=routing.modal_app_name,
     )
     run = Setup(wish, routing=routing, config=config, progress=Progress(console), port=port, env_file=env_file)

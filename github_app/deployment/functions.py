@@ -26,7 +26,7 @@ class Functions:
         self._client = client
 
     async def deploy(self, variables: Mapping[str, str]) -> None:
-        """Deploy, and replace every container, so that a changed Secret reaches them too.
+        """Deploy, and replace the containers that there are, so that a changed Secret reaches them too.
 
         `variables` are what modal_app.py reads beside the App's name: nothing secret.
 
@@ -34,9 +34,11 @@ class Functions:
             InputError: modal_app.py is not here.
             DeploymentError: Modal's command failed; what was deployed before still runs.
         """
+        was_there = await self.web_url() is not None
         await self._modal("deploy", str(application_file()), variables=variables)
-        # A deploy that changes nothing leaves the containers as they are (modal.com/docs: "modal app rollover").
-        await self._modal("app", "rollover", self._app_name)
+        if was_there:
+            # A deploy that changes nothing leaves the containers as they are (modal.com/docs: "modal app rollover").
+            await self._modal("app", "rollover", self._app_name)
 
     async def web_url(self) -> str | None:
         """The base of the web function's address; None when it is not deployed, or Modal does not tell it.

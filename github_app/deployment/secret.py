@@ -21,16 +21,17 @@ class SettingsSecret:
         self._app_name = app_name
         self._client = client
 
-    async def exists(self) -> bool:
-        """Whether there is such a Secret.
+    async def holds(self, *names: str) -> bool:
+        """Whether there is such a Secret, with values under these names; Modal tells the names without a container.
 
         Raises:
             DeploymentError: Modal refused or did not answer.
         """
         async with deployment_errors(f"looking up Secret {self.name!r}"):
+            secret = modal.Secret.from_name(self.name, required_keys=list(names), client=self._client)
             try:
-                await modal.Secret.from_name(self.name, client=self._client).hydrate.aio()
-            except modal.exception.NotFoundError:
+                await secret.hydrate.aio()
+            except (modal.exception.NotFoundError, modal.exception.InvalidError):
                 return False
             return True
 
@@ -56,7 +57,7 @@ class SettingsSecret:
         Raises:
             DeploymentError: Modal refused or did not answer.
         """
-        if not await self.exists():
+        if not await self.holds():
             return None
         secret = modal.Secret.from_name(self.name, client=self._client)
         async with deployment_errors(f"reading Secret {self.name!r}", _READ_DEADLINE_S):

@@ -8,10 +8,9 @@ import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
 
 from github_app.errors import GitHubError, SetupError
 from github_app.github import NewApp, convert
@@ -140,11 +139,18 @@ def _write(file: Path, text: str) -> None:
         page.write(text)
 
 
+def can_open_browser() -> bool:
+    """Whether a browser would open beside the terminal; where there is no screen, one may open inside it."""
+    screen = any(os.environ.get(name) for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"))
+    return screen or sys.platform in {"darwin", "win32"}
+
+
 @contextlib.contextmanager
-def _pasted_lines(take: Any, stream: TextIO | None = None) -> Iterator[None]:
+def _pasted_lines(take: Callable[[str], None]) -> Iterator[None]:
     """Hand each line of standard input to `take`, in the loop's own thread."""
     loop = asyncio.get_running_loop()
-    source = stream or sys.stdin
+    # None when a program has closed it.
+    source: Iterable[str] = sys.stdin or ()
 
     def read() -> None:
         with contextlib.suppress(RuntimeError, ValueError):  # the loop, or the stream, is closed

@@ -71,6 +71,11 @@ class Setup:
         if left:
             await keep(self._secret, self._wish.app_name, left, self._progress)
         known = left or await self._secret.read(STORED.values()) or {}
+        if "GITHUB_APP_ID" not in known and await self._secret.holds("GITHUB_APP_ID"):
+            raise SetupError(
+                f"The Secret {self._secret.name} holds an App, and its values could not be read in a sandbox: run this "
+                "again, for a second App must not be made"
+            )
         found = "an App is registered already" if "GITHUB_APP_ID" in known else "nothing stored yet"
         self._progress.done(f"workspace {self._workspace.name or '(unnamed)'}; {found}")
         return known
