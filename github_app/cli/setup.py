@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import re
 from pathlib import Path
 from typing import Annotated
@@ -71,6 +72,8 @@ def setup(
         raise InputError(f"--name: GitHub takes names of 1 to {LONGEST_NAME} characters")
     if env_file is not None and env_file.exists():
         raise InputError(f"--env-file {env_file}: there is such a file already; name a new one")
+    if env_file is not None and not os.access(env_file.parent, os.W_OK):
+        raise InputError(f"--env-file {env_file}: nothing can be written in {env_file.parent}")
     routing = load_routing_settings()
     if host is not None:
         domain = None if host.lower() == "github.com" else host

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from github_app import deploying
@@ -106,7 +106,7 @@ class Setup:
             self._wish,
             port=listener.getsockname()[1],
             hook_url=self._workspace.web_url(self._wish.app_name, "web"),
-            label=self._routing.runner_label[0],
+            label=_label(known),
             progress=self._progress,
         )
         async with serving(registering.pages, listener):
@@ -116,8 +116,6 @@ class Setup:
             known |= {**variables_of(app, made), **self._host_variables()}
             # First of all the key is stored: GitHub gives it out once.
             await keep(self._secret, self._wish.app_name, known, self._progress)
-            if self._env_file is not None:
-                write_env_file(self._env_file, known)
             registering.registration.succeed()
             self._progress.done(f"App {app.name}; its key and secrets are in the Modal Secret {self._secret.name}")
             try:
@@ -139,6 +137,8 @@ class Setup:
 
     async def _go_on(self, known: dict[str, str], images: "asyncio.Task[None]", new: NewApp | None = None) -> None:
         """All after the registration; `new` is the App that was registered in this run."""
+        if self._env_file is not None:
+            write_env_file(self._env_file, known)
         settings = settings_of({**known, "MODAL_APP_NAME": self._wish.app_name})
         parts = compose(settings, self._config, Clock())
         webhook = AppWebhook(parts.connection)
@@ -159,7 +159,7 @@ class Setup:
             await self._version_for_servers(settings, parts.runners, installations)
         finally:
             await parts.connection.close()
-        self._finish()
+        self._finish(_label(known))
 
     async def _check_app(self, webhook: AppWebhook) -> AppRecord:
         """See that the credentials are those of an App of the right owner.
@@ -212,9 +212,14 @@ class Setup:
         await deploying.deploy(newer, self._workspace)
         self._progress.done(release.version)
 
-    def _finish(self) -> None:
-        label = self._routing.runner_label[0]
+    def _finish(self, label: str) -> None:
         say = self._progress.console.print
         self._progress.finished = True
         say(f"\nReady. Give a job this line, and it runs on Modal:\n\n    runs-on: \\[self-hosted, {label}]\n")
         say(f'With a GPU: \\[self-hosted, {label}, "gpu:h100"]. Look after it: modal-runner doctor', highlight=False)
+
+
+def _label(known: Mapping[str, str]) -> str:
+    """The label that selects the App, as its settings say."""
+    default: tuple[str, ...] = RoutingSettings.model_fields["runner_label"].default
+    return known.get("RUNNER_LABEL", default[0]).partition(",")[0].strip()
