@@ -66,7 +66,7 @@ class RoutingSettings(BaseSettings):
     )
     modal_region: str | None = Field(
         None,
-        validation_alias=AliasChoices("SANDBOX_REGION", "MODAL_REGION"),
+        validation_alias=AliasChoices("MODAL_REGION", "SANDBOX_REGION"),
         description="Where sandboxes run. Unset: anywhere, which is cheapest; a pinned region costs 1.5 to 1.75 times. "
         "In a Modal Secret write `SANDBOX_REGION`: there this name is Modal's own.",
     )
