@@ -26,8 +26,8 @@ from github_app.errors import ConfigError, InputError, ModalRunnerError
 app = typer.Typer(
     name="modal-runner",
     help="GitHub Actions jobs in Modal Sandboxes, one fresh sandbox a job.\n\nBegin with: modal-runner setup --org ORG",
-    epilog="Exit codes: 0 all is well; 1 what was asked for did not come true; 2 the command or the settings are wrong; "
-    "130 Ctrl-C.",
+    epilog="Exit codes: 0 all is well; 1 what was asked for did not come true; 2 the command or the settings are "
+    "wrong; 130 Ctrl-C.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
