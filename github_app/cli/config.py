@@ -1,5 +1,6 @@
 """`modal-runner config`: the administrator's file and the settings, checked and shown."""
 
+import asyncio
 import json
 import os
 from collections.abc import Iterator
@@ -9,9 +10,10 @@ from typing import Annotated
 import typer
 from pydantic import SecretStr
 
+from github_app.cli.source import stored_settings
 from github_app.config import FILE, load_config, make_rules, warnings
 from github_app.errors import InputError
-from github_app.settings import Settings, load_routing_settings
+from github_app.settings import Settings, load_routing_settings, settings_of
 
 _MASK = "********"
 config = typer.Typer(
@@ -40,22 +42,36 @@ def check(path: Annotated[Path | None, typer.Argument(help="The file; else as th
 
 
 @config.command()
-def show() -> None:
+def show(
+    *,
+    deployed: Annotated[
+        bool, typer.Option("--deployed", help="What the deployment's Modal Secret says, not the environment.")
+    ] = False,
+) -> None:
     """Print the effective settings and the file; secrets are masked.
 
-    Example: modal-runner config show
+    Example: modal-runner config show --deployed
     """
-    settings = load_routing_settings()
-    effective = dict(settings)
-    for name, field in Settings.model_fields.items():
-        if name not in effective:
-            effective[name] = os.environ.get(name.upper()) or field.get_default(call_default_factory=True)
-            if effective[name] and (field.annotation is SecretStr or "secret" in name):
-                effective[name] = _MASK
+    if deployed:
+        stored, loaded = asyncio.run(stored_settings())
+        effective = dict(settings_of(stored))
+    else:
+        settings = load_routing_settings()
+        effective, loaded = {**_given(), **dict(settings)}, load_config(settings.modal_runner_config)
+    for name in Settings.model_fields:
         typer.echo(f"{name.upper()}={_shown(effective[name])}")
-    loaded = load_config(settings.modal_runner_config).model_dump(mode="json", exclude_defaults=True)
-    for key, value in _flat(loaded):
+    for key, value in _flat(loaded.model_dump(mode="json", exclude_defaults=True)):
         typer.echo(f"{key} = {_MASK if '.env.' in key else json.dumps(value)}")
+
+
+def _given() -> dict[str, object]:
+    """The settings with credentials as the environment has them, right or not; secrets as such."""
+    found: dict[str, object] = {}
+    for name, field in Settings.model_fields.items():
+        value = os.environ.get(name.upper()) or field.get_default(call_default_factory=True)
+        is_secret = "SecretStr" in str(field.annotation)
+        found[name] = SecretStr(value) if is_secret and isinstance(value, str) else value
+    return found
 
 
 def _shown(value: object) -> str:

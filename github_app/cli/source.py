@@ -6,7 +6,7 @@ from github_app import log
 from github_app.config import Config, load_all, load_config, secrets_of
 from github_app.deployment import SettingsSecret
 from github_app.errors import InputError
-from github_app.settings import STORED, Settings, load_routing_settings, settings_of
+from github_app.settings import STORED, RoutingSettings, Settings, load_routing_settings, settings_of
 
 _CREDENTIALS = ("GITHUB_APP_ID", "GITHUB_PRIVATE_KEY", "GITHUB_PRIVATE_KEY_PATH", "WEBHOOK_SECRET")
 
@@ -51,3 +51,17 @@ async def deployed_settings() -> tuple[Settings, Config]:
         settings = settings_of(stored)
     log.configure(settings.secrets() + secrets_of(config))
     return settings, config
+
+
+async def routing_settings() -> tuple[RoutingSettings, Config]:
+    """What decides about jobs: of the deployment where there is one, else of the environment; and the file.
+
+    Raises:
+        ConfigError: what is there is not right.
+        DeploymentError: Modal refused or did not answer.
+    """
+    try:
+        return await deployed_settings()
+    except InputError:
+        settings = load_routing_settings()
+        return settings, load_config(settings.modal_runner_config)

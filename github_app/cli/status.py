@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from github_app.cli.source import routing_settings
 from github_app.clock import Clock
-from github_app.config import load_config, make_rules
-from github_app.settings import load_routing_settings
+from github_app.config import make_rules
 from github_app.status import Status, read_status
 from github_app.store import ModalDictStore
 from github_app.versions import RunnerVersion
@@ -32,7 +32,7 @@ def status(
 
     Example: modal-runner status --watch
     """
-    found = asyncio.run(_watch() if watch else _read())
+    found = asyncio.run(_status(watch=watch))
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
     elif not watch:
@@ -40,17 +40,16 @@ def status(
     raise typer.Exit(1 if found.stopped else 0)
 
 
-async def _read() -> Status:
-    settings = load_routing_settings()
-    rules = make_rules(settings, load_config(settings.modal_runner_config))
+async def _status(*, watch: bool) -> Status:
+    settings, config = await routing_settings()
+    rules = make_rules(settings, config)
     store = ModalDictStore(settings.modal_app_name, create=False)
-    return await read_status(store, rules, RunnerVersion(store, settings.runner_version, Clock()), time.time())
-
-
-async def _watch() -> Status:
+    version = RunnerVersion(store, settings.runner_version, Clock())
+    if not watch:
+        return await read_status(store, rules, version, time.time())
     with Live(auto_refresh=False) as live:
         while True:
-            live.update(_shown(await _read()), refresh=True)
+            live.update(_shown(await read_status(store, rules, version, time.time())), refresh=True)
             await asyncio.sleep(_EVERY_S)
 
 

@@ -39,7 +39,8 @@ def uninstall(
     name = load_routing_settings().modal_app_name
     running, runners = asyncio.run(_found(name))
     console.print(
-        f"On Modal, App {name}: the web function, the sweep, the records, the Secret {SettingsSecret(name).name}; "
+        f"Of App {name} on Modal, as far as it is there: the web function, the sweep, the records, the Secret "
+        f"{SettingsSecret(name).name}; "
         f"{running} sandboxes run, {len(runners)} runners are recorded.",
         soft_wrap=True,
     )

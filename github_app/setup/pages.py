@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -147,7 +148,7 @@ def bind(port: int) -> socket.socket:
     try:
         listener = socket.create_server((LOOPBACK, port), backlog=64)
     except OSError as error:
-        raise InputError(f"--port {port}: cannot listen there ({error.strerror or error})") from None
+        raise InputError(f"--port {port}: cannot listen there ({os.strerror(error.errno or 0)})") from None
     return listener
 
 

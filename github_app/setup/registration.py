@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import re
 import secrets
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
@@ -12,6 +13,7 @@ from github_app.errors import SetupError
 # manifest").
 LIFETIME_S = 3600.0
 
+_CODE = re.compile(r"[A-Za-z0-9_-]{8,100}")
 FOREIGN = (
     "This answer does not belong to the setup that is running here. "
     "Go back to the first page and press the button again."
@@ -21,6 +23,9 @@ USED = (
     "delete it on its settings page; the first one is being set up."
 )
 LATE = "More than an hour has passed since the page was made. Go back to the first page and press the button again."
+NEITHER = (
+    "This is neither the address that GitHub sent the browser to (http://127.0.0.1:.../registered?...), nor a code."
+)
 NO_CODE = "GitHub sent no code along. Go back to the first page and press the button again."
 
 
@@ -81,6 +86,8 @@ class Registration:
         if "code=" in text:
             query = parse_qs(urlsplit(text).query or text)
             self.take(query.get("code", [""])[0], query.get("state", [""])[0])
+        elif not _CODE.fullmatch(text):
+            raise SetupError(NEITHER)
         else:
             self.accept(text)
 
@@ -103,9 +110,8 @@ class Registration:
             self._outcome.set_result(None)
 
     def fail(self, problem: str) -> None:
-        """The code bought nothing; the person may try again, with a new state."""
+        """The code bought nothing; the person may try again, from the page that is open."""
         outcome, self._outcome = self._outcome, None
-        self._renew()
         if outcome is not None:
             outcome.set_exception(SetupError(problem))
 
