@@ -256,8 +256,11 @@ def warnings(settings: RoutingSettings, config: Config) -> list[str]:
         found.append("BLOCK_NETWORK is set, so ALLOWED_CIDRS is not used")
     if settings.runner_sha256 is None:
         found.append(
-            "RUNNER_SHA256 is not set: the runner's archive is taken as it comes; modal-runner runner-version prints it"
+            "RUNNER_SHA256 is not set: the runner's archive is taken as it comes; `modal-runner redeploy` sets it, "
+            "`modal-runner runner-version` prints it"
         )
+    if isinstance(settings, Settings) and settings.webhook_secret_old is not None:
+        found.append("WEBHOOK_SECRET_OLD is still taken: `modal-runner rotate-secret` was stopped; run it again")
     grouped = settings.runner_group_id is not None
     for name, profile in config.profiles.items():
         if profile.gives_own and not (profile.runner_group or grouped):

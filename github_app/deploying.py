@@ -3,18 +3,34 @@
 `setup` does it once the App is registered, `redeploy` at any time, and `rotate-secret` the last parts of it.
 """
 
+import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from github_app.compose import images_of
 from github_app.config import FILE, Config
 from github_app.deployment import Functions, Workspace
-from github_app.errors import DeploymentError, GitHubError
+from github_app.deployment.functions import application_file
+from github_app.errors import DeploymentError, GitHubError, InputError
 from github_app.github import AppWebhook, Installation, Runners, newest_public_release
 from github_app.host import Host
 from github_app.model import Place, RunnerRelease, Scope
+from github_app.notes import Swept
 from github_app.sandboxes import ModalSandboxes
 from github_app.settings import RoutingSettings
+from github_app.store import SWEEPS, ModalDictStore
+
+
+def configuration_file(given: Path | None) -> Path | None:
+    """The administrator's file that is deployed: the one `given`, else the one beside modal_app.py, if there is one."""
+    if given is not None:
+        return given
+    try:
+        beside = application_file().parent / FILE
+    except InputError:
+        beside = Path(FILE)
+    return beside if beside.exists() else None
 
 
 def version_variables(release: RunnerRelease) -> dict[str, str]:
@@ -53,32 +69,34 @@ async def build_images(settings: RoutingSettings, config: Config) -> None:
     await ModalSandboxes(settings.modal_app_name, images_of(settings, config)).prepare()
 
 
-async def deploy(settings: RoutingSettings, workspace: Workspace) -> str:
+async def deploy(settings: RoutingSettings, workspace: Workspace, file: Path | None) -> str:
     """Deploy the functions and return the address for the webhook: read back, else as Modal makes it.
+
+    `file` is the administrator's, and is deployed too.
 
     Raises:
         InputError: modal_app.py is not here.
         DeploymentError: Modal's command failed, or the web function is not there afterwards.
     """
     functions = Functions(settings.modal_app_name)
-    await functions.deploy({**_deploy_variables(settings), **_config_variables(settings)})
+    await functions.deploy(_deploy_variables(settings, file))
+    # So that the doctor knows that the first sweep is not overdue.
+    await ModalDictStore(settings.modal_app_name).put(SWEEPS, "deployed", Swept(time.time(), 0))
     url = await functions.web_url() or workspace.web_url(settings.modal_app_name, "web")
     if url is None:
         raise DeploymentError("the address of the web function cannot be told after the deploy", retryable=True)
     return f"{url}/webhook"
 
 
-def _config_variables(settings: RoutingSettings) -> Mapping[str, str]:
-    """Where the administrator's file is, which is deployed too."""
-    file = settings.modal_runner_config or Path(FILE)
-    return {"MODAL_RUNNER_CONFIG": str(file.resolve())} if file.exists() else {}
-
-
-def _deploy_variables(settings: RoutingSettings) -> Mapping[str, str]:
+def _deploy_variables(settings: RoutingSettings, file: Path | None) -> Mapping[str, str]:
     """What modal_app.py reads while it is deployed."""
     release = RunnerRelease(settings.runner_version, settings.runner_sha256)
-    functions = {"KEEP_WARM": str(settings.keep_warm), "SWEEP_CRON": settings.sweep_cron}
-    return {**version_variables(release), **functions}
+    return {
+        **version_variables(release),
+        "KEEP_WARM": str(settings.keep_warm),
+        "SWEEP_CRON": settings.sweep_cron,
+        "MODAL_RUNNER_CONFIG": str(file.resolve()) if file else os.devnull,
+    }
 
 
 async def point_webhook(webhook: AppWebhook, url: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Annotated, TypeVar
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import AliasChoices, Field, HttpUrl, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from github_app.catalog import REGIONS, RUNNER_VERSION
 from github_app.errors import ConfigError
@@ -86,7 +86,7 @@ class RoutingSettings(BaseSettings):
     sweep_cron: str = Field(
         "* * * * *",
         description="On Modal: when to sweep; read when deploying. Less often is cheaper and repairs later.",
-        pattern=r"^\S+( \S+){4}$",
+        pattern=r"^[0-9*/,-]+( [0-9A-Za-z*/,-]+){4}$",
     )
     max_concurrent_per_repo: int | None = Field(
         None, description="Most runners at once for one repository; further jobs wait. Unset: no cap.", gt=0
@@ -221,8 +221,11 @@ class Settings(RoutingSettings):
         return _load(self.github_private_key.get_secret_value())
 
 
-# The variable of each setting in a deployment's Secret; Modal sets MODAL_REGION in its containers by itself.
-STORED = {name: name.upper() for name in Settings.model_fields} | {"modal_region": "SANDBOX_REGION"}
+# The variable of each setting that a deployment's Secret may hold. Modal sets MODAL_REGION in its containers by itself;
+# name and file belong to the deployment.
+STORED = {
+    name: name.upper() for name in Settings.model_fields if name not in {"modal_app_name", "modal_runner_config"}
+} | {"modal_region": "SANDBOX_REGION"}
 SECRET_LENGTH = 8
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -266,14 +269,28 @@ def settings_of(variables: Mapping[str, str]) -> Settings:
     Raises:
         ConfigError: lists everything that is wrong, without any value.
     """
-    given = {name: variables[key] for name, key in STORED.items() if variables.get(key)}
-    # With a prefix that no variable has, nothing comes from the environment.
-    return _load_as(Settings, {**given, "_env_prefix": "no variable begins so "})
+    names = {**STORED, "modal_app_name": "MODAL_APP_NAME"}
+    return _load_as(_Given, {name: variables[key] for name, key in names.items() if variables.get(key)})
+
+
+class _Given(Settings):
+    """Settings that come from what they are made with alone."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
 
 
 def _load_as(kind: type[S], given: Mapping[str, object] | None = None) -> S:
     try:
-        return kind(**(given or {}))  # type: ignore[arg-type]  # pydantic-settings fills in the environment
+        return kind(**(given or {}))  # type: ignore[arg-type]  # pydantic converts, and fills in the environment
     except ValidationError as error:
         raise ConfigError([_problem(e["type"], str(e["loc"][0]), e["msg"]) for e in error.errors()]) from None
 

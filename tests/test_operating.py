@@ -122,7 +122,7 @@ async def test_what_is_wrong_at_github_comes_with_the_click_that_mends_it(it: Si
     assert "accepts the request" in pending["permissions"]["cure"]
     assert "https://elsewhere.example.com/webhook" in pending["webhook"]["detail"]
     assert "redeploy" in pending["webhook"]["cure"]
-    assert "does not admit 1 of 1 repositories" in grouped["runner-group"]["detail"]
+    assert "does not admit 1 of the repositories reached" in grouped["runner-group"]["detail"]
     assert "unsuspends" in suspended["installations"]["cure"]
     assert f"/apps/{app.slug}/installations/new" in none["installations"]["cure"]
     assert "event workflow_job" in lacking["permissions"]["detail"]
@@ -162,14 +162,14 @@ async def test_deliveries_that_were_refused_lead_to_the_secret(it: Site) -> None
 async def test_a_redeploy_takes_the_newest_runner_and_changed_settings_and_mends_the_webhook(it: Site) -> None:
     [app] = it.github.world.apps.values()
     app.hook_url = "https://elsewhere.example.com/webhook"
-    older = await it.run("redeploy", "--keep-version", "--set", "RUNNER_VERSION=2.900.0", "--set", "RUNNER_SHA256=")
-    old_version = it.secret["RUNNER_VERSION"]
+    older = await it.run("redeploy", "--set", "RUNNER_VERSION=2.900.0")
+    old_version, old_checksum = it.secret["RUNNER_VERSION"], it.secret["RUNNER_SHA256"]
     outdated = await _doctor(it)
     code, text = await it.run("redeploy", "--set", "MAX_CONCURRENT=5")
     await _job_runs(it)
 
     assert older[0] == 0, older[1]
-    assert old_version == "2.900.0"
+    assert (old_version, old_checksum) == ("2.900.0", "")
     assert "GitHub offers 2.999.1" in outdated["runner-version"]["detail"]
     assert code == 0, text
     assert (it.secret["RUNNER_VERSION"], it.secret["MAX_CONCURRENT"]) == ("2.999.1", "5")
@@ -179,8 +179,10 @@ async def test_a_redeploy_takes_the_newest_runner_and_changed_settings_and_mends
 async def test_a_setting_that_cannot_be_changed_so_changes_nothing(it: Site) -> None:
     before, version = it.secret, it.modal.deployment("modal-runner").version
     for given, says in (
-        ("WEBHOOK_SECRET=x", "that is no secret"),
-        ("SANDBOX_EXTRA_ENV=TOKEN=x", "that is no secret"),
+        ("WEBHOOK_SECRET=x", "is a secret"),
+        ("SANDBOX_EXTRA_ENV=TOKEN=x", "is a secret"),
+        ("MODAL_RUNNER_CONFIG=other.toml", "is no setting"),
+        ("SWEEP_CRON=nonsense", "SWEEP_CRON"),
         ("MAX_CONCURRENT", "NAME=VALUE"),
         ("MAX_CONCURRENT=many", "MAX_CONCURRENT"),
     ):
@@ -222,12 +224,12 @@ async def test_a_new_private_key_is_tried_before_it_is_stored(it: Site) -> None:
     code, text = await it.run("rotate-secret", "--private-key", "1.pem")
     await _job_runs(it)
 
-    assert (foreign[0], "GitHub does not take it" in foreign[1]) == (2, True)
+    assert (foreign[0], "it is none of App" in foreign[1]) == (2, True)
     assert code == 0, text
     assert it.secret["GITHUB_PRIVATE_KEY"] == (it.folder / "1.pem").read_text()
 
 
-async def test_uninstalling_leaves_nothing_on_modal_and_no_runner_at_github(it: Site) -> None:
+async def test_uninstalling_asks_then_ends_the_jobs_that_run_and_leaves_nothing_on_modal(it: Site) -> None:
     repository = it.github.world.repositories["octo-org/octo-repo"]
     it.github.actions.push(repository, {_PATH: json.dumps(_WORKFLOW).encode()}, _PATH, {"job": 60.0})
     deadline = time.monotonic() + 30
@@ -238,14 +240,54 @@ async def test_uninstalling_leaves_nothing_on_modal_and_no_runner_at_github(it: 
     kept = it.secret
     code, text = await it.run("uninstall", "--yes")
     again = await it.run("uninstall", "--yes")
+    left = await it.run("status", "--json")
 
     assert (unasked[0], "--yes" in unasked[1], bool(kept)) == (2, True, True)
     assert "1 sandboxes run" in text
+    assert "still busy for GitHub, which fails their jobs" in text
+    assert json.loads(left[1])["jobs"] == json.loads(left[1])["runners"] == []
     assert code == 0, text
     assert not it.secret
     assert [each for each in it.modal.sandboxes() if each.ended_at is None] == []
     assert f"/organizations/octo-org/settings/apps/{next(iter(it.github.world.apps.values())).slug}" in text
     assert again[0] == 0, again[1]
+
+
+async def test_an_idle_runner_is_deregistered_when_the_app_is_removed(it: Site) -> None:
+    # Nobody takes the runner: the job is cancelled before it was picked up.
+    it.github.inject(_NeverOnline())
+    repository = it.github.world.repositories["octo-org/octo-repo"]
+    it.github.actions.push(repository, {_PATH: json.dumps(_WORKFLOW).encode()}, _PATH, {"job": 0.2})
+    deadline = time.monotonic() + 30
+    while not it.github.world.runners:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(1)
+    code, text = await it.run("uninstall", "--yes")
+
+    assert code == 0, text
+    assert "1 of 1 are gone" in text
+    assert not it.github.world.runners
+
+
+async def test_the_administrators_file_that_is_named_is_checked_and_then_deployed(
+    it: Site,
+) -> None:
+    (it.folder / "modal-runner.toml").write_text("[limits]\ncpu = 1\n")
+    (it.folder / "b.toml").write_text('[[routes]]\nname = "none"\nrefuse = "Not here."\n')
+    named = {**it.environment, "MODAL_RUNNER_CONFIG": "b.toml"}
+    code, text = await it.run("redeploy", environment=named)
+    explained = await it.run("explain", "modal", "--repo", "octo-org/octo-repo", "--deployed", environment=named)
+    (it.folder / "b.toml").write_text("[nonsense]\n")
+    wrong = await it.run("redeploy", environment=named)
+    examined = await it.run("doctor", environment=named)
+    deployed = [file.read_text() for file in it.modal.container_files("modal-runner.toml")]
+
+    assert code == 0, text
+    assert (explained[0], "Not here." in explained[1]) == (1, True)
+    assert 'refuse = "Not here."' in deployed[-1]
+    assert (wrong[0], "nonsense" in wrong[1]) == (2, True)
+    assert (examined[0], "configuration" in examined[1]) == (1, True)
 
 
 async def test_the_sweep_by_hand_finds_its_settings_in_the_secret(it: Site) -> None:
@@ -284,3 +326,8 @@ class _Refuses(NoFaults):
     async def before(self, call: str) -> None:
         if call == self._call:
             raise ApiError(403, self._message)
+
+
+class _NeverOnline(NoFaults):
+    def conduct(self) -> str | None:
+        return "never-online"

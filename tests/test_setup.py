@@ -128,6 +128,37 @@ async def test_the_key_survives_a_modal_that_is_out_of_reach_until_the_next_run(
     assert "GITHUB_PRIVATE_KEY" in it.secret
 
 
+async def test_a_stop_while_the_code_is_traded_waits_for_the_key(it: Site) -> None:
+    it.github.inject(_ConversionTakes(1.5))
+    setup = await it.start(*OCTO)
+    back = (await it.press(await it.page_of(setup))).headers["location"]
+    answering = asyncio.create_task(it.person.get(back))
+    await setup.until("trading it")
+    setup.interrupt()
+    code, page = await setup.end(), await answering
+    again = await it.start(*OCTO)
+    await it.installs(again)
+
+    assert code == 130
+    assert "Traceback" not in setup.text
+    assert "The setup was stopped" in page.text
+    assert await again.end() == 0, again.text
+    assert len(it.github.world.apps) == 1
+
+
+async def test_of_two_setups_at_once_one_is_told_that_the_other_was_first(it: Site) -> None:
+    first, second = await it.start(*OCTO), await it.start(*OCTO, "--name", "another")
+    pages = [await it.page_of(each) for each in (first, second)]
+    await it.person.get((await it.press(pages[0])).headers["location"])
+    late = await it.press(pages[1])
+    await it.person.get(late.headers["location"])
+    code = await second.end()
+
+    assert code == 1
+    assert "Another setup has meanwhile stored its App" in second.text
+    assert it.secret["GITHUB_APP_ID"] == str(min(it.github.world.apps))
+
+
 async def test_a_modal_that_comes_back_is_waited_for(it: Site) -> None:
     it.modal.interceptor = _Fails("SecretGetOrCreate")
     setup = await it.start(*OCTO)
@@ -140,6 +171,59 @@ async def test_a_modal_that_comes_back_is_waited_for(it: Site) -> None:
 
     assert page.status_code == 303
     assert await setup.end() == 0, setup.text
+
+
+@pytest.mark.parametrize("number", [1, 15])
+async def test_the_key_survives_a_connection_that_breaks_off_while_modal_is_out_of_reach(it: Site, number: int) -> None:
+    it.modal.interceptor = _Fails("SecretGetOrCreate")
+    setup = await it.start(*OCTO)
+    back = (await it.press(await it.page_of(setup))).headers["location"]
+    answering = asyncio.create_task(it.person.get(back))
+    await setup.until("trying again")
+    setup.process.send_signal(number)
+    await setup.end()
+    answering.cancel()
+    await asyncio.gather(answering, return_exceptions=True)
+    [rescue] = (it.folder / "home").iterdir()
+
+    assert "BEGIN RSA PRIVATE KEY" in rescue.read_text()
+
+
+async def test_a_truncated_paste_does_not_spoil_the_right_one(it: Site) -> None:
+    setup = await it.start(*OCTO)
+    page = await it.page_of(setup)
+    await setup.until("press Enter")
+    back = (await it.press(page)).headers["location"]
+    await setup.say(parse_qs(urlsplit(back).query)["code"][0][:20])
+    await setup.until("good once, for an hour")
+    await setup.say(back)
+    await setup.until("its key and secrets are in")
+
+    assert len(it.github.world.apps) == 1
+    assert "GITHUB_PRIVATE_KEY" in it.secret
+
+
+async def test_a_stored_app_is_not_taken_for_ones_own_account_nor_for_another_server(it: Site) -> None:
+    await it.set_up()
+    own = await it.run("setup", "--personal", "--no-browser")
+    server = await it.run(*OCTO, "--host", "ghes.example.com")
+
+    assert (own[0], server[0]) == (1, 1)
+    assert "For your own account, give the deployment another name" in own[1]
+    assert "holds an App on github.com" in server[1]
+
+
+async def test_a_second_run_goes_by_how_deliveries_fare_now(it: Site) -> None:
+    await it.set_up()
+    it.github.world.deliveries.clear()
+    quiet = await it.run(*OCTO)
+    [app] = it.github.world.apps.values()
+    app.webhook_secret = "another"
+    mended = await it.run(*OCTO)
+
+    assert quiet[0] == 0, quiet[1]
+    assert mended[0] == 0, mended[1]
+    assert app.webhook_secret == it.secret["WEBHOOK_SECRET"]
 
 
 async def test_an_answer_with_a_foreign_state_is_refused_and_the_right_one_still_taken(it: Site) -> None:
@@ -203,11 +287,13 @@ async def test_without_rights_in_the_organisation_the_same_page_serves_an_owner_
     setup = await it.start(*OCTO)
     page = await it.page_of(setup)
     refused = await it.press(page)
+    advice = (await it.person.get(page.address)).text
     it.organization.owned = True
     done = await it.person.get((await it.press(page)).headers["location"])
 
     assert refused.status_code == 403
-    assert "ask an owner of octo-org" in (await it.person.get(page.address)).text or done.status_code == 303
+    assert "ask an owner of octo-org" in advice
+    assert done.status_code == 303
 
 
 async def test_an_app_made_on_another_account_is_not_used(it: Site) -> None:
@@ -264,18 +350,23 @@ async def test_the_page_answers_to_its_own_host_alone(it: Site) -> None:
     assert own.headers["referrer-policy"] == "no-referrer"
 
 
-async def test_the_settings_are_written_to_a_private_file_on_request(it: Site) -> None:
-    setup = await it.start(*OCTO, "--env-file", "settings.env")
+async def test_the_settings_are_written_to_a_private_file_on_request_and_the_command_can_be_repeated(it: Site) -> None:
+    command = (*OCTO, "--env-file", "settings.env")
+    setup = await it.start(*command)
     await it.registers(setup)
-    await setup.until("its key and secrets are in")
+    await it.installs(setup)
+    code = await setup.end()
     file = it.folder / "settings.env"
     variables = dict(line.partition("=")[::2] for line in file.read_text().splitlines())
     read = settings_of({name: json.loads(value) for name, value in variables.items()})
-    again, text = await it.run(*OCTO, "--env-file", "settings.env")
+    again = await it.run(*command)
+    file.write_text("of another App")
+    other, text = await it.run(*command)
 
+    assert (code, again[0]) == (0, 0), setup.text + again[1]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert read.github_private_key.get_secret_value() == it.secret["GITHUB_PRIVATE_KEY"]
-    assert (again, "there is such a file already" in text) == (2, True)
+    assert (other, "--env-file settings.env" in text) == (2, True)
 
 
 async def test_a_personal_account_asks_for_the_wider_permission(it: Site) -> None:
@@ -381,3 +472,12 @@ class _ConversionFails(NoFaults):
     async def before(self, call: str) -> None:
         if call == "POST /app-manifests/{code}/conversions":
             raise ApiError(502, "Bad Gateway")
+
+
+class _ConversionTakes(NoFaults):
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    async def before(self, call: str) -> None:
+        if call == "POST /app-manifests/{code}/conversions":
+            await asyncio.sleep(self._seconds)

@@ -7,11 +7,15 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from github_app import log
 from github_app.cli.source import in_environment
 from github_app.config import load_config
+from github_app.deploying import configuration_file
 from github_app.doctor import Report, examine
+from github_app.doctor.check import failed
+from github_app.errors import ConfigError
 from github_app.settings import load_routing_settings, load_settings
 
 _MARKS = {"ok": "[green]ok     [/]", "failed": "[red]failed [/]", "unknown": "[yellow]unknown[/]"}
@@ -28,10 +32,8 @@ def doctor(
 
     Example: modal-runner doctor --json
     """
-    routing = load_routing_settings()
-    config = load_config(routing.modal_runner_config)
     log.configure(level=logging.CRITICAL)
-    report = asyncio.run(examine(routing, config, load_settings if in_environment() else None))
+    report = _examined()
     if as_json:
         typer.echo(msgspec.json.encode(report).decode())
     else:
@@ -39,10 +41,22 @@ def doctor(
     raise typer.Exit(0 if report.ok else 1)
 
 
+def _examined() -> Report:
+    try:
+        routing = load_routing_settings()
+        config = load_config(configuration_file(routing.modal_runner_config))
+    except ConfigError as error:
+        cure = "mend the variables of this shell (docs/settings.md) or modal-runner.toml (`modal-runner config check`)"
+        return Report([failed("configuration", "; ".join(error.problems), cure)], [])
+    return asyncio.run(examine(routing, config, load_settings if in_environment() else None))
+
+
 def _show(report: Report) -> None:
     console = Console()
     for check in report.checks:
-        console.print(f"{_MARKS[check.status]} {check.name:<15}", check.detail, soft_wrap=True, highlight=False)
+        console.print(
+            f"{_MARKS[check.status]} {check.name:<15} {escape(check.detail)}", soft_wrap=True, highlight=False
+        )
         if check.cure and check.status != "ok":
             console.print(f"{'':<24}-> {check.cure}", soft_wrap=True, highlight=False, markup=False)
     for warning in report.warnings:

@@ -1,18 +1,20 @@
 """`modal-runner explain`: what becomes of a job with these labels."""
 
+import asyncio
 from typing import Annotated
 
 import msgspec
 import typer
 
-from github_app.config import load_config, make_rules
+from github_app.cli.source import routing_settings
+from github_app.config import Config, load_config, make_rules
 from github_app.errors import InputError
 from github_app.explain import Explanation
 from github_app.explain import explain as explanation_of
 from github_app.labels import meaningless
 from github_app.model import Action, JobEvent, RunFacts, Scope
 from github_app.policy import is_full_name
-from github_app.settings import load_routing_settings
+from github_app.settings import RoutingSettings, load_routing_settings
 from github_app.units import as_size, as_time
 
 
@@ -25,18 +27,22 @@ def explain(
     branch: Annotated[str | None, typer.Option(help="The branch.")] = None,
     event: Annotated[str, typer.Option(help="The event that started the run.")] = "push",
     fork: Annotated[bool, typer.Option("--fork", help="The code comes from a fork.")] = False,
+    deployed: Annotated[
+        bool, typer.Option("--deployed", help="By the settings of the deployment's Modal Secret, not of this shell.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Say what becomes of a job: the route, the sandbox and its price a minute, or why it is refused.
 
-    Reads the same settings and modal-runner.toml as the App; needs no credentials and no network.
+    Reads settings as the App does, from the environment and modal-runner.toml, and needs no credentials and no network;
+    with --deployed those of the deployment, with Modal's token.
 
     Exit code 0: it runs; 1: it is refused or is not ours; 2: the settings or the labels cannot be read.
 
     Example: modal-runner explain '["self-hosted", "modal", "gpu:h100:2"]' --repo octo-org/train
     """
-    settings = load_routing_settings()
-    rules = make_rules(settings, load_config(settings.modal_runner_config))
+    settings, config = asyncio.run(routing_settings()) if deployed else _here()
+    rules = make_rules(settings, config)
     if repo.count("/") != 1 or not is_full_name(repo):
         raise InputError(f"--repo {repo}: write owner/name")
     job = JobEvent(
@@ -58,6 +64,11 @@ def explain(
     found = explanation_of(job, rules)
     typer.echo(msgspec.json.encode(found).decode() if as_json else _in_words(found, job.labels, rules.labels))
     raise typer.Exit(0 if found.decision == "run" else 1)
+
+
+def _here() -> tuple[RoutingSettings, Config]:
+    settings = load_routing_settings()
+    return settings, load_config(settings.modal_runner_config)
 
 
 def _labels(runs_on: str) -> tuple[str, ...]:

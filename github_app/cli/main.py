@@ -4,6 +4,9 @@ Exit codes: 0 all is well; 1 what was asked for did not come true; 2 the command
 """
 
 import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -31,26 +34,33 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(setup)
-app.command()(doctor)
-app.command()(redeploy)
-app.command()(rotate_secret)
-app.command()(uninstall)
-app.command()(serve)
-app.command()(demo)
-app.command()(sweep)
-app.command()(soak)
-app.command()(status)
-app.command()(logs)
-app.command()(runner_version)
-app.command()(explain)
-app.add_typer(config, name="config")
+_PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "A deployment on Modal": (setup, doctor, status, logs, redeploy, rotate_secret, uninstall),
+    "Further": (explain, sweep, runner_version, serve),
+    "On this machine, with no account": (demo, soak),
+}
+for _panel, _commands in _PANELS.items():
+    for _command in _commands:
+        app.command(rich_help_panel=_panel)(_command)
+app.add_typer(config, name="config", rich_help_panel="Further")
+
+
+def _show_version(value: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if value:
+        typer.echo(version("modal-runner"))
+        raise typer.Exit
 
 
 @app.callback()
-def _commands() -> None:
-    """Keep `modal-runner COMMAND`, also while there is but one command."""
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:
@@ -61,4 +71,5 @@ def main() -> None:
         print(f"modal-runner: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2 if isinstance(error, ConfigError | InputError) else 1)
     except KeyboardInterrupt:
+        print("modal-runner: stopped", file=sys.stderr)  # noqa: T201
         sys.exit(130)

@@ -16,12 +16,12 @@ from github_app.deployment import SettingsSecret, look_up_workspace
 from github_app.deployment.functions import application_file
 from github_app.errors import InputError
 from github_app.github import AppWebhook
-from github_app.settings import STORED, RoutingSettings, settings_of
+from github_app.settings import STORED, RoutingSettings, load_routing_settings, settings_of
 from github_app.setup.progress import Progress
 
 # What may stand in a command line, where other users of the machine see it.
 _SETTABLE = sorted(
-    STORED[name] for name in RoutingSettings.model_fields if name not in ("sandbox_extra_env", "modal_app_name")
+    STORED[name] for name in RoutingSettings.model_fields if name in STORED and name != "sandbox_extra_env"
 )
 
 
@@ -59,12 +59,21 @@ def redeploy(
 
 def _change(text: str) -> tuple[str, str]:
     name, given, value = text.partition("=")
-    if not given or name not in _SETTABLE:
-        raise InputError(f"--set {name}: give NAME=VALUE, of a setting that is no secret: {', '.join(_SETTABLE)}")
+    if name not in _SETTABLE:
+        what = "is a secret: change it in Modal's dashboard" if name in STORED.values() else "is no setting"
+        raise InputError(f"--set {name}: it {what}. What can be set: {', '.join(_SETTABLE)}")
+    if not given:
+        raise InputError(f"--set {name}: give NAME=VALUE; an empty value unsets it")
     return name, value
 
 
 async def _redeploy(progress: Progress, changes: dict[str, str], *, keep_version: bool) -> None:
+    # A version that is named is meant.
+    if "RUNNER_VERSION" in changes:
+        keep_version = True
+        # The checksum is of one version.
+        changes.setdefault("RUNNER_SHA256", "")
+    file = deploying.configuration_file(load_routing_settings().modal_runner_config)
     progress.begin("Modal: read the settings")
     stored, config = await stored_settings()
     name = stored["MODAL_APP_NAME"]
@@ -88,7 +97,7 @@ async def _redeploy(progress: Progress, changes: dict[str, str], *, keep_version
             await SettingsSecret(name).store(changes)
             progress.done(", ".join(sorted(changes)))
         progress.begin("Modal: deploy the web function and the sweep")
-        url = await deploying.deploy(settings, await look_up_workspace())
+        url = await deploying.deploy(settings, await look_up_workspace(), file)
         progress.done(url)
         progress.begin("GitHub: see that events are delivered there")
         changed = await deploying.point_webhook(AppWebhook(parts.connection), url)

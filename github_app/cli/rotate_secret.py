@@ -17,7 +17,7 @@ from github_app.deployment import SettingsSecret, look_up_workspace
 from github_app.deployment.functions import application_file
 from github_app.errors import GitHubError, InputError
 from github_app.github import AppWebhook
-from github_app.settings import settings_of
+from github_app.settings import load_routing_settings, settings_of
 from github_app.setup.progress import Progress
 
 # GitHub waits ten seconds for an answer: so long one that it signed before may still be under way.
@@ -56,6 +56,8 @@ def rotate_secret(
 async def _webhook_secret(progress: Progress) -> None:
     progress.begin("Modal: store a new secret beside the old one, and let the App take both")
     stored, config = await stored_settings()
+    settings_of(stored)
+    file = deploying.configuration_file(load_routing_settings().modal_runner_config)
     secret = SettingsSecret(stored["MODAL_APP_NAME"])
     if "WEBHOOK_SECRET_OLD" not in stored:
         # Else an earlier run was stopped after this, and GitHub may still sign with the old one.
@@ -64,7 +66,7 @@ async def _webhook_secret(progress: Progress) -> None:
     settings = settings_of(stored)
     log.configure(settings.secrets(), logging.WARNING)
     workspace = await look_up_workspace()
-    url = await deploying.deploy(settings, workspace)
+    url = await deploying.deploy(settings, workspace, file)
     progress.done()
     progress.begin("GitHub: sign with the new one from now on")
     parts = compose(settings, config, Clock())
@@ -76,15 +78,15 @@ async def _webhook_secret(progress: Progress) -> None:
     progress.begin("Modal: forget the old one")
     await asyncio.sleep(_UNDER_WAY_S)
     await secret.store({"WEBHOOK_SECRET_OLD": ""})
-    await deploying.deploy(settings, workspace)
+    await deploying.deploy(settings, workspace, file)
     progress.done()
 
 
-async def _private_key(progress: Progress, file: Path) -> None:
+async def _private_key(progress: Progress, pem_file: Path) -> None:
     try:
-        pem = file.expanduser().read_text()
+        pem = pem_file.expanduser().read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--private-key {file}: it cannot be read ({type(error).__name__})") from None
+        raise InputError(f"--private-key {pem_file}: it cannot be read ({type(error).__name__})") from None
     progress.begin("GitHub: see that the new key is one of the App's")
     stored, config = await stored_settings()
     settings = settings_of(stored | {"GITHUB_PRIVATE_KEY": pem})
@@ -95,11 +97,12 @@ async def _private_key(progress: Progress, file: Path) -> None:
     except GitHubError as error:
         if error.status != 401:
             raise
-        raise InputError(f"--private-key {file}: GitHub does not take it for App {settings.github_app_id}") from error
+        raise InputError(f"--private-key {pem_file}: it is none of App {settings.github_app_id}") from error
     finally:
         await parts.connection.close()
     progress.done(record.name)
     progress.begin("Modal: store it, and let the App use it")
     await SettingsSecret(stored["MODAL_APP_NAME"]).store({"GITHUB_PRIVATE_KEY": pem})
-    await deploying.deploy(settings, await look_up_workspace())
+    file = deploying.configuration_file(load_routing_settings().modal_runner_config)
+    await deploying.deploy(settings, await look_up_workspace(), file)
     progress.done()

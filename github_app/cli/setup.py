@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import re
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from github_app import log
 from github_app.config import load_config
+from github_app.deploying import configuration_file
 from github_app.deployment.functions import application_file
 from github_app.errors import InputError
 from github_app.manifest import LONGEST_NAME
@@ -70,15 +72,14 @@ def setup(
         raise InputError(f"--host {host!r}: give the name of the host alone, like ghes.example.com")
     if name is not None and not 1 <= len(name) <= LONGEST_NAME:
         raise InputError(f"--name: GitHub takes names of 1 to {LONGEST_NAME} characters")
-    if env_file is not None and env_file.exists():
-        raise InputError(f"--env-file {env_file}: there is such a file already; name a new one")
     if env_file is not None and not os.access(env_file.parent, os.W_OK):
         raise InputError(f"--env-file {env_file}: nothing can be written in {env_file.parent}")
     routing = load_routing_settings()
     if host is not None:
         domain = None if host.lower() == "github.com" else host
         routing = routing.model_copy(update={"github_enterprise_domain": domain})
-    config = load_config(routing.modal_runner_config)
+    file = configuration_file(routing.modal_runner_config)
+    config = load_config(file)
     application_file()
     log.configure(level=logging.WARNING)
     console = Console()
@@ -89,9 +90,19 @@ def setup(
         opens_browser=not no_browser and can_open_browser(),
         app_name=routing.modal_app_name,
     )
-    run = Setup(wish, routing=routing, config=config, progress=Progress(console), port=port, env_file=env_file)
+    run = Setup(
+        wish, routing=routing, config=config, file=file, progress=Progress(console), port=port, env_file=env_file
+    )
     try:
-        asyncio.run(run.run())
-    except KeyboardInterrupt:
+        asyncio.run(_until_told_to_stop(run))
+    except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("\nStopped. Run the same command again: it goes on from here.")
-        raise
+        raise KeyboardInterrupt from None
+
+
+async def _until_told_to_stop(run: Setup) -> None:
+    """A connection that breaks off, or a `kill`, ends it as orderly as Ctrl-C does."""
+    task = asyncio.current_task()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel if task else lambda: None)
+    await run.run()

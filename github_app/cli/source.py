@@ -4,6 +4,7 @@ import os
 
 from github_app import log
 from github_app.config import Config, load_all, load_config, secrets_of
+from github_app.deploying import configuration_file
 from github_app.deployment import SettingsSecret
 from github_app.errors import InputError
 from github_app.settings import STORED, RoutingSettings, Settings, load_routing_settings, settings_of
@@ -25,7 +26,7 @@ async def stored_settings() -> tuple[dict[str, str], Config]:
         DeploymentError: Modal refused or did not answer.
     """
     routing = load_routing_settings()
-    config = load_config(routing.modal_runner_config)
+    config = load_config(configuration_file(routing.modal_runner_config))
     secret = SettingsSecret(routing.modal_app_name)
     stored = await secret.read(STORED.values())
     if stored is None:

@@ -1,8 +1,9 @@
-"""`modal-runner uninstall`: nothing of the App stays on Modal, and no runner of its at GitHub."""
+"""`modal-runner uninstall`: functions, records, Secret and sandboxes go from Modal, and the runners from GitHub."""
 
 import asyncio
 import logging
 import sys
+import time
 from typing import Annotated
 
 import typer
@@ -13,13 +14,17 @@ from github_app.cli.source import stored_settings
 from github_app.clock import Clock
 from github_app.compose import Parts, compose
 from github_app.deployment import SettingsSecret, stop_app
-from github_app.errors import ConfigError, GitHubError, InputError, ModalRunnerError, SandboxError
+from github_app.errors import ConfigError, GitHubError, InputError, SandboxError
 from github_app.github import AppWebhook
 from github_app.model import RunnerRecord
 from github_app.sandboxes import ModalSandboxes
 from github_app.settings import load_routing_settings, settings_of
 from github_app.setup.progress import Progress
+from github_app.setup.store import rescue_file
 from github_app.store import RUNNERS, ModalDictStore
+
+# So long GitHub may take to notice that a runner does not answer any more; it may take minutes, too.
+_BUSY_S, _BUSY_AGAIN_S = 20.0, 5.0
 
 
 def uninstall(
@@ -28,7 +33,7 @@ def uninstall(
     """End every sandbox, deregister the runners, and remove what stands on Modal: functions, records, Secret.
 
     It says what it found, and asks. Stopped half-way, it goes on when it is run again. The App at GitHub has no button
-    for programs: the link to delete it is printed at the end. Caches (Modal Volumes) stay.
+    for programs: the link to delete it is printed at the end. Caches (Modal Volumes) and the runner's image stay.
 
     Exit code 0: removed; 1: a step failed, or the answer was no; 2: the command is wrong.
 
@@ -49,7 +54,7 @@ def uninstall(
             raise InputError("nobody is there to ask: give --yes to remove all this")
         if not typer.confirm("Remove all this, and end the jobs that run?"):
             raise typer.Exit(1)
-    asyncio.run(_remove(name, runners, Progress(console)))
+    asyncio.run(_remove(name, Progress(console)))
     console.print("\nRemoved. Caches stay: `modal volume list` shows them.")
 
 
@@ -66,13 +71,15 @@ async def _found(name: str) -> tuple[int, list[RunnerRecord]]:
     return len(await sandboxes.running()), runners
 
 
-async def _remove(name: str, runners: list[RunnerRecord], progress: Progress) -> None:
+async def _remove(name: str, progress: Progress) -> None:
     progress.begin("Modal: stop the functions, so that nothing new starts, and end the sandboxes")
     parts, page = await _credentials(name)
     try:
         await stop_app(name)
         await stop_app(f"{name}-sandboxes")
         progress.done()
+        # Now that nothing starts any more, these are all.
+        runners = list((await ModalDictStore(name, create=False).all(RUNNERS)).values())
         progress.begin("GitHub: deregister the runners")
         progress.done(await _deregister(parts, runners) if parts else "the App's credentials are not there")
     finally:
@@ -81,6 +88,7 @@ async def _remove(name: str, runners: list[RunnerRecord], progress: Progress) ->
     progress.begin("Modal: delete the records and the Secret")
     await ModalDictStore(name).delete_everything()
     await SettingsSecret(name).delete()
+    rescue_file(name).unlink(missing_ok=True)
     progress.done()
     progress.begin("GitHub: what is left to you")
     progress.done(f"delete the App at {page}" if page else "delete the App on its settings page, if it still is there")
@@ -96,22 +104,32 @@ async def _credentials(name: str) -> tuple[Parts | None, str | None]:
     parts = compose(settings, config, Clock())
     try:
         record = await AppWebhook(parts.connection).app()
-        own = [each for each in await parts.app.every_installation() if each.account and each.account.type == "User"]
     except GitHubError:
         return parts, None
-    page = settings.host.app_settings_page(record.slug, None if own else record.owner.login)
+    page = settings.host.app_settings_page(record.slug, None if record.owner.type == "User" else record.owner.login)
     return parts, f"{page}/advanced"
 
 
 async def _deregister(parts: Parts, runners: list[RunnerRecord]) -> str:
-    removed, left = 0, []
+    """Remove the runners; one whose job was just ended is busy until GitHub has noticed."""
+    deadline = time.monotonic() + _BUSY_S
+    left = await _removed_but(parts, runners)
+    while left and time.monotonic() < deadline:
+        await asyncio.sleep(_BUSY_AGAIN_S)
+        left = await _removed_but(parts, left)
+    if not left:
+        return f"{len(runners)} of {len(runners)} are gone"
+    names = ", ".join(each.name for each in left)
+    return f"{len(left)} are still busy for GitHub, which fails their jobs and removes them by itself: {names}"
+
+
+async def _removed_but(parts: Parts, runners: list[RunnerRecord]) -> list[RunnerRecord]:
+    left = []
     for runner in runners:
         try:
             listed = await parts.runners.find(runner.place, runner.name)
             if listed is not None:
                 await parts.runners.remove(runner.place, listed.id)
-                removed += 1
-        except ModalRunnerError:
-            left.append(runner.name)
-    note = f"; GitHub removes by itself within a day: {', '.join(left)}" if left else ""
-    return f"{removed} removed{note}"
+        except GitHubError:
+            left.append(runner)
+    return left

@@ -78,12 +78,12 @@ class Functions:
 
 
 def application_file() -> Path:
-    """modal_app.py: here, or beside the package in a checkout.
+    """modal_app.py: beside the package in a checkout, or here.
 
     Raises:
         InputError: it is in neither place.
     """
-    for folder in (Path.cwd(), Path(__file__).parents[2]):
+    for folder in (Path(__file__).parents[2], Path.cwd()):
         if (folder / _FILE).is_file():
             return folder / _FILE
     raise InputError(f"{_FILE} is not here: run this in a checkout of Modal Runner")

@@ -49,10 +49,11 @@ class SettingsSecret:
                 secret = await modal.Secret.from_name(self.name, client=self._client).hydrate.aio()
                 await secret.update.aio(values)
 
-    async def read(self, names: Collection[str]) -> dict[str, str] | None:
+    async def read(self, names: Collection[str], *, makes_app: bool = True) -> dict[str, str] | None:
         """Those of `names` that it holds; None when there is no such Secret.
 
-        Modal gives a Secret's values to containers alone, so a command in a sandbox of a minute reads them.
+        Modal gives a Secret's values to containers alone, so a command in a sandbox of a minute reads them. The sandbox
+        belongs to the App, which is made before the first deploy unless `makes_app` is off.
 
         Raises:
             DeploymentError: Modal refused or did not answer.
@@ -61,7 +62,7 @@ class SettingsSecret:
             return None
         secret = modal.Secret.from_name(self.name, client=self._client)
         async with deployment_errors(f"reading Secret {self.name!r}", _READ_DEADLINE_S):
-            app = await modal.App.lookup.aio(self._app_name, create_if_missing=True, client=self._client)
+            app = await modal.App.lookup.aio(self._app_name, create_if_missing=makes_app, client=self._client)
             sandbox = await modal.Sandbox.create.aio(
                 *("sleep", "60"), app=app, image=modal.Image.debian_slim(), timeout=120, client=self._client
             )

@@ -34,8 +34,9 @@ async def examine(routing: RoutingSettings, config: Config, given: Callable[[], 
     if token.status == "ok":
         known = settings or routing
         store = ModalDictStore(known.modal_app_name, create=False)
+        cure = "run `modal-runner redeploy`" if settings else "see the line `settings`"
         version = RunnerVersion(store, known.runner_version, Clock())
-        modal = OnModal(known, config, store, version, served_elsewhere=given is not None)
+        modal = OnModal(known, config, store, version, served_elsewhere=given is not None, cure=cure)
         await _all(modal.checks(), report)
         web_url = modal.web_url
     else:
@@ -66,7 +67,7 @@ async def _settings(
             report.checks.append(unknown("settings", "there is no way to Modal, and the environment has none", _LOG_IN))
             return None
         else:
-            stored = await secret.read(STORED.values())
+            stored = await secret.read(STORED.values(), makes_app=False)
             if stored is None:
                 report.checks.append(failed("settings", f"there is no {where.removeprefix('the ')}", _SETUP))
                 return None
@@ -89,7 +90,7 @@ async def _github(settings: Settings | None, config: Config, web_url: str | None
         return
     parts = compose(settings, config, Clock())
     try:
-        checks = OnGitHub(settings, parts, web_url).checks()
+        checks = OnGitHub(settings, config, parts, web_url).checks()
         first, cure = checks["app"]
         report.checks.append(await guarded("app", first(), cure))
         if report.checks[-1].status != "ok":

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC
 
 from github_app.compose import Parts
+from github_app.config import Config
 from github_app.doctor.check import Check, failed, ok
 from github_app.github import AppRecord, AppWebhook, Installation, Jobs, RunnerGroup, RunnerGroups
 from github_app.manifest import registration_manifest
@@ -15,6 +16,7 @@ _LEVELS = {"read": 1, "write": 2, "admin": 3}
 # A JWT is dated back a minute, and GitHub takes none from the future.
 _SKEW_S = 30.0
 _SOON_S = 7 * 24 * 3600.0
+_MOST_PAGES = 20
 
 
 class _Free:
@@ -30,8 +32,9 @@ class _Free:
 class OnGitHub:
     """The checks that need the App's credentials."""
 
-    def __init__(self, settings: Settings, parts: Parts, web_url: str | None) -> None:
+    def __init__(self, settings: Settings, config: Config, parts: Parts, web_url: str | None) -> None:
         self._settings = settings
+        self._config = config
         self._parts = parts
         self._web_url = web_url
         self._webhook = AppWebhook(parts.connection)
@@ -61,9 +64,8 @@ class OnGitHub:
         app = self._app
         if app is None:
             return "the App's settings page"
-        # Whether the owner is an organisation is not told; the installations tell it.
-        is_own = any(each.account and each.account.type == "User" for each in self._installations)
-        return self._settings.host.app_settings_page(app.slug, None if is_own else app.owner.login)
+        organization = None if app.owner.type == "User" else app.owner.login
+        return self._settings.host.app_settings_page(app.slug, organization)
 
     async def app(self) -> Check:
         """Id and key are those of an App."""
@@ -83,7 +85,7 @@ class OnGitHub:
     async def permissions(self) -> Check:
         """The App has what manifest.yml asks for, and each installation has agreed."""
         app = self._app or await self._webhook.app()
-        is_own = any(each.account and each.account.type == "User" for each in self._installations)
+        is_own = app.owner.type == "User"
         wanted = registration_manifest(name="", hook_url="", redirect_url="", personal=is_own)
         lacks = _lacking(app.permissions, wanted["default_permissions"])
         events = sorted(set(wanted["default_events"]) - set(app.events))
@@ -152,25 +154,38 @@ class OnGitHub:
         return ok("runners", f"listed ({told})" if told else "no organisation; repositories have runners of their own")
 
     async def runner_group(self) -> Check:
-        """The group that runners join is there, and admits the repositories."""
+        """The groups that runners join are there, and admit the repositories."""
         told = []
         for place in self._organizations():
             groups = await self._groups.every(place)
-            found = self._group_of(groups)
-            if found is None:
-                listed = ", ".join(f"{int(each.id)} ({each.name})" for each in groups)
-                cure = f"set RUNNER_GROUP_ID to one of: {listed}"
-                return failed("runner-group", f"{place.scope} has no group {self._settings.runner_group_id}", cure)
-            if found.visibility == "selected":
-                admitted = await self._groups.admitted(place, int(found.id))
-                names = {name for name in await self._reached() if name.split("/")[0] == place.scope.owner}
-                if out := sorted(names - admitted):
+            for wanted in self._wanted_groups:
+                found = next((each for each in groups if _is(each, wanted)), None)
+                if found is None:
+                    listed = ", ".join(f"{int(each.id)} ({each.name})" for each in groups)
+                    cure = f"set RUNNER_GROUP_ID, or runner_group in modal-runner.toml, to one of: {listed}"
+                    return failed("runner-group", f"{place.scope} has no group {wanted}", cure)
+                # A group of a profile's own is meant for its repositories alone.
+                out = await self._kept_out(place, found) if wanted == self._settings.runner_group_id else []
+                if out:
                     cure = f"add them, or mean it: organisation settings > Actions > Runner groups > {found.name}"
-                    why = f"group {found.name} of {place.scope} does not admit {len(out)} of {len(names)} repositories"
+                    why = f"group {found.name} of {place.scope} does not admit {len(out)} of the repositories reached"
                     return failed("runner-group", f"{why}, such as {out[0]}", cure)
-            kind = "keeps others out" if found.visibility == "selected" else "admits every repository"
-            told.append(f"{place.scope}: {found.name} {kind}")
+                told.append(f"{place.scope}: {_policy(found)}")
         return ok("runner-group", "; ".join(told) or "repositories have none")
+
+    @property
+    def _wanted_groups(self) -> list[int | None]:
+        """The ids of the groups that runners join; None is the default group."""
+        profiles = [self._config.defaults, *self._config.profiles.values()]
+        named = {each.runner_group for each in profiles if each.runner_group is not None}
+        return [self._settings.runner_group_id, *sorted(named - {self._settings.runner_group_id})]
+
+    async def _kept_out(self, place: Place, group: RunnerGroup) -> list[str]:
+        """The repositories that the App reaches and the group does not admit."""
+        if group.visibility != "selected":
+            return []
+        admitted = await self._groups.admitted(place, int(group.id))
+        return sorted({name for name in await self._reached() if name.split("/")[0] == place.scope.owner} - admitted)
 
     async def runner_version(self) -> Check:
         """GitHub takes the version of actions/runner for some time yet."""
@@ -180,12 +195,13 @@ class OnGitHub:
             ends = await self._groups.end_of_life(place, version)
             if ends is not None and ends.timestamp() - time.time() < _SOON_S:
                 return failed("runner-version", f"GitHub takes {version} until {ends:%Y-%m-%d}", redeploy)
-            newest = await self._parts.runners.newest_release(place)
-            if _number(newest.version) > _number(version):
-                why = f"{version}; GitHub offers {newest.version}, and takes an older one for 30 days"
+            newest = (await self._parts.runners.newest_release(place)).version
+            if ends is None and _releases_behind(version, newest) > 1:
+                why = f"{version} is old: GitHub offers {newest}, and takes an older one for 30 days"
                 return failed("runner-version", why, redeploy)
             until = f", taken until {ends.astimezone(UTC):%Y-%m-%d}" if ends else ""
-            return ok("runner-version", f"{version} is the newest{until}")
+            is_newest = "the newest" if version == newest else f"taken for 30 days from the release of {newest} on"
+            return ok("runner-version", f"{version} is {is_newest}{until}")
         return ok("runner-version", f"{version}; no organisation tells the newest")
 
     def _organizations(self) -> list[Place]:
@@ -196,17 +212,25 @@ class OnGitHub:
         ]
 
     async def _reached(self) -> list[str]:
-        """The full names of the repositories that the App reaches, as far as a page of each installation goes."""
+        """The full names of the repositories that the App reaches."""
         found: list[str] = []
         for each in self._installations:
-            if not each.suspended_at:
-                page, _ = await self._jobs.repositories(each.id, 1, _Free())
-                found += [repository.full_name for repository in page]
+            page, more = 1, not each.suspended_at
+            while more and page <= _MOST_PAGES:
+                batch, more = await self._jobs.repositories(each.id, page, _Free())
+                found += [repository.full_name for repository in batch]
+                page += 1
         return found
 
-    def _group_of(self, groups: list[RunnerGroup]) -> RunnerGroup | None:
-        wanted = self._settings.runner_group_id
-        return next((each for each in groups if (each.default if wanted is None else int(each.id) == wanted)), None)
+
+def _is(group: RunnerGroup, wanted: int | None) -> bool:
+    return group.default if wanted is None else int(group.id) == wanted
+
+
+def _policy(group: RunnerGroup) -> str:
+    who = "chosen repositories alone" if group.visibility == "selected" else "every private repository"
+    public = " and public ones" if group.allows_public_repositories else ""
+    return f"{group.name} admits {who}{public}"
 
 
 def _lacking(has: dict[str, str], wanted: dict[str, str]) -> list[str]:
@@ -217,5 +241,9 @@ def _login(installation: Installation) -> str:
     return installation.account.login if installation.account else str(installation.id)
 
 
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
+def _releases_behind(version: str, newest: str) -> int:
+    """About how many; actions/runner has a minor version for each."""
+    (old_major, old_minor, _), (major, minor, _) = (
+        tuple(int(part) for part in each.split(".")) for each in (version, newest)
+    )
+    return 99 if major > old_major else minor - old_minor

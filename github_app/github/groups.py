@@ -13,6 +13,7 @@ from github_app.github.tokens import permissions
 from github_app.model import Place
 
 _PAGE = 100
+_MOST_PAGES = 100
 _ORG = permissions({"organization_self_hosted_runners": "write"})
 
 
@@ -64,19 +65,24 @@ class RunnerGroups:
         return (await self._ask("runner groups", place, call, _Groups)).runner_groups
 
     async def admitted(self, place: Place, group_id: int) -> set[str]:
-        """The full names of the repositories that a group of chosen ones admits, as far as a page goes.
+        """The full names of the repositories that a group of chosen ones admits.
 
         Raises:
             GitHubError: GitHub refused or did not answer.
         """
+        found: set[str] = set()
+        for page in range(1, _MOST_PAGES + 1):
 
-        async def call(github: GitHub[Any]) -> Response[Any, Any]:
-            return await github.rest.actions.async_list_repo_access_to_self_hosted_runner_group_in_org(
-                place.scope.owner, group_id, per_page=_PAGE
-            )
+            async def call(github: GitHub[Any], page: int = page) -> Response[Any, Any]:
+                return await github.rest.actions.async_list_repo_access_to_self_hosted_runner_group_in_org(
+                    place.scope.owner, group_id, per_page=_PAGE, page=page
+                )
 
-        page = await self._ask("repositories of the runner group", place, call, _Repositories)
-        return {each.full_name for each in page.repositories}
+            batch = await self._ask("repositories of the runner group", place, call, _Repositories)
+            found |= {each.full_name for each in batch.repositories}
+            if len(batch.repositories) < _PAGE:
+                break
+        return found
 
     async def end_of_life(self, place: Place, version: str) -> datetime | None:
         """When GitHub stops to take a version of actions/runner; None where it does not tell.

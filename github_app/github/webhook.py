@@ -15,6 +15,7 @@ _PAGE = 100
 
 class _Owner(msgspec.Struct):
     login: str = ""
+    type: str = "Organization"
 
 
 class AppRecord(msgspec.Struct):

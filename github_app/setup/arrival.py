@@ -5,6 +5,7 @@ import contextlib
 import time
 import webbrowser
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import httpx
 
@@ -20,9 +21,15 @@ _REDELIVER_AFTER_S = 10.0
 _WARM_S = 60.0
 
 
-async def installed(
-    app: AppOnGitHub, record: AppRecord, progress: Progress, *, opens_browser: bool
-) -> list[Installation]:
+@dataclass(frozen=True)
+class Found:
+    """Where the App is installed, and whether that came about in this run."""
+
+    installations: list[Installation]
+    is_new: bool
+
+
+async def installed(app: AppOnGitHub, record: AppRecord, progress: Progress, *, opens_browser: bool) -> Found:
     """Send the person to the page that installs the App, and wait until it is.
 
     Raises:
@@ -33,6 +40,7 @@ async def installed(
     page = f"{record.html_url}/installations/new"
     deadline = time.monotonic() + _INSTALL_WITHIN_S
     found = await app.installations()
+    is_new = not found
     if not found:
         progress.install_url = page
         progress.tell(f"open {page}, choose the repositories, and confirm")
@@ -45,12 +53,10 @@ async def installed(
         found = await app.installations()
     progress.install_url = None
     progress.done(", ".join(each.account.login for each in found if each.account))
-    return found
+    return Found(found, is_new)
 
 
-async def delivered(
-    webhook: AppWebhook, app: AppOnGitHub, installations: list[Installation], progress: Progress
-) -> None:
+async def delivered(webhook: AppWebhook, app: AppOnGitHub, found: Found, progress: Progress) -> None:
     """Wait until GitHub's word of the installation has arrived, and ask for it again when it did not.
 
     Raises:
@@ -58,21 +64,25 @@ async def delivered(
         GitHubError: GitHub refused or did not answer.
     """
     progress.begin("GitHub: wait until its word of the installation has reached the App")
-    ids = {each.id for each in installations}
+    ids = {each.id for each in found.installations}
     deadline, asked_at = time.monotonic() + _ARRIVE_WITHIN_S, float("-inf")
     told = "GitHub lists no delivery yet"
     while time.monotonic() < deadline:
-        deliveries = await webhook.deliveries()
-        own = [each for each in deliveries if each.event == "installation" and each.installation_id in ids]
-        # Of an older installation GitHub has forgotten the word; then any other one tells as much.
-        if any(each.arrived for each in own or [each for each in deliveries if each.event != "ping"]):
+        over = [each for each in await webhook.deliveries() if each.event != "ping" and each.is_over]
+        own = [each for each in over if each.event == "installation" and each.installation_id in ids]
+        # The newest tells how it is now. Of an older installation GitHub has forgotten the word; then any other tells.
+        last = next(iter(own or ([] if found.is_new else over)), None)
+        if last is not None and last.arrived:
             progress.done()
             return
-        if own and own[0].is_over and time.monotonic() - asked_at > _REDELIVER_AFTER_S:
-            told = f"the last try ended with {_outcome(own[0])}"
+        if last is None and not found.is_new:
+            progress.done("GitHub lists no delivery of late; the next job will show")
+            return
+        if last is not None and time.monotonic() - asked_at > _REDELIVER_AFTER_S:
+            told = f"the last try ended with {_outcome(last)}"
             progress.tell(f"{told}; asking GitHub to deliver it again")
             asked_at = time.monotonic()
-            await app.redeliver(own[0].id)
+            await app.redeliver(last.id)
         await asyncio.sleep(_POLL_S)
     raise SetupError(f"No delivery has reached the App: {told}. `modal-runner doctor` says what is wrong")
 

@@ -36,6 +36,8 @@ REASONS = {
 # The page looks again every two seconds.
 _LOOKS_WITHIN_S = 5.0
 _HEADERS = {
+    # No form-action: browsers hold the redirects of a form to it as well, and a GitHub may lead to a sign-in elsewhere.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
@@ -134,9 +136,9 @@ class Pages:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._has_told_the_end.wait(), _LOOKS_WITHIN_S)
 
-    def _page(self, text: str, status: int = 200) -> Response:
-        policy = f"default-src 'none'; style-src 'unsafe-inline'; form-action {self._form.web_url}"
-        return HTMLResponse(text, status, {**_HEADERS, "Content-Security-Policy": f"{policy}; frame-ancestors 'none'"})
+    @staticmethod
+    def _page(text: str, status: int = 200) -> Response:
+        return HTMLResponse(text, status, _HEADERS)
 
 
 def bind(port: int) -> socket.socket:

@@ -22,7 +22,6 @@ from github_app.setup.registration import Registration
 
 # Where deliveries would go if the address cannot be told before the deploy: a name that belongs to nobody (RFC 2606).
 _NOWHERE = "https://modal-runner.example.com/webhook"
-_FILE = "modal-runner-register.html"
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,18 @@ class Wish:
 class Registering:
     """One App being registered. `pages` have to be served meanwhile."""
 
-    def __init__(self, wish: Wish, *, port: int, hook_url: str | None, label: str, progress: Progress) -> None:
+    def __init__(
+        self,
+        wish: Wish,
+        *,
+        port: int,
+        hook_url: str | None,
+        label: str,
+        progress: Progress,
+        rescue: Callable[[NewApp], None],
+    ) -> None:
+        """`rescue` keeps an App at once, when the setup is stopped while its code is being traded."""
+        self._rescue = rescue
         self._wish = wish
         self._progress = progress
         self._address = f"http://{LOOPBACK}:{port}"
@@ -70,13 +80,22 @@ class Registering:
                 code = await self.registration.next_code()
                 self._progress.tell("GitHub sent a code; trading it for the App's key and secrets")
                 try:
-                    app = await self._trade(code)
+                    app = await self._trade_to_the_end(code)
                     self._check_owner(app)
                 except SetupError as error:
                     self._progress.tell(str(error))
                     self.registration.fail(str(error))
                 else:
                     return app
+
+    async def _trade_to_the_end(self, code: str) -> NewApp:
+        """Trade a code; a stop waits for what it buys, for it can be bought but once."""
+        trade = asyncio.ensure_future(self._trade(code))
+        try:
+            return await asyncio.shield(trade)
+        except asyncio.CancelledError:
+            self._rescue(await trade)
+            raise
 
     async def _trade(self, code: str) -> NewApp:
         try:
@@ -102,21 +121,25 @@ class Registering:
     def _asking(self) -> Iterator[None]:
         tell = self._progress.tell
         if self._wish.opens_browser:
-            tell(f"open {self._address} and press the button")
+            tell(f"open {self._address} and press the button (no browser here? Ctrl-C, then add --no-browser)")
             webbrowser.open(self._address)
             yield
             return
-        file = Path.cwd() / _FILE
-        _write(file, self.pages.first(pasted=True))
+        file = Path.cwd() / f"modal-runner-register-{self._port}.html"
         tell(f"on this machine, or with its port forwarded (ssh -L {self._port}:{LOOPBACK}:{self._port} ...):")
         tell(f"    open {self._address} and press the button")
+        try:
+            _write(file, self.pages.first(pasted=True))
+        except OSError:
+            tell(f"(no file for another machine: nothing can be written in {Path.cwd()})")
         tell(f"or copy {file} to where your browser is, open it there, and press the button;")
         tell("    then paste here the address that GitHub sends your browser to, or the code in it, and press Enter")
         try:
             with _pasted_lines(self._take_line):
                 yield
         finally:
-            file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
 
     @property
     def _port(self) -> str:

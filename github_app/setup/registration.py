@@ -26,6 +26,7 @@ LATE = "More than an hour has passed since the page was made. Go back to the fir
 NEITHER = (
     "This is neither the address that GitHub sent the browser to (http://127.0.0.1:.../registered?...), nor a code."
 )
+STOPPED = "The setup was stopped. Run the same command again: it goes on from here."
 NO_CODE = "GitHub sent no code along. Go back to the first page and press the button again."
 
 
@@ -114,6 +115,11 @@ class Registration:
         outcome, self._outcome = self._outcome, None
         if outcome is not None:
             outcome.set_exception(SetupError(problem))
+
+    def stop(self) -> None:
+        """Let a browser that still waits know that nothing more comes."""
+        if self._outcome is not None and not self._outcome.done():
+            self._outcome.set_exception(SetupError(STOPPED))
 
     def _renew(self) -> None:
         self._state = secrets.token_urlsafe(32)

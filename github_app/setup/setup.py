@@ -12,15 +12,17 @@ from github_app.clock import Clock
 from github_app.compose import compose
 from github_app.config import Config
 from github_app.deployment import SettingsSecret, Workspace, look_up_workspace
-from github_app.errors import GitHubError, ModalRunnerError, SetupError
+from github_app.errors import DeploymentError, GitHubError, InputError, ModalRunnerError, SetupError
 from github_app.github import AppRecord, AppWebhook, Installation, NewApp, Runners
 from github_app.model import RunnerRelease
 from github_app.settings import STORED, RoutingSettings, Settings, settings_of
 from github_app.setup.arrival import delivered, installed, warming
+from github_app.setup.mismatch import check_host, check_owner
 from github_app.setup.pages import bind, serving
 from github_app.setup.progress import Progress
 from github_app.setup.register import Registering, Wish, variables_of
-from github_app.setup.store import keep, rescued, write_env_file
+from github_app.setup.registration import Registration
+from github_app.setup.store import keep, rescue, rescue_file, rescued, write_env_file
 
 
 class Setup:
@@ -32,6 +34,7 @@ class Setup:
         *,
         routing: RoutingSettings,
         config: Config,
+        file: Path | None,
         progress: Progress,
         port: int,
         env_file: Path | None,
@@ -39,6 +42,7 @@ class Setup:
         self._wish = wish
         self._routing = routing
         self._config = config
+        self._file = file
         self._progress = progress
         self._port = port
         self._env_file = env_file
@@ -57,6 +61,9 @@ class Setup:
         if version and "GITHUB_APP_ID" in known:
             await self._secret.store(version)
         known |= version
+        if "GITHUB_APP_ID" in known:
+            asked = self._routing.github_enterprise_domain
+            check_host(known.get("GITHUB_ENTERPRISE_DOMAIN"), asked, self._secret.name)
         async with self._images(known) as images:
             if "GITHUB_APP_ID" in known:
                 await self._go_on(known, images)
@@ -69,6 +76,12 @@ class Setup:
         self._workspace = await look_up_workspace()
         left = rescued(self._wish.app_name)
         if left:
+            there = await self._secret.read(["GITHUB_APP_ID"]) or {}
+            if there.get("GITHUB_APP_ID", left.get("GITHUB_APP_ID")) != left.get("GITHUB_APP_ID"):
+                raise SetupError(
+                    f"{rescue_file(self._wish.app_name)} holds another App than the Secret {self._secret.name}: delete "
+                    "the file if the Secret is right, or the Secret if the file is"
+                )
             await keep(self._secret, self._wish.app_name, left, self._progress)
         known = left or await self._secret.read(STORED.values()) or {}
         if "GITHUB_APP_ID" not in known and await self._secret.holds("GITHUB_APP_ID"):
@@ -99,6 +112,8 @@ class Setup:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _from_the_start(self, known: dict[str, str], images: "asyncio.Task[None]") -> None:
+        if self._env_file is not None and self._env_file.exists():
+            raise InputError(f"--env-file {self._env_file}: there is such a file already; name a new one")
         where = self._wish.owner or "your personal account"
         self._progress.begin(f"GitHub: register an App on {where}, with a button in your browser")
         listener = bind(self._port)
@@ -108,16 +123,18 @@ class Setup:
             hook_url=self._workspace.web_url(self._wish.app_name, "web"),
             label=_label(known),
             progress=self._progress,
+            rescue=lambda app: rescue(self._wish.app_name, self._with(app, known)),
         )
-        async with serving(registering.pages, listener):
+        async with serving(registering.pages, listener), _told_of_a_stop(registering.registration):
             app = await registering.new_app()
-            # GitHub's description allows an App without a secret; its deliveries are signed from the first one on.
-            made = app.webhook_secret.get_secret_value() if app.webhook_secret else secrets.token_hex(32)
-            known |= {**variables_of(app, made), **self._host_variables()}
+            known = self._with(app, known)
+            await self._check_alone(app)
             # First of all the key is stored: GitHub gives it out once.
             await keep(self._secret, self._wish.app_name, known, self._progress)
             registering.registration.succeed()
-            self._progress.done(f"App {app.name}; its key and secrets are in the Modal Secret {self._secret.name}")
+            self._progress.done(
+                f"App {app.name} of {app.owner}; its key and secrets are in the Modal Secret {self._secret.name}"
+            )
             try:
                 await self._go_on(known, images, app)
             except ModalRunnerError as error:
@@ -125,6 +142,28 @@ class Setup:
                 raise
             finally:
                 await registering.pages.tell_the_end()
+
+    def _with(self, app: NewApp, known: Mapping[str, str]) -> dict[str, str]:
+        # GitHub's description allows an App without a secret; its deliveries are signed from the first one on.
+        secret = app.webhook_secret.get_secret_value() if app.webhook_secret else secrets.token_hex(32)
+        return {**known, **variables_of(app, secret), **self._host_variables()}
+
+    async def _check_alone(self, app: NewApp) -> None:
+        """See that no other run has stored an App while this one waited for the person.
+
+        Raises:
+            SetupError: one has.
+        """
+        try:
+            overtaken = await self._secret.holds("GITHUB_APP_ID")
+        except DeploymentError:
+            return  # `keep` waits for Modal
+        if overtaken:
+            page = self._wish.host.app_settings_page(app.slug, self._wish.owner)
+            raise SetupError(
+                f"Another setup has meanwhile stored its App in the Secret {self._secret.name}. The App {app.name}, "
+                f"which was just made, is not used: delete it at {page}/advanced, and run this again"
+            )
 
     def _host_variables(self) -> dict[str, str]:
         """Which GitHub it is, as the environment says."""
@@ -146,16 +185,15 @@ class Setup:
             record = await self._check_app(webhook)
             url = await self._deploy(settings, images)
             self._progress.begin(f"GitHub: deliver events to {url}")
-            if new is not None and new.webhook_secret is None:
-                await webhook.point_at(url, settings.webhook_secret)
-            else:
-                await deploying.point_webhook(webhook, url)
+            # With the secret that is stored, whatever GitHub made or an earlier run left undone.
+            await webhook.point_at(url, settings.webhook_secret)
             self._progress.done()
             # The page, if there is one, leads there by itself.
             opens_browser = self._wish.opens_browser and new is None
             async with warming(url):
-                installations = await installed(parts.app, record, self._progress, opens_browser=opens_browser)
-            await delivered(webhook, parts.app, installations, self._progress)
+                found = await installed(parts.app, record, self._progress, opens_browser=opens_browser)
+            installations = found.installations
+            await delivered(webhook, parts.app, found, self._progress)
             await self._version_for_servers(settings, parts.runners, installations)
         finally:
             await parts.connection.close()
@@ -176,12 +214,7 @@ class Setup:
                 f"The App in the Secret {self._secret.name} is not known to GitHub any more ({error}). If it was "
                 "deleted, run `modal-runner uninstall` and then `modal-runner setup` again"
             ) from error
-        wanted = self._wish.owner
-        if wanted is not None and record.owner.login.lower() != wanted.lower():
-            raise SetupError(
-                f"The Secret {self._secret.name} holds the App {record.name} of {record.owner.login}. For {wanted}, "
-                f"give the deployment another name: MODAL_APP_NAME=modal-runner-{wanted.lower()} modal-runner setup ..."
-            )
+        check_owner(record, self._wish.owner, self._secret.name)
         return record
 
     async def _deploy(self, settings: Settings, images: "asyncio.Task[None]") -> str:
@@ -191,7 +224,7 @@ class Setup:
         checked = "its checksum checked" if release.sha256 else "without a checksum"
         self._progress.done(f"actions/runner {release.version}, {checked}")
         self._progress.begin("Modal: deploy the web function and the sweep")
-        url = await deploying.deploy(settings, self._workspace)
+        url = await deploying.deploy(settings, self._workspace, self._file)
         self._progress.done(url)
         return url
 
@@ -209,7 +242,7 @@ class Setup:
         await self._secret.store(deploying.version_variables(release))
         newer = settings.model_copy(update={"runner_version": release.version, "runner_sha256": release.sha256})
         await deploying.build_images(newer, self._config)
-        await deploying.deploy(newer, self._workspace)
+        await deploying.deploy(newer, self._workspace, self._file)
         self._progress.done(release.version)
 
     def _finish(self, label: str) -> None:
@@ -217,6 +250,14 @@ class Setup:
         self._progress.finished = True
         say(f"\nReady. Give a job this line, and it runs on Modal:\n\n    runs-on: \\[self-hosted, {label}]\n")
         say(f'With a GPU: \\[self-hosted, {label}, "gpu:h100"]. Look after it: modal-runner doctor', highlight=False)
+
+
+@contextlib.asynccontextmanager
+async def _told_of_a_stop(registration: Registration) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        registration.stop()
 
 
 def _label(known: Mapping[str, str]) -> str:

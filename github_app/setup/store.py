@@ -15,8 +15,18 @@ _FOR_S = 600.0
 
 
 def rescue_file(app_name: str) -> Path:
-    """Where the settings go, readable for this user alone, when Modal cannot be reached; the next run stores them."""
-    return Path.home() / f".{app_name}-settings.rescue"
+    """Where the settings go, readable for this user alone, while Modal cannot be reached; the next run stores them.
+
+    Raises:
+        SetupError: nothing can be written at home nor here.
+    """
+    for folder in (Path.home(), Path.cwd()):
+        if os.access(folder, os.W_OK):
+            return folder / f".{app_name}-settings.rescue"
+    raise SetupError(
+        f"Nothing can be written in {Path.home()} nor here. Run this where it can: should Modal be out of reach when "
+        "GitHub hands out the App's key, it has to be kept somewhere"
+    )
 
 
 def rescued(app_name: str) -> dict[str, str]:
@@ -39,8 +49,10 @@ async def keep(secret: SettingsSecret, app_name: str, variables: Mapping[str, st
     """
 
     def say(state: RetryCallState) -> None:
+        # From now on also for the case that this process is killed.
+        rescue(app_name, variables)
         error = state.outcome.exception() if state.outcome else None
-        progress.tell(f"{error}; trying again (Ctrl-C: keep the settings in a file of yours until the next run)")
+        progress.tell(f"{error}; trying again. Until then they are in {rescue_file(app_name)}, readable for you alone")
 
     try:
         async for attempt in AsyncRetrying(
@@ -53,32 +65,35 @@ async def keep(secret: SettingsSecret, app_name: str, variables: Mapping[str, st
             with attempt:
                 await secret.store(variables)
     except DeploymentError as error:
-        _rescue(app_name, variables)
+        rescue(app_name, variables)
         raise SetupError(
             f"{error}\nThe App's settings are in {rescue_file(app_name)} (readable for you alone). Run `modal-runner "
             "setup` again: it stores them on Modal and deletes the file"
         ) from error
     except BaseException:
         # Ctrl-C, or a stop: the key would be lost, and with it the App.
-        _rescue(app_name, variables)
+        rescue(app_name, variables)
         progress.tell(f"the settings are in {rescue_file(app_name)} until the next run")
         raise
     rescue_file(app_name).unlink(missing_ok=True)
 
 
-def _rescue(app_name: str, variables: Mapping[str, str]) -> None:
+def rescue(app_name: str, variables: Mapping[str, str]) -> None:
+    """Leave settings in the rescue file, for the next run to store."""
     rescue_file(app_name).unlink(missing_ok=True)
     _write_private(rescue_file(app_name), json.dumps(dict(variables)))
 
 
 def write_env_file(path: Path, variables: Mapping[str, str]) -> None:
-    """Write the settings as a file of variables, readable for this user alone.
+    """Write the settings as a file of variables, readable for this user alone; one that says the same may be there.
 
     Raises:
-        InputError: it exists already, or cannot be written.
+        InputError: there is another file, or it cannot be written.
     """
-    text = "".join(f"{name}={json.dumps(value)}\n" for name, value in variables.items())
+    text = "".join(f"{name}={json.dumps(value)}\n" for name, value in sorted(variables.items()) if value)
     try:
+        if path.exists() and path.read_text() == text:
+            return
         _write_private(path, text)
     except OSError as error:
         raise InputError(f"--env-file {path}: {error.strerror or error}") from None

@@ -100,6 +100,11 @@ class SimulatedModal:
         """Run a deployed function as its schedule does, now; return the exit code."""
         return await self._started.deployments.run(app, function)
 
+    def container_files(self, name: str) -> list[Path]:
+        """The files of a name that containers of deployed functions found at home, oldest first."""
+        found = self._started.root.glob(f"ta-*/root/{name}")
+        return sorted(found, key=lambda file: file.stat().st_mtime)
+
     def web_url(self, app: str, function: str) -> str | None:
         """Where a deployed web function answers, when deployments run here."""
         return self._started.hosting.url(f"{app}-{function}")
