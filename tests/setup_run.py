@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import html
+import json
 import os
 import re
 import sys
@@ -23,6 +24,8 @@ IMAGE = RunnerImage(
     files={"runner/run.sh": f'#!/bin/sh\nexec "{sys.executable}" -I -S "{Path(stand_in.__file__)}"\n'},
 )
 _WAIT_S = 60.0
+PATH = ".github/workflows/ci.yml"
+WORKFLOW = {"on": "push", "jobs": {"job": {"runs-on": ["modal"], "steps": [{"run": "true"}]}}}
 OCTO = ("setup", "--org", "octo-org", "--no-browser")
 
 
@@ -130,6 +133,18 @@ class Site:
         await self.installs(setup)
 
         assert await setup.end() == 0, setup.text
+
+    async def job_runs(self) -> None:
+        """Push a job for a runner of ours, and wait until it has come to its good end."""
+        repository = self.github.world.repositories["octo-org/octo-repo"]
+        self.github.actions.push(repository, {PATH: json.dumps(WORKFLOW).encode()}, PATH, {"job": 0.2})
+        job = self.github.jobs()[-1]
+        deadline = time.monotonic() + 30
+        while job.status != "completed":
+            assert time.monotonic() < deadline, self.modal.container_log[-3000:]
+            await asyncio.sleep(0.05)
+
+        assert job.conclusion == "success"
 
     @property
     def secret(self) -> dict[str, str]:

@@ -14,10 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from github_app.manifest import load_manifest
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.faults import NoFaults
-from tests.setup_run import Site, site
+from tests.setup_run import PATH, WORKFLOW, Site, site
 
-_PATH = ".github/workflows/ci.yml"
-_WORKFLOW = {"on": "push", "jobs": {"job": {"runs-on": ["modal"], "steps": [{"run": "true"}]}}}
 _LINES = (
     *("modal-token", "settings", "deployment", "runner-image", "records", "sweep", "modal-limits"),
     *("app", "clock", "permissions", "installations", "webhook"),
@@ -46,18 +44,6 @@ async def _doctor(it: Site) -> dict[str, dict[str, Any]]:
 
 def _bad(lines: dict[str, dict[str, Any]]) -> list[str]:
     return [name for name, check in lines.items() if check["status"] != "ok"]
-
-
-async def _job_runs(it: Site) -> None:
-    before = len(it.github.jobs())
-    repository = it.github.world.repositories["octo-org/octo-repo"]
-    it.github.actions.push(repository, {_PATH: json.dumps(_WORKFLOW).encode()}, _PATH, {"job": 0.2})
-    deadline = time.monotonic() + 30
-    while it.github.jobs()[-1].status != "completed":
-        assert time.monotonic() < deadline, it.modal.container_log[-3000:]
-        await asyncio.sleep(0.05)
-
-    assert len(it.github.jobs()) == before + 1
 
 
 async def test_all_holds_after_a_setup_and_a_sweep_and_the_doctor_changes_nothing(it: Site) -> None:
@@ -150,7 +136,7 @@ async def test_deliveries_that_were_refused_lead_to_the_secret(it: Site) -> None
     [app] = it.github.world.apps.values()
     right, app.webhook_secret = app.webhook_secret, "another"
     repository = it.github.world.repositories["octo-org/octo-repo"]
-    it.github.actions.push(repository, {_PATH: json.dumps(_WORKFLOW).encode()}, _PATH, {"job": 0.2})
+    it.github.actions.push(repository, {PATH: json.dumps(WORKFLOW).encode()}, PATH, {"job": 0.2})
     await it.github.webhooks.settle()
     lines = await _doctor(it)
     app.webhook_secret = right
@@ -166,7 +152,7 @@ async def test_a_redeploy_takes_the_newest_runner_and_changed_settings_and_mends
     old_version, old_checksum = it.secret["RUNNER_VERSION"], it.secret["RUNNER_SHA256"]
     outdated = await _doctor(it)
     code, text = await it.run("redeploy", "--set", "MAX_CONCURRENT=5")
-    await _job_runs(it)
+    await it.job_runs()
 
     assert older[0] == 0, older[1]
     assert (old_version, old_checksum) == ("2.900.0", "")
@@ -198,9 +184,9 @@ async def test_a_new_webhook_secret_is_at_both_ends_and_no_delivery_is_refused_m
     before = app.webhook_secret
     command = await it.start("rotate-secret")
     await command.until("forget the old one")
-    await _job_runs(it)
+    await it.job_runs()
     code = await command.end()
-    await _job_runs(it)
+    await it.job_runs()
     deliveries = it.github.world.deliveries.values()
 
     assert code == 0, command.text
@@ -222,7 +208,7 @@ async def test_a_new_private_key_is_tried_before_it_is_stored(it: Site) -> None:
     app.public_key = keys[1].public_key()
     foreign = await it.run("rotate-secret", "--private-key", "0.pem")
     code, text = await it.run("rotate-secret", "--private-key", "1.pem")
-    await _job_runs(it)
+    await it.job_runs()
 
     assert (foreign[0], "it is none of App" in foreign[1]) == (2, True)
     assert code == 0, text
@@ -231,7 +217,7 @@ async def test_a_new_private_key_is_tried_before_it_is_stored(it: Site) -> None:
 
 async def test_uninstalling_asks_then_ends_the_jobs_that_run_and_leaves_nothing_on_modal(it: Site) -> None:
     repository = it.github.world.repositories["octo-org/octo-repo"]
-    it.github.actions.push(repository, {_PATH: json.dumps(_WORKFLOW).encode()}, _PATH, {"job": 60.0})
+    it.github.actions.push(repository, {PATH: json.dumps(WORKFLOW).encode()}, PATH, {"job": 60.0})
     deadline = time.monotonic() + 30
     while it.github.jobs()[0].status != "in_progress":
         assert time.monotonic() < deadline
@@ -257,7 +243,7 @@ async def test_an_idle_runner_is_deregistered_when_the_app_is_removed(it: Site) 
     # Nobody takes the runner: the job is cancelled before it was picked up.
     it.github.inject(_NeverOnline())
     repository = it.github.world.repositories["octo-org/octo-repo"]
-    it.github.actions.push(repository, {_PATH: json.dumps(_WORKFLOW).encode()}, _PATH, {"job": 0.2})
+    it.github.actions.push(repository, {PATH: json.dumps(WORKFLOW).encode()}, PATH, {"job": 0.2})
     deadline = time.monotonic() + 30
     while not it.github.world.runners:
         assert time.monotonic() < deadline

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import stat
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -17,9 +16,6 @@ from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.faults import NoFaults
 from tests.setup_run import OCTO, Page, Site, form_of, site
 
-_PATH = ".github/workflows/ci.yml"
-_WORKFLOW = {"on": "push", "jobs": {"job": {"runs-on": ["modal"], "steps": [{"run": "true"}]}}}
-
 
 @pytest.fixture
 async def it(tmp_path: Path) -> AsyncIterator[Site]:
@@ -29,16 +25,9 @@ async def it(tmp_path: Path) -> AsyncIterator[Site]:
 
 async def test_a_job_runs_after_one_button_and_one_installation(it: Site) -> None:
     await it.set_up()
-    repository = it.github.world.repositories["octo-org/octo-repo"]
-    it.github.actions.push(repository, {_PATH: json.dumps(_WORKFLOW).encode()}, _PATH, {"job": 0.2})
-    deadline = time.monotonic() + 30
-    while it.github.jobs()[0].status != "completed":
-        assert time.monotonic() < deadline, it.modal.container_log[-3000:]
-        await asyncio.sleep(0.05)
-
+    await it.job_runs()
     [app] = it.github.world.apps.values()
 
-    assert it.github.jobs()[0].conclusion == "success"
     assert "runs-on: [self-hosted, modal]" in it.commands[0].text
     assert app.hook_url == f"{it.modal.web_url('modal-runner', 'web')}/webhook"
     assert app.permissions == {"organization_self_hosted_runners": "write", "actions": "read", "metadata": "read"}

@@ -1,20 +1,15 @@
 """The whole setup with a real Chromium, as a newcomer does it."""
 
-import asyncio
-import json
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.browser import CHROMIUM, DRIVER, Browser, browser
-from tests.setup_run import Command, Site, site
+from tests.setup_run import Command, site
 
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="no Chromium here: install Debian's packages chromium and chromium-driver"
 )
-_PATH = ".github/workflows/ci.yml"
-_WORKFLOW = {"on": "push", "jobs": {"job": {"runs-on": ["modal"], "steps": [{"run": "true"}]}}}
 _PHONE = 390
 _DESKTOP = 1280
 
@@ -34,13 +29,12 @@ async def test_two_buttons_in_a_real_browser_lead_from_nothing_to_a_job_that_ran
         ready = await chromium.until("Modal Runner is ready")
         await _look(chromium, tmp_path, "ready")
         code = await setup.end()
-        await _runs_a_job(it)
+        await it.job_runs()
 
     assert code == 0, setup.text
     assert "github.com" in start
     assert "organization_self_hosted_runners: write" in start
     assert "runs-on: [self-hosted, modal]" in ready
-    assert [job.conclusion for job in it.github.jobs()] == ["success"]
 
 
 async def _installs(chromium: Browser, setup: Command, folder: Path) -> None:
@@ -51,15 +45,6 @@ async def _installs(chromium: Browser, setup: Command, folder: Path) -> None:
     await chromium.press("#install")
     await chromium.until("is installed")
     await chromium.first_tab()
-
-
-async def _runs_a_job(it: Site) -> None:
-    repository = it.github.world.repositories["octo-org/octo-repo"]
-    it.github.actions.push(repository, {_PATH: json.dumps(_WORKFLOW).encode()}, _PATH, {"job": 0.2})
-    deadline = time.monotonic() + 30
-    while it.github.jobs()[0].status != "completed":
-        assert time.monotonic() < deadline, it.modal.container_log[-3000:]
-        await asyncio.sleep(0.05)
 
 
 async def _look(chromium: Browser, folder: Path, name: str) -> None:

@@ -7,15 +7,9 @@ from contextlib import asynccontextmanager
 import modal.exception
 
 from github_app.errors import DeploymentError
+from github_app.modal_errors import RETRYABLE
 
 _DEADLINE_S = 60.0
-_RETRYABLE = (
-    modal.exception.ServiceError,
-    modal.exception.ConnectionError,
-    modal.exception.InternalError,
-    modal.exception.TimeoutError,
-    modal.exception.ResourceExhaustedError,
-)
 _LOG_IN = "Modal's token is missing or refused: run `modal setup`, or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET"
 
 
@@ -32,5 +26,5 @@ async def deployment_errors(call: str, deadline_s: float = _DEADLINE_S) -> Async
     except modal.exception.Error as error:
         # An error about a Secret does not quote its values.
         raise DeploymentError(
-            f"{call}: {type(error).__name__}: {error}", retryable=isinstance(error, _RETRYABLE)
+            f"{call}: {type(error).__name__}: {error}", retryable=isinstance(error, RETRYABLE)
         ) from error

@@ -10,6 +10,7 @@ import modal.exception
 import structlog
 
 from github_app.errors import SandboxError, SandboxNameTaken
+from github_app.modal_errors import RETRYABLE
 from github_app.model import SandboxSpec, SandboxStatus, Witness
 from github_app.routing import CACHE_PATH, Gift
 from github_app.sandboxes.environment import settings_of
@@ -37,14 +38,6 @@ _DEADLINE_S = 60.0
 _CREATE_DEADLINE_S = 1500.0
 _BUILD_DEADLINE_S = 3600.0
 _LAST_LINES = 5
-# What a later attempt may find otherwise: no machine free, a throttle, a cap, an outage.
-_RETRYABLE = (
-    modal.exception.ResourceExhaustedError,
-    modal.exception.ServiceError,
-    modal.exception.ConnectionError,
-    modal.exception.InternalError,
-    modal.exception.TimeoutError,
-)
 
 _log = structlog.get_logger(__name__)
 
@@ -60,7 +53,7 @@ async def _sandbox_errors(call: str, deadline_s: float = _DEADLINE_S) -> AsyncIt
         raise SandboxNameTaken(f"{call}: a running sandbox has this name", retryable=False) from error
     except modal.exception.Error as error:
         raise SandboxError(
-            f"{call}: {type(error).__name__}: {error}", retryable=isinstance(error, _RETRYABLE)
+            f"{call}: {type(error).__name__}: {error}", retryable=isinstance(error, RETRYABLE)
         ) from error
 
 

@@ -15,18 +15,12 @@ import msgspec
 import structlog
 
 from github_app.errors import StoreError
+from github_app.modal_errors import RETRYABLE
 from github_app.store.kinds import KINDS, Kind
 
 T = TypeVar("T", bound=msgspec.Struct)
 # The SDK repeats a call on a broken connection for minutes; GitHub waits ten seconds for the answer to a delivery.
 _DEADLINE_S = 20.0
-_RETRYABLE = (
-    modal.exception.ServiceError,
-    modal.exception.ConnectionError,
-    modal.exception.InternalError,
-    modal.exception.ResourceExhaustedError,
-    modal.exception.TimeoutError,
-)
 
 
 _log = structlog.get_logger(__name__)
@@ -41,7 +35,7 @@ async def _store_errors(call: str, kind: str) -> AsyncIterator[None]:
         raise StoreError(f"{call} in the Dict of {kind}: no answer in {_DEADLINE_S:.0f} s", retryable=True) from error
     except modal.exception.Error as error:
         raise StoreError(
-            f"{call} in the Dict of {kind}: {type(error).__name__}: {error}", retryable=isinstance(error, _RETRYABLE)
+            f"{call} in the Dict of {kind}: {type(error).__name__}: {error}", retryable=isinstance(error, RETRYABLE)
         ) from error
 
 
