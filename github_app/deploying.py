@@ -3,6 +3,7 @@
 `setup` does it once the App is registered, `redeploy` at any time, and `rotate-secret` the last parts of it.
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -49,14 +50,13 @@ async def public_release(host: Host, enterprise_domain: str | None) -> RunnerRel
 
 
 async def offered_release(runners: Runners, installations: list[Installation]) -> RunnerRelease | None:
-    """The release that GitHub offers the first organisation (docs: "List runner applications for an organization").
-
-    Raises:
-        GitHubError: GitHub refused or did not answer.
+    """The release that GitHub offers an organisation (docs: "List runner applications for an organization"); None when
+    none is told.
     """
     for each in installations:
         if each.account and each.account.type == "Organization":
-            return await runners.newest_release(Place(Scope(each.account.login), each.id))
+            with contextlib.suppress(GitHubError):
+                return await runners.newest_release(Place(Scope(each.account.login), each.id))
     return None
 
 
