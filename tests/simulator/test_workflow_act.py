@@ -172,8 +172,11 @@ async def test_checkout_copies_the_tree_and_nothing_is_left_behind(stage: Stage,
 """
     )
 
+    # act gives steps a terminal; on a busy machine an empty line may come out of it at the end.
+    written = [line for line in stage.log if line]
+
     assert outcome.conclusion == "success"
-    assert stage.log[-1] == "hello from the tree []"
+    assert written[-1] == "hello from the tree []"
     assert not [line for line in stage.log if "git" in line]
     assert sorted(stage.tree.rglob("*")) == before
     assert not [path for path in stage.home.rglob("*") if path.is_file()]
