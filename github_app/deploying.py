@@ -106,7 +106,7 @@ async def point_webhook(webhook: AppWebhook, url: str) -> bool:
         GitHubError: GitHub refused or did not answer.
     """
     config = await webhook.config()
-    if (config.url, config.content_type, str(config.insecure_ssl)) == (url, "json", "0"):
+    if config.url == url and config.is_right:
         return False
     await webhook.point_at(url)
     return True

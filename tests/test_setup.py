@@ -124,6 +124,8 @@ async def test_a_stop_while_the_code_is_traded_waits_for_the_key(it: Site) -> No
     answering = asyncio.create_task(it.person.get(back))
     await setup.until("trading it")
     setup.interrupt()
+    await setup.until("as soon as GitHub has answered")
+    setup.interrupt()
     code, page = await setup.end(), await answering
     again = await it.start(*OCTO)
     await it.installs(again)
@@ -133,6 +135,38 @@ async def test_a_stop_while_the_code_is_traded_waits_for_the_key(it: Site) -> No
     assert "The setup was stopped" in page.text
     assert await again.end() == 0, again.text
     assert len(it.github.world.apps) == 1
+
+
+async def test_a_stop_while_a_code_is_traded_for_nothing_is_a_stop(it: Site) -> None:
+    it.github.inject(_ConversionTakes(1.0))
+    setup = await it.start(*OCTO)
+    back = (await it.press(await it.page_of(setup))).headers["location"]
+    it.ahead_s[0] = 3700
+    answering = asyncio.create_task(it.person.get(back))
+    await setup.until("trading it")
+    setup.interrupt()
+    code = await setup.end()
+    await answering
+
+    assert code == 130
+    assert not list((it.folder / "home").iterdir())
+
+
+async def test_a_stop_while_modal_is_slow_to_store_keeps_the_key(it: Site) -> None:
+    it.modal.interceptor = _Hangs()
+    setup = await it.start(*OCTO)
+    back = (await it.press(await it.page_of(setup))).headers["location"]
+    answering = asyncio.create_task(it.person.get(back))
+    async with asyncio.timeout(20):
+        while not it.modal.interceptor.asked:
+            await asyncio.sleep(0.05)
+    setup.interrupt()
+    code = await setup.end()
+    await asyncio.gather(answering, return_exceptions=True)
+    [rescue] = (it.folder / "home").iterdir()
+
+    assert code == 130
+    assert "BEGIN RSA PRIVATE KEY" in rescue.read_text()
 
 
 async def test_of_two_setups_at_once_one_is_told_that_the_other_was_first(it: Site) -> None:
@@ -470,3 +504,22 @@ class _ConversionTakes(NoFaults):
     async def before(self, call: str) -> None:
         if call == "POST /app-manifests/{code}/conversions":
             await asyncio.sleep(self._seconds)
+
+
+class _Hangs:
+    """Once an App was registered, Modal does not answer about Secrets any more."""
+
+    def __init__(self) -> None:
+        self._looked_up = 0
+        self.asked = False
+
+    async def before(self, rpc: str, _request: Message) -> None:
+        # At first it is looked up twice: to read it, and to see that it holds no App.
+        if rpc == "SecretGetOrCreate":
+            self._looked_up += 1
+            if self._looked_up > 2:
+                self.asked = True
+                await asyncio.sleep(30)
+
+    async def after(self, rpc: str, request: Message, response: Message) -> None:
+        """Go on."""

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from github_app.cli.source import routing_settings
+from github_app.cli.source import stored_settings
 from github_app.config import Config, load_config, make_rules
 from github_app.errors import InputError
 from github_app.explain import Explanation
@@ -14,7 +14,7 @@ from github_app.explain import explain as explanation_of
 from github_app.labels import meaningless
 from github_app.model import Action, JobEvent, RunFacts, Scope
 from github_app.policy import is_full_name
-from github_app.settings import RoutingSettings, load_routing_settings
+from github_app.settings import RoutingSettings, load_routing_settings, settings_of
 from github_app.units import as_size, as_time
 
 
@@ -41,7 +41,7 @@ def explain(
 
     Example: modal-runner explain '["self-hosted", "modal", "gpu:h100:2"]' --repo octo-org/train
     """
-    settings, config = asyncio.run(routing_settings()) if deployed else _here()
+    settings, config = _of_the_deployment() if deployed else _here()
     rules = make_rules(settings, config)
     if repo.count("/") != 1 or not is_full_name(repo):
         raise InputError(f"--repo {repo}: write owner/name")
@@ -64,6 +64,11 @@ def explain(
     found = explanation_of(job, rules)
     typer.echo(msgspec.json.encode(found).decode() if as_json else _in_words(found, job.labels, rules.labels))
     raise typer.Exit(0 if found.decision == "run" else 1)
+
+
+def _of_the_deployment() -> tuple[RoutingSettings, Config]:
+    stored, config = asyncio.run(stored_settings(makes_app=False))
+    return settings_of(stored), config
 
 
 def _here() -> tuple[RoutingSettings, Config]:

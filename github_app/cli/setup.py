@@ -76,7 +76,7 @@ def setup(
         raise InputError(f"--env-file {env_file}: nothing can be written in {env_file.parent}")
     routing = load_routing_settings()
     if host is not None:
-        domain = None if host.lower() == "github.com" else host
+        domain = None if host.lower() == "github.com" else host.lower()
         routing = routing.model_copy(update={"github_enterprise_domain": domain})
     file = configuration_file(routing.modal_runner_config)
     config = load_config(file)
@@ -101,8 +101,8 @@ def setup(
 
 
 async def _until_told_to_stop(run: Setup) -> None:
-    """A connection that breaks off, or a `kill`, ends it as orderly as Ctrl-C does."""
+    """Ctrl-C, a connection that breaks off and a `kill` all end it in order, however often they come."""
     task = asyncio.current_task()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel if task else lambda: None)
     await run.run()

@@ -1,12 +1,13 @@
 """Where a command finds the App's settings: in the environment when they stand there, else in its Modal Secret."""
 
 import os
+import sys
 
 from github_app import log
 from github_app.config import Config, load_all, load_config, secrets_of
 from github_app.deploying import configuration_file
 from github_app.deployment import SettingsSecret
-from github_app.errors import InputError
+from github_app.errors import DeploymentError, InputError
 from github_app.settings import STORED, RoutingSettings, Settings, load_routing_settings, settings_of
 
 _CREDENTIALS = ("GITHUB_APP_ID", "GITHUB_PRIVATE_KEY", "GITHUB_PRIVATE_KEY_PATH", "WEBHOOK_SECRET")
@@ -17,7 +18,7 @@ def in_environment() -> bool:
     return any(os.environ.get(name) for name in _CREDENTIALS)
 
 
-async def stored_settings() -> tuple[dict[str, str], Config]:
+async def stored_settings(*, makes_app: bool = True) -> tuple[dict[str, str], Config]:
     """The variables in the Modal Secret, with the App's name, and the administrator's file.
 
     Raises:
@@ -28,7 +29,7 @@ async def stored_settings() -> tuple[dict[str, str], Config]:
     routing = load_routing_settings()
     config = load_config(configuration_file(routing.modal_runner_config))
     secret = SettingsSecret(routing.modal_app_name)
-    stored = await secret.read(STORED.values())
+    stored = await secret.read(STORED.values(), makes_app=makes_app)
     if stored is None:
         raise InputError(
             f"there is no Modal Secret {secret.name}: run `modal-runner setup`, or set MODAL_APP_NAME if the App has "
@@ -55,14 +56,17 @@ async def deployed_settings() -> tuple[Settings, Config]:
 
 
 async def routing_settings() -> tuple[RoutingSettings, Config]:
-    """What decides about jobs: of the deployment where there is one, else of the environment; and the file.
+    """What decides about jobs: of the deployment where there is one that can be read, else of the environment.
 
     Raises:
         ConfigError: what is there is not right.
-        DeploymentError: Modal refused or did not answer.
     """
     try:
-        return await deployed_settings()
+        stored, config = await stored_settings(makes_app=False)
+        return settings_of(stored), config
     except InputError:
-        settings = load_routing_settings()
-        return settings, load_config(settings.modal_runner_config)
+        pass
+    except DeploymentError as error:
+        print(f"The deployment's settings cannot be read, so those of this shell are used: {error}", file=sys.stderr)  # noqa: T201
+    settings = load_routing_settings()
+    return settings, load_config(settings.modal_runner_config)

@@ -98,8 +98,11 @@ async def _credentials(name: str) -> tuple[Parts | None, str | None]:
     """The App's credentials in use, and the page on which it is deleted; nothing where they are gone or wrong."""
     try:
         stored, config = await stored_settings()
+    except InputError:
+        return None, None
+    try:
         settings = settings_of(stored)
-    except (InputError, ConfigError):
+    except ConfigError:
         return None, None
     parts = compose(settings, config, Clock())
     try:

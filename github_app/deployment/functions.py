@@ -67,11 +67,12 @@ class Functions:
         try:
             async with asyncio.timeout(_DEPLOY_DEADLINE_S):
                 output, _ = await process.communicate()
-        except BaseException:
+        except TimeoutError:
+            raise DeploymentError(f"`{command}` took more than {_DEPLOY_DEADLINE_S:.0f} s", retryable=True) from None
+        finally:
             if process.returncode is None:
                 process.terminate()
                 await process.wait()
-            raise
         if process.returncode != 0:
             last = "\n".join(output.decode(errors="replace").strip().splitlines()[-_LAST_LINES:])
             raise DeploymentError(f"`{command}` ended with {process.returncode}:\n{last}", retryable=True)

@@ -15,6 +15,7 @@ from github_app.store import ModalDictStore
 from github_app.versions import RunnerVersion
 
 _SETUP = "run `modal-runner setup --org ORGANISATION`"
+_REDEPLOY = "run `modal-runner redeploy`"
 _LOG_IN = "run `modal setup`, or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET"
 _ON_MODAL = ("deployment", "runner-image", "records", "sweep", "modal-limits")
 _ON_GITHUB = (
@@ -34,7 +35,7 @@ async def examine(routing: RoutingSettings, config: Config, given: Callable[[], 
     if token.status == "ok":
         known = settings or routing
         store = ModalDictStore(known.modal_app_name, create=False)
-        cure = "run `modal-runner redeploy`" if settings else "see the line `settings`"
+        cure = "see the line `settings`" if report.checks[-1].cure == _SETUP else _REDEPLOY
         version = RunnerVersion(store, known.runner_version, Clock())
         modal = OnModal(known, config, store, version, served_elsewhere=given is not None, cure=cure)
         await _all(modal.checks(), report)
@@ -77,7 +78,7 @@ async def _settings(
         report.checks.append(failed("settings", f"{where}: " + "; ".join(error.problems), cure))
         return None
     except ModalRunnerError as error:
-        report.checks.append(failed("settings", str(error), _LOG_IN))
+        report.checks.append(failed("settings", str(error), _REDEPLOY))
         return None
     report.checks.append(ok("settings", f"complete, in {where}"))
     return settings

@@ -119,7 +119,7 @@ class OnGitHub:
         if base is not None and config.url != f"{base}/webhook":
             cure = "run `modal-runner redeploy`, which sets it"
             return failed("webhook", f"deliveries go to {config.url}, and the App answers at {base}/webhook", cure)
-        if config.content_type != "json" or str(config.insecure_ssl) != "0":
+        if not config.is_right:
             cure = f"content type application/json, SSL verification on: {self._page}"
             return failed("webhook", f"content type {config.content_type}, insecure_ssl {config.insecure_ssl}", cure)
         return ok("webhook", config.url)

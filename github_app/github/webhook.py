@@ -35,7 +35,13 @@ class HookConfig(msgspec.Struct):
 
     url: str = ""
     content_type: str = ""
+    # GitHub's description allows a number as well.
     insecure_ssl: str | float = "0"
+
+    @property
+    def is_right(self) -> bool:
+        """JSON, over TLS that is checked."""
+        return self.content_type == "json" and self.insecure_ssl in {"0", 0}
 
 
 class Delivery(msgspec.Struct):

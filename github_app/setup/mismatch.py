@@ -30,4 +30,6 @@ def check_owner(app: AppRecord, asked: str | None, secret: str) -> None:
 
 
 def _another(what: str, name: str) -> str:
-    return f"For {what}, give the deployment another name: MODAL_APP_NAME=modal-runner-{name} modal-runner setup ..."
+    # A name of Modal's, with what we put behind it, has an end.
+    name = f"modal-runner-{name}"[:40].rstrip("-")
+    return f"For {what}, give the deployment another name: MODAL_APP_NAME={name} modal-runner setup ..."

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,10 +51,14 @@ class Registering:
         hook_url: str | None,
         label: str,
         progress: Progress,
+        keep: Callable[[NewApp], Awaitable[None]],
         rescue: Callable[[NewApp], None],
     ) -> None:
-        """`rescue` keeps an App at once, when the setup is stopped while its code is being traded."""
+        """`keep` stores an App's secrets; `rescue` does so at once on this machine, when the setup is being stopped."""
+        self._keep = keep
         self._rescue = rescue
+        self._bought: NewApp | None = None
+        self._is_stopping = False
         self._wish = wish
         self._progress = progress
         self._address = f"http://{LOOPBACK}:{port}"
@@ -68,34 +72,53 @@ class Registering:
         self.pages = Pages(Form(wish.host.web_url, wish.owner, manifest), self.registration, progress, label)
 
     async def new_app(self) -> NewApp:
-        """Send the person to the page, and wait for an App.
+        """Send the person to the page, and wait for an App whose secrets are kept.
 
-        The caller keeps the App's secrets and then calls `registration.succeed()`.
+        A stop is let through when nothing can be lost by it: a code buys the App's key but once.
 
         Raises:
-            SetupError: nothing came within the hour.
+            SetupError: nothing came within the hour, or what came could not be kept.
         """
         with self._asking():
             while True:
                 code = await self.registration.next_code()
                 self._progress.tell("GitHub sent a code; trading it for the App's key and secrets")
-                try:
-                    app = await self._trade_to_the_end(code)
-                    self._check_owner(app)
-                except SetupError as error:
-                    self._progress.tell(str(error))
-                    self.registration.fail(str(error))
-                else:
+                app = await self._to_the_end(asyncio.ensure_future(self._trade_and_keep(code)))
+                if app is not None:
                     return app
 
-    async def _trade_to_the_end(self, code: str) -> NewApp:
-        """Trade a code; a stop waits for what it buys, for it can be bought but once."""
-        trade = asyncio.ensure_future(self._trade(code))
+    async def _to_the_end(self, work: "asyncio.Future[NewApp | None]") -> NewApp | None:
+        while True:
+            try:
+                return await asyncio.shield(work)
+            except asyncio.CancelledError:
+                self._is_stopping = True
+                if self._bought is None and not work.done():
+                    self._progress.tell("stopping as soon as GitHub has answered: the key is given out but once")
+                    continue
+                if self._bought is not None and not work.done():
+                    self._rescue(self._bought)
+                work.cancel()
+                await asyncio.gather(work, return_exceptions=True)
+                raise
+
+    async def _trade_and_keep(self, code: str) -> NewApp | None:
+        """The App that a code bought, kept; None when it bought none that can be used."""
         try:
-            return await asyncio.shield(trade)
-        except asyncio.CancelledError:
-            self._rescue(await trade)
-            raise
+            app = await self._trade(code)
+            self._check_owner(app)
+        except SetupError as error:
+            self._progress.tell(str(error))
+            self.registration.fail(str(error))
+            app = None
+        if app is not None and not self._is_stopping:
+            self._bought = app
+            await self._keep(app)
+        elif app is not None:
+            self._rescue(app)
+        if self._is_stopping:
+            raise asyncio.CancelledError
+        return app
 
     async def _trade(self, code: str) -> NewApp:
         try:

@@ -21,7 +21,7 @@ from github_app.setup.mismatch import check_host, check_owner
 from github_app.setup.pages import bind, serving
 from github_app.setup.progress import Progress
 from github_app.setup.register import Registering, Wish, variables_of
-from github_app.setup.registration import Registration
+from github_app.setup.registration import STOPPED, Registration
 from github_app.setup.store import keep, rescue, rescue_file, rescued, write_env_file
 
 
@@ -96,7 +96,8 @@ class Setup:
     async def _version(self, known: dict[str, str]) -> dict[str, str]:
         if "RUNNER_VERSION" in known:
             return {}
-        release = await deploying.public_release(self._wish.host, self._routing.github_enterprise_domain)
+        domain = known.get("GITHUB_ENTERPRISE_DOMAIN", self._routing.github_enterprise_domain)
+        release = await deploying.public_release(self._wish.host, domain)
         return {} if release is None else deploying.version_variables(release)
 
     @contextlib.asynccontextmanager
@@ -117,28 +118,30 @@ class Setup:
         where = self._wish.owner or "your personal account"
         self._progress.begin(f"GitHub: register an App on {where}, with a button in your browser")
         listener = bind(self._port)
+
+        async def keep_it(app: NewApp) -> None:
+            known.update(self._with(app, known))
+            await self._check_alone(app)
+            await keep(self._secret, self._wish.app_name, known, self._progress)
+
         registering = Registering(
             self._wish,
             port=listener.getsockname()[1],
             hook_url=self._workspace.web_url(self._wish.app_name, "web"),
             label=_label(known),
             progress=self._progress,
+            keep=keep_it,
             rescue=lambda app: rescue(self._wish.app_name, self._with(app, known)),
         )
         async with serving(registering.pages, listener), _told_of_a_stop(registering.registration):
             app = await registering.new_app()
-            known = self._with(app, known)
-            await self._check_alone(app)
-            # First of all the key is stored: GitHub gives it out once.
-            await keep(self._secret, self._wish.app_name, known, self._progress)
             registering.registration.succeed()
-            self._progress.done(
-                f"App {app.name} of {app.owner}; its key and secrets are in the Modal Secret {self._secret.name}"
-            )
+            kept = f"its key and secrets are in the Modal Secret {self._secret.name}"
+            self._progress.done(f"App {app.name} of {app.owner}; {kept}")
             try:
                 await self._go_on(known, images, app)
-            except ModalRunnerError as error:
-                self._progress.problem = str(error)
+            except BaseException as error:
+                self._progress.problem = str(error) if isinstance(error, ModalRunnerError) else STOPPED
                 raise
             finally:
                 await registering.pages.tell_the_end()
@@ -194,7 +197,8 @@ class Setup:
                 found = await installed(parts.app, record, self._progress, opens_browser=opens_browser)
             installations = found.installations
             await delivered(webhook, parts.app, found, self._progress)
-            await self._version_for_servers(settings, parts.runners, installations)
+            if "RUNNER_VERSION" not in known:
+                await self._take_offered_version(settings, parts.runners, installations)
         finally:
             await parts.connection.close()
         self._finish(_label(known))
@@ -228,12 +232,10 @@ class Setup:
         self._progress.done(url)
         return url
 
-    async def _version_for_servers(
+    async def _take_offered_version(
         self, settings: Settings, runners: Runners, installations: list[Installation]
     ) -> None:
         """On a GitHub whose releases nobody can read, take the version that it offers its organisations."""
-        if settings.runner_sha256 is not None:
-            return
         self._progress.begin("GitHub: ask for the version of actions/runner that it offers")
         release = await deploying.offered_release(runners, installations)
         if release is None:

@@ -80,20 +80,24 @@ async def keep(secret: SettingsSecret, app_name: str, variables: Mapping[str, st
 
 def rescue(app_name: str, variables: Mapping[str, str]) -> None:
     """Leave settings in the rescue file, for the next run to store."""
-    rescue_file(app_name).unlink(missing_ok=True)
-    _write_private(rescue_file(app_name), json.dumps(dict(variables)))
+    file = rescue_file(app_name)
+    new = file.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    _write_private(new, json.dumps(dict(variables)))
+    # At each moment there is one that is whole.
+    new.replace(file)
 
 
 def write_env_file(path: Path, variables: Mapping[str, str]) -> None:
-    """Write the settings as a file of variables, readable for this user alone; one that says the same may be there.
+    """Write the settings as a file of variables, readable for this user alone; one of the same App may be there.
 
     Raises:
         InputError: there is another file, or it cannot be written.
     """
     text = "".join(f"{name}={json.dumps(value)}\n" for name, value in sorted(variables.items()) if value)
     try:
-        if path.exists() and path.read_text() == text:
-            return
+        if path.exists() and f"GITHUB_APP_ID={json.dumps(variables.get('GITHUB_APP_ID'))}\n" in path.read_text():
+            path.unlink()
         _write_private(path, text)
     except OSError as error:
         raise InputError(f"--env-file {path}: {error.strerror or error}") from None
