@@ -88,6 +88,7 @@ class Registering:
                     return app
 
     async def _to_the_end(self, work: "asyncio.Future[NewApp | None]") -> NewApp | None:
+        """Wait for what a code buys; a stop meanwhile rescues what is bought, or waits until GitHub has answered."""
         while True:
             try:
                 return await asyncio.shield(work)
