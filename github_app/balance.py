@@ -8,7 +8,7 @@ taken gets the taker's own, if that one fits.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from github_app.model import Claim, Hold, JobRecord, JobState, RunnerRecord, RunnerState, Shape, runner_name
+from github_app.model import Claim, Halt, Hold, JobRecord, JobState, RunnerRecord, RunnerState, Shape, runner_name
 
 # A launch renews its claim every ten seconds; one that has not for this long has crashed.
 CLAIM_IS_STALE_S = 30.0
@@ -36,15 +36,27 @@ class Start:
     failures: int = 0
     # Of what kind the last of these was.
     hold: Hold | None = None
+    # As in Claim.
+    unused: int = 0
+    cost_usd: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """The key of its claim."""
+        return f"{self.demand.job_id}-{self.attempt}"
 
 
 @dataclass(frozen=True)
 class Wait:
-    """A job that waits although it has no runner; `until` is None when a launch is under way or a cap is reached."""
+    """A job that waits although it has no runner; `until` is None when a launch is under way or a cap is reached.
+
+    `halted`: nothing is started for it until something changes.
+    """
 
     demand: Demand
     reason: str
     until: float | None = None
+    halted: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,16 +82,20 @@ def fits(runner: RunnerRecord, demand: Demand) -> bool:
 
 
 def plan(
-    demands: Iterable[Demand], runners: Mapping[str, RunnerRecord], claims: Mapping[str, Claim], now: float
+    demands: Iterable[Demand],
+    runners: Mapping[str, RunnerRecord],
+    claims: Mapping[str, Claim],
+    halts: Mapping[str, Halt],
+    now: float,
 ) -> Plan:
     """Match each queued job with an idle runner, its own first; decide for those that are left.
 
-    `runners` and `claims` are keyed as in the store: by runner name, by `<job id>-<attempt>`.
+    `runners`, `claims` and `halts` are keyed as in the store: by runner name, by `<job id>-<attempt>`, by job id.
     """
     demands = list(demands)
-    waiting = sorted(
-        (d for d in demands if d.job.state is JobState.QUEUED), key=lambda d: (d.job.recorded_at, d.job_id)
-    )
+    queued = sorted((d for d in demands if d.job.state is JobState.QUEUED), key=lambda d: (d.job.recorded_at, d.job_id))
+    halted = {d.job_id: halt for d in queued if (halt := halts.get(str(d.job_id))) and holds(halt, d.job)}
+    waiting = [d for d in queued if d.job_id not in halted]
     # Two events may cross, so that only the job's record says who has taken a runner.
     taken = {d.job.runner_name for d in demands if d.job.state is not JobState.QUEUED}
     missing, unneeded = _match(waiting, [r for r in runners.values() if r.idle and r.name not in taken])
@@ -87,10 +103,16 @@ def plan(
     decided = [_decide(demand, last.get(demand.job_id), claims, runners, now) for demand in missing]
     return Plan(
         starts=tuple(d for d in decided if isinstance(d, Start)),
-        waits=tuple(d for d in decided if isinstance(d, Wait)),
+        waits=tuple(d for d in decided if isinstance(d, Wait))
+        + tuple(Wait(d, halted[d.job_id].reason, halted=True) for d in queued if d.job_id in halted),
         surplus=tuple(runner for runner in unneeded if not _being_launched(runner, claims, now)),
         starting=tuple(runner for runner in unneeded if _being_launched(runner, claims, now)),
     )
+
+
+def holds(halt: Halt, job: JobRecord) -> bool:
+    """Tell whether a halt still counts: nothing has changed since."""
+    return halt.at >= job.urged_at
 
 
 def _match(waiting: list[Demand], runners: Iterable[RunnerRecord]) -> tuple[list[Demand], list[RunnerRecord]]:
@@ -144,11 +166,13 @@ def _decide(
         return Start(demand, attempt=1)
     claim = claims[f"{demand.job_id}-{attempt}"]
     if claim.not_before is not None:
+        if claim.renewed_at < demand.job.urged_at:
+            return Start(demand, attempt + 1)
         if claim.not_before > now:
             return Wait(demand, claim.reason or str(claim.hold), claim.not_before)
-        return Start(demand, attempt + 1, claim.failures, claim.hold)
+        return Start(demand, attempt + 1, claim.failures, claim.hold, claim.unused, claim.cost_usd)
     under_way = runner_name(demand.job_id, attempt) not in runners
     if under_way and claim.renewed_at > now - CLAIM_IS_STALE_S:
         return Wait(demand, "its launch is under way")
     # The attempt's runner was taken by another job, or its launch crashed.
-    return Start(demand, attempt + 1, claim.failures, claim.last_hold)
+    return Start(demand, attempt + 1, claim.failures, claim.last_hold, claim.unused, claim.cost_usd)

@@ -40,8 +40,7 @@ class Claims:
 
     async def take(self, start: Start) -> bool:
         """Claim an attempt; of many who try, one gets it."""
-        claim = Claim(uuid.uuid4().hex, self._clock.now(), start.failures, last_hold=start.hold)
-        return await self._store.put_new(CLAIMS, f"{start.demand.job_id}-{start.attempt}", claim)
+        return await self._store.put_new(CLAIMS, start.key, self._fresh(start))
 
     async def lives(self, runner: str) -> bool:
         """Tell whether the launch of a runner of this name is under way, by its claim as it is at this moment.
@@ -58,8 +57,17 @@ class Claims:
         failures = start.failures + 1 if hold is start.hold else 1
         wait = retry.delay(hold, failures) if seconds is None else seconds
         now = self._clock.now()
-        claim = Claim(uuid.uuid4().hex, now, failures, hold, reason, now + wait)
-        await self._store.put(CLAIMS, f"{start.demand.job_id}-{start.attempt}", claim)
+        claim = Claim(
+            uuid.uuid4().hex,
+            now,
+            failures,
+            hold,
+            reason,
+            now + wait,
+            unused=start.unused,
+            cost_usd=start.cost_usd,
+        )
+        await self._store.put(CLAIMS, start.key, claim)
         held = _log.error if wait >= retry.HOUR_S else _log.warning
         held("launch_put_off", job=start.demand.job_id, hold=hold.value, reason=reason, again_in_s=round(wait, 1))
         return now + wait
@@ -84,10 +92,20 @@ class Claims:
             async with putting:
                 renewal.cancel()
 
+    def _fresh(self, start: Start) -> Claim:
+        return Claim(
+            uuid.uuid4().hex,
+            self._clock.now(),
+            start.failures,
+            last_hold=start.hold,
+            unused=start.unused,
+            cost_usd=start.cost_usd,
+        )
+
     async def _renew(self, start: Start, lease: Lease) -> None:
-        claim = Claim(uuid.uuid4().hex, self._clock.now(), start.failures, last_hold=start.hold)
+        claim = self._fresh(start)
         try:
-            await self._store.put(CLAIMS, f"{start.demand.job_id}-{start.attempt}", claim)
+            await self._store.put(CLAIMS, start.key, claim)
         except StoreError as error:
             _log.warning("claim_not_renewed", job=start.demand.job_id, reason=str(error))
             return

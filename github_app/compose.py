@@ -11,8 +11,9 @@ from github_app.claims import Claims
 from github_app.clock import Clock
 from github_app.config import Config, make_rules
 from github_app.ending import Endings
-from github_app.github import AppOnGitHub, Checks, Connection, Jobs, Runners
+from github_app.github import AppOnGitHub, Checks, Connection, Jobs, RunnerGroups, Runners
 from github_app.github.connection import SharedTransport
+from github_app.halts import Halts
 from github_app.jit import JitRequests
 from github_app.launch import Launcher
 from github_app.pacing import PacedNotices, PacedRunners, WriteBudget
@@ -85,12 +86,14 @@ def compose(settings: Settings, config: Config, clock: Clock, client: modal.Clie
         version=version,
         clock=clock,
     )
-    reconciler = Reconciler(store=store, launcher=launcher, endings=endings, rules=rules, clock=clock)
+    notices = PacedNotices(Checks(connection), budget)
+    halts = Halts(store=store, runs=jobs, groups=RunnerGroups(connection), notices=notices, clock=clock)
+    reconciler = Reconciler(store=store, launcher=launcher, endings=endings, halts=halts, rules=rules, clock=clock)
     service = Service(
         store=store,
         installations=app,
         jobs=jobs,
-        notices=PacedNotices(Checks(connection), budget),
+        notices=notices,
         reconciler=reconciler,
         rules=rules,
         version=version,
@@ -110,6 +113,7 @@ def compose(settings: Settings, config: Config, clock: Clock, client: modal.Clie
         claims=claims,
         budget=budget,
         version=version,
+        halts=halts,
         redelivery_window_s=settings.host.redelivery_window_s,
         clock=clock,
     )

@@ -63,13 +63,14 @@ class Admitted:
 class Turned:
     """A launch that has to wait, without a claim: until `again` (Unix time), or until a slot under `full` is free.
 
-    `limited`: GitHub's write limit turns away every launch of the installation.
+    `limited`: GitHub's write limit turns away every launch of the installation. `halted`: until something changes.
     """
 
     reason: str
     again: float | None = None
     full: Full | None = None
     limited: bool = False
+    halted: bool = False
 
 
 class Launcher:

@@ -10,6 +10,8 @@ first, for an event may be older than what is recorded.
 
 from dataclasses import dataclass
 
+import msgspec
+
 from github_app.model import Action, JobEvent, JobRecord, JobState, RunnerState
 
 # state now (None: never heard of) -> event -> state then. A pair that is missing changes nothing.
@@ -31,13 +33,25 @@ JOBS: dict[JobState | None, dict[Action, JobState]] = {
         # `queued` is absent: it may be a late one. REQUEUED has it.
     },
     JobState.DONE: {},
+    # An absence is never final: whatever is heard of the job brings it back.
+    JobState.GONE: {
+        Action.QUEUED: JobState.QUEUED,
+        Action.IN_PROGRESS: JobState.RUNNING,
+        Action.COMPLETED: JobState.DONE,
+    },
 }
+
+# Where a job goes that GitHub does not know, twice and apart in time.
+MISSING: dict[JobState, JobState] = {JobState.QUEUED: JobState.GONE, JobState.RUNNING: JobState.GONE}
 
 # What the same table gains when an event is read from GitHub's API: GitHub puts a job that its runner does not pick
 # up back into the queue, under the same id.
 REQUEUED: dict[JobState, dict[Action, JobState]] = {JobState.RUNNING: {Action.QUEUED: JobState.QUEUED}}
 # GitHub's API may lag behind its events; a job that was said to run a moment ago is not taken for re-queued.
 READING_LAGS_S = 60.0
+# GitHub announces a job under several GUIDs within seconds; later than this it has been queued anew, as after an
+# environment's approval, or someone asks for it.
+ANNOUNCED_ANEW_S = 60.0
 
 RUNNERS: dict[RunnerState, frozenset[RunnerState]] = {
     # `busy` and `finished` may be heard of before Modal's answer is.
@@ -72,18 +86,69 @@ def decide(known: JobRecord | None, event: JobEvent, now: float, *, reading: boo
     if after is None and known is not None and _is_another_runner(known, event):
         # GitHub took the job back from a runner that did not begin it, and gave it to another.
         after = JobState.RUNNING
+    if after is None and known is not None and known.state is JobState.QUEUED and event.action is Action.QUEUED:
+        return _queued_anew(known, event, now, reading=reading)
     if after is None:
         return Nothing(f"the job is {state or 'not queued yet'}; {event.action} changes nothing")
-    # The event that announced the job stays: a later one may lack what the launch needs.
+    queued = after is JobState.QUEUED
     record = JobRecord(
-        event=known.event if known else event,
+        event=_announced(known, event, reading=reading),
         state=after,
         recorded_at=known.recorded_at if known else now,
         changed_at=now,
         runner_name=event.runner_name,
         conclusion=event.conclusion,
+        queued_since=now if queued or known is None else known.queued_since,
+        urged_at=now if queued and known is not None and known.state is JobState.GONE else _urged_at(known),
     )
-    return Step(record, launch=after is JobState.QUEUED)
+    return Step(record, launch=queued)
+
+
+def missing(known: JobRecord, now: float) -> Step | Nothing:
+    """GitHub does not know the job any more: wait no longer for it, and keep it, should it come back."""
+    after = MISSING.get(known.state)
+    if after is None:
+        return Nothing(f"the job is {known.state}")
+    return Step(msgspec.structs.replace(known, state=after, changed_at=now))
+
+
+def urged(known: JobRecord, now: float) -> JobRecord:
+    """The record of a job that is to be tried again whatever failed before: a person has asked for it."""
+    state = JobState.QUEUED if known.state is JobState.GONE else known.state
+    return msgspec.structs.replace(known, state=state, urged_at=now, queued_since=now)
+
+
+def _queued_anew(known: JobRecord, event: JobEvent, now: float, *, reading: bool) -> Step | Nothing:
+    """What a queued job's further announcement changes: where it is to be served, and what failed before."""
+    announced = _announced(known, event, reading=reading)
+    anew = not reading and now - known.queued_since > ANNOUNCED_ANEW_S
+    if announced == known.event and not anew:
+        return Nothing(f"the job is queued; {event.action} changes nothing")
+    queued_since = now if anew else known.queued_since
+    return Step(msgspec.structs.replace(known, event=announced, urged_at=now, queued_since=queued_since), launch=True)
+
+
+def _announced(known: JobRecord | None, event: JobEvent, *, reading: bool) -> JobEvent:
+    """The event that announced the job, for a later one may lack what the launch needs, in the newest place.
+
+    An organisation may have been renamed, and an App installed anew: what was just read knows.
+    """
+    if known is None:
+        return event
+    if not (reading or known.state is JobState.GONE):
+        return known.event
+    return msgspec.structs.replace(
+        known.event,
+        repository=event.repository,
+        repository_id=event.repository_id,
+        private=event.private,
+        scope=event.scope,
+        installation_id=event.installation_id,
+    )
+
+
+def _urged_at(known: JobRecord | None) -> float:
+    return known.urged_at if known else 0.0
 
 
 def _is_another_runner(known: JobRecord, event: JobEvent) -> bool:
@@ -106,6 +171,7 @@ def diagram() -> str:
         for before, row in REQUEUED.items()
         for action, after in row.items()
     ]
+    jobs += [(before, after, "not found, twice") for before, after in MISSING.items()]
     lines = ["stateDiagram-v2", "    state jobs {"]
     lines += [f"        {before or '[*]'} --> {after}: {label}" for before, after, label in jobs]
     lines += ["    }", "    state runners {"]

@@ -40,10 +40,15 @@ class Action(StrEnum):
 
 
 class RunFacts(msgspec.Struct, frozen=True):
-    """What a delivery does not say of a job's run: the event that started it, and whether its code is a fork's."""
+    """What a delivery does not say of a job's run: the event that started it, and whether its code is a fork's.
+
+    `path` is that of its workflow's file; `over` is how it ended (`completed` if GitHub does not say), once it has.
+    """
 
     event: str
     from_fork: bool
+    path: str = ""
+    over: str | None = None
 
 
 class JobEvent(msgspec.Struct, frozen=True):
@@ -84,10 +89,21 @@ class JobState(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
+    # GitHub did not know it twice. That may pass: what is seen again is served again.
+    GONE = "gone"
+
+    @property
+    def over(self) -> bool:
+        """Nothing is to be done for it."""
+        return self in {JobState.DONE, JobState.GONE}
 
 
 class JobRecord(msgspec.Struct, frozen=True):
-    """A job of ours. Written by the intake alone. Times are Unix seconds."""
+    """A job of ours. Written by the intake alone. Times are Unix seconds.
+
+    `queued_since`: when it last became queued, or was announced anew. What failed before `urged_at` counts for nothing:
+    something has changed since.
+    """
 
     event: JobEvent
     state: JobState
@@ -95,6 +111,8 @@ class JobRecord(msgspec.Struct, frozen=True):
     changed_at: float = 0.0
     runner_name: str | None = None
     conclusion: str | None = None
+    queued_since: float = 0.0
+    urged_at: float = 0.0
 
 
 class Hold(StrEnum):
@@ -129,6 +147,24 @@ class Claim(msgspec.Struct, frozen=True):
     not_before: float | None = None
     # Why the attempt before this one came to nothing.
     last_hold: Hold | None = None
+    # Of the runners for this job so far: how many were online for their whole deadline and not given it, and what those
+    # that came to nothing have cost.
+    unused: int = 0
+    cost_usd: float = 0.0
+
+
+class Halt(msgspec.Struct, frozen=True):
+    """No more runners are started for a job, under its id: GitHub cannot give it to any. `reason` says why.
+
+    `seen` is what the answer hung on when GitHub was last asked, at `looked_at`; a change of it lifts the halt.
+    `runner_group` is the one that the runners were in, as in Shape.
+    """
+
+    at: float
+    reason: str
+    runner_group: int | None = None
+    seen: str = ""
+    looked_at: float = 0.0
 
 
 class Slot(msgspec.Struct, frozen=True):
@@ -250,6 +286,10 @@ class SandboxSpec(msgspec.Struct, frozen=True):
     tags: dict[str, str]
     jit_config: SecretStr
     repository: str = ""
+
+
+# The exit code of a sandbox that Modal does not know: an absence, and no proof of an end.
+UNKNOWN_TO_MODAL = -1
 
 
 class SandboxStatus(msgspec.Struct, frozen=True):

@@ -12,9 +12,10 @@ from github_app.capacity import IN_ALL
 from github_app.clock import Clock
 from github_app.ending import Endings
 from github_app.errors import ModalRunnerError
+from github_app.halts import Halts
 from github_app.launch import Admitted, Launcher, Turned
 from github_app.model import JobState, RunnerRecord, runner_name
-from github_app.store import CLAIMS, JOBS, RUNNERS, ModalDictStore
+from github_app.store import CLAIMS, HALTS, JOBS, RUNNERS, ModalDictStore
 
 # A reconciler must never be the outage: no round starts more than this, and reaching it is an alarm.
 MOST_STARTS = 200
@@ -43,12 +44,14 @@ class Reconciler:
         store: ModalDictStore,
         launcher: Launcher,
         endings: Endings,
+        halts: Halts,
         rules: routing.Rules,
         clock: Clock,
     ) -> None:
         self._store = store
         self._launcher = launcher
         self._endings = endings
+        self._halts = halts
         self._rules = rules
         self._clock = clock
         self._ending: set[str] = set()
@@ -104,7 +107,8 @@ class Reconciler:
                 rest.add_done_callback(self._rests.discard)
         braked = len(launches) == MOST_STARTS
         # One whose launch is under way may belong to a process that has crashed.
-        ends = [wait.until or self._clock.now() + CLAIM_IS_STALE_S for wait in waits]
+        now = self._clock.now()
+        ends = [wait.until or now + CLAIM_IS_STALE_S for wait in waits if not wait.halted]
         if braked:
             ends.append(self._clock.now() + _TRY_AGAIN_S)
         if ends:
@@ -133,7 +137,8 @@ class Reconciler:
             routed = routing.route(job.event, self._rules)
             if isinstance(routed, routing.Admit):
                 demands.append(Demand(job, routed.shape))
-        found = plan(demands, runners, claims, self._clock.now())
+        halts = await self._store.all(HALTS)
+        found = plan(demands, runners, claims, halts, self._clock.now())
         self._unwanted = {runner.name for runner in found.starting}
         return found
 
@@ -160,7 +165,7 @@ class Reconciler:
                         turned[why.full.group] = why
                     elif why.limited:
                         turned[job.installation_id] = why
-                    yield Wait(start.demand, why.reason, why.again)
+                    yield Wait(start.demand, why.reason, why.again, halted=why.halted)
 
     async def _is_queued(self, start: Start) -> bool:
         """By its record as it is now: those before it in the round may have waited long."""
@@ -172,7 +177,7 @@ class Reconciler:
         admitted = await self._admit(start)
         if isinstance(admitted, Admitted):
             await self._run(admitted)
-        else:
+        elif not admitted.halted:
             self._wake_at(admitted.again or self._clock.now() + CLAIM_IS_STALE_S)
 
     async def _run(self, admitted: Admitted) -> None:
@@ -187,7 +192,8 @@ class Reconciler:
 
     async def _admit(self, start: Start) -> Admitted | Turned:
         try:
-            admitted = await self._launcher.admit(start)
+            halted = await self._halts.examine(start)
+            admitted = Turned(halted, halted=True) if halted is not None else await self._launcher.admit(start)
         except ModalRunnerError as error:
             _log.error("launch_failed", job=start.demand.job_id, reason=str(error))
             return Turned(str(error), self._clock.now() + _TRY_AGAIN_S)

@@ -25,7 +25,18 @@ from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState,
 from github_app.notes import Parked, Refusal, Seen
 from github_app.reconcile import Reconciler
 from github_app.records import change_runner, finish_runner
-from github_app.store import DELIVERIES, HISTORY, JOBS, PARKED, REFUSALS, RUNNERS, SEEN, Delivered, ModalDictStore
+from github_app.store import (
+    DELIVERIES,
+    HALTS,
+    HISTORY,
+    JOBS,
+    PARKED,
+    REFUSALS,
+    RUNNERS,
+    SEEN,
+    Delivered,
+    ModalDictStore,
+)
 from github_app.versions import RunnerVersion
 
 # A `queued` that is older is not believed without asking GitHub.
@@ -130,11 +141,20 @@ class Service:
         if not await self._installations.knows(event.installation_id):
             _log.warning("installation_unknown", installation=event.installation_id)
             return Answer(Status.REFUSED, f"installation {event.installation_id} is not one of this App's")
-        if await self._store.get(DELIVERIES, guid):
+        if await self._store.get(DELIVERIES, guid) and not await self._is_served_again(event):
             return Answer(Status.DUPLICATE, "this delivery was handled before")
         answer = await self.apply(await self._current(event))
         await self._store.put(DELIVERIES, guid, Delivered(self._clock.now()))
         return answer
+
+    async def _is_served_again(self, event: JobEvent) -> bool:
+        """A redelivery is news of a job that was gone, or for which no more runners were started."""
+        if event.action is not Action.QUEUED:
+            return False
+        known = await self._known(event, reading=True)
+        if known is None or known.state is not JobState.QUEUED:
+            return known is not None and known.state is JobState.GONE
+        return await self._store.get(HALTS, str(event.job_id)) is not None
 
     async def park(self, guid: str, reason: str) -> None:
         """Take note of a delivery that makes no sense, so that the sweep reports it.
@@ -189,11 +209,25 @@ class Service:
         if known is None and not isinstance(routed, routing.Admit):
             _log.warning("foreign_job_took_runner", job=event.job_id, repo=event.repository, runner=event.runner_name)
         _log.info("job_" + event.action.value, runner=event.runner_name, conclusion=event.conclusion)
-        if step.launch and isinstance(routed, routing.Admit) and not self._capped:
+        if known is None and step.launch and isinstance(routed, routing.Admit) and not self._capped:
             start = Start(Demand(step.record, routed.shape), attempt=1)
             return Answer(Status.ACCEPTED, None, partial(self._reconciler.launch, start), news=True)
-        rebalance = self._reconciler.reconcile if unbalanced or self._capped else None
+        rebalance = self._reconciler.reconcile if unbalanced or step.launch or self._capped else None
         return Answer(Status.ACCEPTED, None, rebalance, news=True)
+
+    async def missing(self, job_id: int) -> bool:
+        """Wait no longer for a job that GitHub does not know, twice; tell whether that was news.
+
+        Raises:
+            StoreError: the store did not answer; repeating is safe.
+        """
+        known = await self._store.get(JOBS, str(job_id))
+        step = lifecycle.missing(known, self._clock.now()) if known else None
+        if not isinstance(step, lifecycle.Step):
+            return False
+        await self._record(step.record)
+        _log.warning("job_gone", job=job_id, repo=step.record.event.repository)
+        return True
 
     async def _nothing_new(self, known: JobRecord | None, event: JobEvent, step: lifecycle.Nothing) -> Answer:
         """See to it that what the first handling of the same may have left undone is done."""
@@ -240,7 +274,7 @@ class Service:
 
     async def _record(self, record: JobRecord) -> None:
         key = str(record.event.job_id)
-        if record.state is JobState.DONE:
+        if record.state.over:
             await self._store.put(HISTORY, key, record)
             await self._store.take(JOBS, key)
         else:

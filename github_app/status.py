@@ -7,7 +7,7 @@ import msgspec
 from github_app import routing
 from github_app.balance import Demand, plan
 from github_app.model import JobRecord, JobState, RunnerRecord
-from github_app.store import CLAIMS, JOBS, PARKED, REFUSALS, RUNNERS, SLOTS, ModalDictStore
+from github_app.store import CLAIMS, HALTS, JOBS, PARKED, REFUSALS, RUNNERS, SLOTS, ModalDictStore
 from github_app.versions import RunnerVersion
 
 
@@ -64,7 +64,8 @@ async def read_status(store: ModalDictStore, rules: routing.Rules, version: Runn
     runners, claims, jobs = await store.all(RUNNERS), await store.all(CLAIMS), await store.all(JOBS)
     routed = [(job, routing.route(job.event, rules)) for job in jobs.values()]
     demands = [Demand(job, found.shape) for job, found in routed if isinstance(found, routing.Admit)]
-    waits = {wait.demand.job_id: (wait.reason, wait.until) for wait in plan(demands, runners, claims, now).waits}
+    planned = plan(demands, runners, claims, await store.all(HALTS), now)
+    waits = {wait.demand.job_id: (wait.reason, wait.until) for wait in planned.waits}
     slots = Counter(key.rpartition("/")[0] for key in await store.all(SLOTS))
     return Status(
         stopped=await version.refused(),

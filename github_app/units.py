@@ -33,3 +33,8 @@ def as_time(duration_s: int) -> str:
         return f"{duration_s}s"
     hours, minutes = divmod(duration_s // 60, 60)
     return (f"{hours}h" if hours else "") + (f"{minutes}m" if minutes or not hours else "")
+
+
+def as_money(usd: float) -> str:
+    """Write dollars as people do; what is less than a cent is said to be."""
+    return f"${usd:.2f}" if usd >= 0.01 else "less than $0.01"

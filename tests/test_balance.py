@@ -31,7 +31,7 @@ def own(
 
 def planned(demands: list[Demand], runners: list[RunnerRecord], claims: Mapping[str, Claim] | None = None) -> Plan:
     """The plan for these, at a fixed time."""
-    return plan(demands, {each.name: each for each in runners}, claims or {}, NOW)
+    return plan(demands, {each.name: each for each in runners}, claims or {}, {}, NOW)
 
 
 def _labels(*, gpu: bool) -> tuple[str, ...]:

@@ -7,8 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from github_app.lifecycle import JOBS, READING_LAGS_S, RUNNERS, Nothing, Step, decide, diagram, may_become
-from github_app.model import Action, JobRecord, JobState, RunnerState
+from github_app.lifecycle import (
+    ANNOUNCED_ANEW_S,
+    JOBS,
+    MISSING,
+    READING_LAGS_S,
+    RUNNERS,
+    Nothing,
+    Step,
+    decide,
+    diagram,
+    may_become,
+    missing,
+    urged,
+)
+from github_app.model import Action, JobRecord, JobState, RunnerState, Scope
 from tests.records import event, job
 
 ORDER = [None, JobState.QUEUED, JobState.RUNNING, JobState.DONE]
@@ -32,7 +45,52 @@ def test_every_state_has_a_row_and_the_final_one_leads_nowhere() -> None:
 
 
 def test_a_state_only_moves_forward() -> None:
-    assert all(ORDER.index(then) > ORDER.index(now) for now, row in JOBS.items() for then in row.values())
+    heard = {now: row for now, row in JOBS.items() if now is not JobState.GONE}
+    assert all(ORDER.index(then) > ORDER.index(now) for now, row in heard.items() for then in row.values())
+
+
+@pytest.mark.parametrize("reading", [True, False])
+def test_an_absence_is_never_final(*, reading: bool) -> None:
+    for state in MISSING:
+        gone = missing(job(state), 50.0)
+        assert isinstance(gone, Step)
+        again = decide(gone.record, event(action=Action.QUEUED, installation_id=99), 60.0, reading=reading)
+
+        assert isinstance(again, Step)
+        assert again.launch
+        assert (again.record.state, again.record.urged_at) == (JobState.QUEUED, 60.0)
+        # An App that was installed anew has another installation.
+        assert again.record.event.installation_id == 99
+
+
+def test_a_job_that_is_over_is_not_missed() -> None:
+    assert isinstance(missing(job(JobState.DONE), 0.0), Nothing)
+
+
+def test_what_was_just_read_says_where_a_job_is_and_a_late_delivery_does_not() -> None:
+    known = job(JobState.QUEUED, labels=("modal", "gpu:t4"))
+    moved = event(action=Action.QUEUED, scope=Scope("renamed"), repository="renamed/app", labels=("modal",))
+    read, told = (decide(known, moved, 1.0, reading=reading) for reading in (True, False))
+
+    assert isinstance(read, Step)
+    assert (read.record.event.scope, read.record.event.labels) == (Scope("renamed"), ("modal", "gpu:t4"))
+    assert read.record.urged_at == 1.0
+    assert isinstance(told, Nothing)
+
+
+def test_a_job_that_is_announced_long_after_is_queued_anew() -> None:
+    known = job(JobState.QUEUED)
+    soon, late = (decide(known, event(action=Action.QUEUED), at) for at in (1.0, ANNOUNCED_ANEW_S + 1))
+
+    assert isinstance(soon, Nothing)
+    assert isinstance(late, Step)
+    assert late.record.queued_since == late.record.urged_at == ANNOUNCED_ANEW_S + 1
+
+
+def test_a_person_may_have_a_job_tried_again_that_was_gone() -> None:
+    record = urged(job(JobState.GONE), 7.0)
+
+    assert (record.state, record.urged_at, record.queued_since) == (JobState.QUEUED, 7.0, 7.0)
 
 
 def test_a_queued_job_is_to_get_a_runner_once() -> None:

@@ -96,6 +96,11 @@ async def test_what_is_wrong_at_github_comes_with_the_click_that_mends_it(it: Si
     installation.granted = None
     group.selected = []
     grouped = await _doctor(it)
+    group.selected, group.workflows = None, ["octo-org/other/.github/workflows/x.yml@refs/heads/main"]
+    restricted = await _doctor(it)
+    next(iter(it.github.world.repositories.values())).private = False
+    group.workflows = None
+    public = await _doctor(it)
     installation.suspended_at = time.time()
     suspended = await _doctor(it)
     it.github.world.installations.clear()
@@ -110,7 +115,10 @@ async def test_what_is_wrong_at_github_comes_with_the_click_that_mends_it(it: Si
     assert "accepts the request" in pending["permissions"]["cure"]
     assert "https://elsewhere.example.com/webhook" in pending["webhook"]["detail"]
     assert "redeploy" in pending["webhook"]["cure"]
-    assert "does not admit 1 of the repositories reached" in grouped["runner-group"]["detail"]
+    assert "1 get no runner: the runner group Default does not admit octo-org/" in grouped["runner-group"]["detail"]
+    assert "for the workflows octo-org/other/.github/workflows/x.yml" in restricted["runner-group"]["detail"]
+    # A public repository that nobody has allowed is not served anyway.
+    assert public["runner-group"]["status"] == "ok"
     assert "unsuspends" in suspended["installations"]["cure"]
     assert f"/apps/{app.slug}/installations/new" in none["installations"]["cure"]
     assert "event workflow_job" in lacking["permissions"]["detail"]

@@ -20,7 +20,7 @@ from github_app.model import (
     runner_name,
 )
 
-_ORDER = [None, JobState.QUEUED, JobState.RUNNING, JobState.DONE]
+_ORDER = [None, JobState.QUEUED, JobState.RUNNING, JobState.GONE, JobState.DONE]
 _LABELS = (("modal",), ("modal", "gpu:h100"), ("Modal", "linux"))
 
 
@@ -46,6 +46,13 @@ class Lifecycle(RuleBasedStateMachine):
             installation_id=1,
         )  # fmt: skip
 
+    @rule(job=jobs)
+    def github_does_not_know_it(self, job: JobEvent) -> None:
+        known = self.records.get(job.job_id)
+        step = lifecycle.missing(known, self.now) if known else None
+        if isinstance(step, lifecycle.Step):
+            self.records[job.job_id] = step.record
+
     @rule(job=jobs, action=st.sampled_from(list(Action)), runner=st.none() | runners)
     def event_arrives(self, job: JobEvent, action: Action, runner: str | None) -> None:
         named = runner if action in {Action.IN_PROGRESS, Action.COMPLETED} else None
@@ -57,7 +64,9 @@ class Lifecycle(RuleBasedStateMachine):
         forward = _ORDER.index(step.record.state) > _ORDER.index(known.state if known else None)
         # GitHub may take a running job back and give it to another runner.
         taken_over = known is not None and named != known.runner_name and known.state is JobState.RUNNING
-        assert forward or (taken_over and step.record.state is JobState.RUNNING)
+        # What is heard of a job that was gone, or announced long after, is not the end of it.
+        again = known is not None and (known.state is JobState.GONE or step.record.urged_at == self.now)
+        assert forward or again or (taken_over and step.record.state is JobState.RUNNING)
         self.records[job.job_id] = step.record
         if named in self.runner_records:
             became = RunnerState.BUSY if action is Action.IN_PROGRESS else RunnerState.FINISHED
@@ -99,7 +108,7 @@ class Lifecycle(RuleBasedStateMachine):
             routed = routing.route(record.event, routing.Rules())
             assert isinstance(routed, routing.Admit)
             demands.append(Demand(record, routed.shape))
-        return plan(demands, self.runner_records, self.claims, self.now)
+        return plan(demands, self.runner_records, self.claims, {}, self.now)
 
     @invariant()
     def only_queued_jobs_are_started_each_once_and_under_a_new_name(self) -> None:

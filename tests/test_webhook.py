@@ -195,7 +195,20 @@ async def test_a_field_of_a_wrong_kind_is_answered_400_and_named(
     assert path in answer.json()["reason"]
 
 
-@pytest.mark.parametrize("path", ["workflow_job", "workflow_job.labels", "repository.owner.login", "installation"])
+async def test_a_delivery_of_a_repositorys_own_webhook_is_ignored(control_plane: ControlPlane) -> None:
+    payload = control_plane.queued("modal")
+    del payload["installation"]
+    before = await control_plane.quiet()
+    answer = await control_plane.deliver(payload)
+
+    assert answer.status_code == 202
+    assert answer.json()["status"] == "ignored"
+    assert "delete that webhook" in answer.json()["reason"]
+    # Nothing is parked, or asked of anyone.
+    assert await control_plane.quiet() == before
+
+
+@pytest.mark.parametrize("path", ["workflow_job", "workflow_job.labels", "repository.owner.login"])
 async def test_a_field_that_is_missing_is_answered_400_and_named(control_plane: ControlPlane, path: str) -> None:
     payload = control_plane.queued("modal")
     parent, _, last = path.rpartition(".")

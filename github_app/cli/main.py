@@ -16,6 +16,7 @@ from github_app.cli.doctor import doctor
 from github_app.cli.explain import explain
 from github_app.cli.logs import logs
 from github_app.cli.redeploy import redeploy
+from github_app.cli.retry import retry
 from github_app.cli.rotate_secret import rotate_secret
 from github_app.cli.runner_version import runner_version
 from github_app.cli.serve import serve
@@ -37,7 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "A deployment on Modal": (setup, doctor, status, logs, redeploy, rotate_secret, uninstall),
+    "A deployment on Modal": (setup, doctor, status, logs, retry, redeploy, rotate_secret, uninstall),
     "Further": (explain, sweep, runner_version, serve),
     "On this machine, with no account": (demo, soak),
 }

@@ -34,9 +34,9 @@ async def _ask(org: str | None) -> RunnerRelease:
     parts = compose(settings, config, Clock())
     try:
         for installation in await parts.app.installations():
-            account = installation.account
-            if account and account.type == "Organization" and org in {None, account.login}:
-                return await parts.runners.newest_release(Place(Scope(account.login), installation.id))
+            found = installation.organization
+            if found and org in {None, found}:
+                return await parts.runners.newest_release(Place(Scope(found), installation.id))
     finally:
         await parts.connection.close()
     raise ModalRunnerError(f"the App is not installed on {org or 'any organisation'}")

@@ -7,10 +7,11 @@ from datetime import UTC
 from github_app.compose import Parts
 from github_app.config import Config
 from github_app.doctor.check import Check, failed, ok
-from github_app.github import AppRecord, AppWebhook, Installation, Jobs, RunnerGroup, RunnerGroups
+from github_app.github import AppRecord, AppWebhook, Installation, Jobs, RunnerGroup, RunnerGroups, barriers
 from github_app.manifest import registration_manifest
 from github_app.model import Place, Scope
 from github_app.settings import Settings
+from github_app.wire import Repository
 
 _LEVELS = {"read": 1, "write": 2, "admin": 3}
 # A JWT is dated back a minute, and GitHub takes none from the future.
@@ -108,6 +109,9 @@ class OnGitHub:
             names = ", ".join(map(_login, suspended))
             cure = f"an owner opens {suspended[0].html_url or 'the installation'} and unsuspends the App"
             return failed("installations", f"suspended on {names}", cure)
+        if self._installations and not any(each.has_repositories for each in self._installations):
+            cure = f"install it on an organisation: {app.html_url}/installations/new"
+            return failed("installations", "only on an enterprise, which has no jobs of its own", cure)
         if not self._installations:
             return failed("installations", "there is none", f"install the App: {app.html_url}/installations/new")
         return ok("installations", ", ".join(map(_login, self._installations)))
@@ -141,7 +145,7 @@ class OnGitHub:
 
     async def repositories(self) -> Check:
         """Some are reached, and some of them admitted."""
-        names = await self._reached()
+        names = [each.full_name for each in await self._reached()]
         if not names:
             cure = "an owner chooses repositories: Settings > GitHub Apps > Configure > Repository access"
             return failed("repositories", "the App reaches none", cure)
@@ -159,7 +163,7 @@ class OnGitHub:
         for place in self._organizations():
             groups = await self._groups.every(place)
             for wanted in self._wanted_groups:
-                found = next((each for each in groups if _is(each, wanted)), None)
+                found = next((each for each in groups if each.is_meant(wanted)), None)
                 if found is None:
                     listed = ", ".join(f"{int(each.id)} ({each.name})" for each in groups)
                     cure = f"set RUNNER_GROUP_ID, or runner_group in modal-runner.toml, to one of: {listed}"
@@ -167,9 +171,10 @@ class OnGitHub:
                 # A group of a profile's own is meant for its repositories alone.
                 out = await self._kept_out(place, found) if wanted == self._settings.runner_group_id else []
                 if out:
-                    cure = f"add them, or mean it: organisation settings > Actions > Runner groups > {found.name}"
-                    why = f"group {found.name} of {place.scope} does not admit {len(out)} of the repositories reached"
-                    return failed("runner-group", f"{why}, such as {out[0]}", cure)
+                    cure = f"change that, or mean it: organisation settings > Actions > Runner groups > {found.name}"
+                    return failed(
+                        "runner-group", f"of the repositories served, {len(out)} get no runner: {out[0]}", cure
+                    )
                 told.append(f"{place.scope}: {_policy(found)}")
         return ok("runner-group", "; ".join(told) or "repositories have none")
 
@@ -181,11 +186,16 @@ class OnGitHub:
         return [self._settings.runner_group_id, *sorted(named - {self._settings.runner_group_id})]
 
     async def _kept_out(self, place: Place, group: RunnerGroup) -> list[str]:
-        """The repositories that the App reaches and the group does not admit."""
-        if group.visibility != "selected":
-            return []
-        admitted = await self._groups.admitted(place, int(group.id))
-        return sorted({name for name in await self._reached() if name.split("/")[0] == place.scope.owner} - admitted)
+        """What keeps the repositories that are served from the group's runners, a sentence each."""
+        served = [
+            each
+            for each in await self._reached()
+            if each.owner.login == place.scope.owner
+            and self._parts.rules.policy.refusal(each.full_name, private=each.private) is None
+        ]
+        chosen = await self._groups.admitted(place, int(group.id)) if group.visibility == "selected" else None
+        found = [barriers(group, each.full_name, private=each.private, chosen=chosen) for each in served]
+        return [each[0] for each in found if each]
 
     async def runner_version(self) -> Check:
         """GitHub takes the version of actions/runner for some time yet."""
@@ -206,31 +216,28 @@ class OnGitHub:
 
     def _organizations(self) -> list[Place]:
         return [
-            Place(Scope(each.account.login), each.id)
+            Place(Scope(each.organization), each.id)
             for each in self._installations
-            if each.account and each.account.type == "Organization" and not each.suspended_at
+            if each.organization and not each.suspended_at
         ]
 
-    async def _reached(self) -> list[str]:
-        """The full names of the repositories that the App reaches."""
-        found: list[str] = []
+    async def _reached(self) -> list[Repository]:
+        """The repositories that the App reaches."""
+        found: list[Repository] = []
         for each in self._installations:
-            page, more = 1, not each.suspended_at
+            page, more = 1, each.has_repositories and not each.suspended_at
             while more and page <= _MOST_PAGES:
                 batch, more = await self._jobs.repositories(each.id, page, _Free())
-                found += [repository.full_name for repository in batch]
+                found += batch
                 page += 1
         return found
-
-
-def _is(group: RunnerGroup, wanted: int | None) -> bool:
-    return group.default if wanted is None else int(group.id) == wanted
 
 
 def _policy(group: RunnerGroup) -> str:
     who = "chosen repositories alone" if group.visibility == "selected" else "every private repository"
     public = " and public ones" if group.allows_public_repositories else ""
-    return f"{group.name} admits {who}{public}"
+    workflows = f", for the workflows {', '.join(group.selected_workflows)}" if group.restricted_to_workflows else ""
+    return f"{group.name} admits {who}{public}{workflows}"
 
 
 def _lacking(has: dict[str, str], wanted: dict[str, str]) -> list[str]:
@@ -238,7 +245,7 @@ def _lacking(has: dict[str, str], wanted: dict[str, str]) -> list[str]:
 
 
 def _login(installation: Installation) -> str:
-    return installation.account.login if installation.account else str(installation.id)
+    return installation.account.login if installation.has_repositories and installation.account else "an enterprise"
 
 
 def _releases_behind(version: str, newest: str) -> int:

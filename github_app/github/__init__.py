@@ -3,7 +3,7 @@
 from github_app.github.app import AppOnGitHub, FailedDelivery, Installation
 from github_app.github.checks import Checks
 from github_app.github.connection import Connection
-from github_app.github.groups import RunnerGroup, RunnerGroups
+from github_app.github.groups import RunnerGroup, RunnerGroups, barriers
 from github_app.github.jobs import Jobs
 from github_app.github.registration import NewApp, convert, newest_public_release
 from github_app.github.runners import Runners
@@ -23,6 +23,7 @@ __all__ = [
     "RunnerGroup",
     "RunnerGroups",
     "Runners",
+    "barriers",
     "convert",
     "newest_public_release",
 ]

@@ -24,10 +24,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Account(msgspec.Struct):
-    """The account that an installation is on."""
+    """The account that an installation is on. An enterprise's has neither `login` nor `type`."""
 
     login: str = ""
-    type: str = "Organization"
+    type: str = ""
 
 
 class Installation(msgspec.Struct):
@@ -38,6 +38,17 @@ class Installation(msgspec.Struct):
     suspended_at: str | None = None
     html_url: str = ""
     permissions: dict[str, str] = {}
+
+    @property
+    def organization(self) -> str | None:
+        """The organisation that it is on; None for a user's or an enterprise's."""
+        account = self.account
+        return account.login if account and account.login and account.type == "Organization" else None
+
+    @property
+    def has_repositories(self) -> bool:
+        """It is on an organisation or a user: an enterprise has no repositories of its own, and no jobs."""
+        return bool(self.account and self.account.login)
 
 
 class FailedDelivery(msgspec.Struct):

@@ -10,7 +10,7 @@ from githubkit import GitHub, Response
 from github_app.errors import GitHubError
 from github_app.github.connection import Connection, T
 from github_app.github.tokens import permissions
-from github_app.model import Place
+from github_app.model import JobEvent, Place
 
 _PAGE = 100
 _MOST_PAGES = 100
@@ -26,6 +26,12 @@ class RunnerGroup(msgspec.Struct):
     default: bool = False
     visibility: str = "all"
     allows_public_repositories: bool = False
+    restricted_to_workflows: bool = False
+    selected_workflows: list[str] = []
+
+    def is_meant(self, wanted: int | None) -> bool:
+        """Whether it is the group of this id; None means the default one."""
+        return self.default if wanted is None else int(self.id) == wanted
 
 
 class _Groups(msgspec.Struct):
@@ -84,6 +90,20 @@ class RunnerGroups:
                 break
         return found
 
+    async def barriers(self, place: Place, group: int | None, job: JobEvent, path: str) -> list[str]:
+        """What keeps the runners of a group (None: the default one) from a job of a workflow's file at `path`.
+
+        Raises:
+            GitHubError: GitHub refused or did not answer.
+        """
+        if place.scope.repo is not None:
+            return []
+        found = next((each for each in await self.every(place) if each.is_meant(group)), None)
+        if found is None:
+            return [f"{place.scope} has no runner group {group or 'that is the default one'} any more"]
+        chosen = await self.admitted(place, int(found.id)) if found.visibility == "selected" else None
+        return barriers(found, job.repository, private=job.private, chosen=chosen, path=path)
+
     async def end_of_life(self, place: Place, version: str) -> datetime | None:
         """When GitHub stops to take a version of actions/runner; None where it does not tell.
 
@@ -115,3 +135,25 @@ class RunnerGroups:
         return await self._connection.as_installation(
             name, call, answer, installation_id=place.installation_id, permissions=_ORG
         )
+
+
+def barriers(
+    group: RunnerGroup, repository: str, *, private: bool, chosen: set[str] | None, path: str | None = None
+) -> list[str]:
+    """What keeps a group's runners from a repository's jobs, each with the page that changes it.
+
+    `chosen` are the repositories that it admits, where these are chosen; `path` is the workflow's file, None for any.
+    Docs: "Managing access to self-hosted runners using groups".
+    """
+    where = f"(organisation settings > Actions > Runner groups > {group.name})"
+    found = []
+    if chosen is not None and repository.lower() not in {name.lower() for name in chosen}:
+        found.append(f"the runner group {group.name} does not admit {repository} {where}")
+    if not private and not group.allows_public_repositories:
+        found.append(f"the runner group {group.name} does not admit public repositories, such as {repository} {where}")
+    if group.restricted_to_workflows and path is not None:
+        workflows = [each.rpartition("@")[0].lower() or each.lower() for each in group.selected_workflows]
+        if f"{repository}/{path.rpartition('@')[0] or path}".lower() not in workflows:
+            listed = ", ".join(group.selected_workflows) or "none"
+            found.append(f"the runner group {group.name} is restricted to the workflows {listed} {where}")
+    return found

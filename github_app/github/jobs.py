@@ -43,12 +43,18 @@ class _Run(msgspec.Struct):
     id: int
     event: str = ""
     head_repository: _Named | None = None
+    path: str = ""
+    status: str | None = None
+    conclusion: str | None = None
 
     def facts(self, repository: str) -> RunFacts:
         """What counts of it; the fork of a pull request may be gone."""
         if self.head_repository is None:
-            return RunFacts(self.event, from_fork=self.event.startswith("pull_request"))
-        return RunFacts(self.event, from_fork=self.head_repository.full_name.lower() != repository.lower())
+            from_fork = self.event.startswith("pull_request")
+        else:
+            from_fork = self.head_repository.full_name.lower() != repository.lower()
+        over = (self.conclusion or self.status) if self.status == "completed" else None
+        return RunFacts(self.event, from_fork, self.path, over)
 
 
 class _Runs(msgspec.Struct):

@@ -187,4 +187,5 @@ class Runners:
                 raise
             _log.warning("runner_groups_unreadable", scope=str(place.scope), error=str(error), group=_FIRST_GROUP)
             return None
-        return next((int(group.id) for group in groups if group.default), _FIRST_GROUP)
+        # None is not kept: that no group is listed as the default one may pass.
+        return next((int(group.id) for group in groups if group.default), None)

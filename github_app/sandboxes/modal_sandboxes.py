@@ -11,7 +11,7 @@ import structlog
 
 from github_app.errors import SandboxError, SandboxNameTaken
 from github_app.modal_errors import RETRYABLE
-from github_app.model import SandboxSpec, SandboxStatus, Witness
+from github_app.model import UNKNOWN_TO_MODAL, SandboxSpec, SandboxStatus, Witness
 from github_app.routing import CACHE_PATH, Gift
 from github_app.sandboxes.environment import settings_of
 from github_app.sandboxes.image import ImageRecipe
@@ -235,7 +235,7 @@ class ModalSandboxes:
                 sandbox = await modal.Sandbox.from_id.aio(sandbox_id, client=self._client)
                 code = await sandbox.poll.aio()
             except modal.exception.NotFoundError:
-                return SandboxStatus(exit_code=-1, output="Modal does not know this sandbox")
+                return SandboxStatus(UNKNOWN_TO_MODAL, output="Modal does not know this sandbox")
             return SandboxStatus() if code is None else SandboxStatus(code, await _last_words(sandbox))
 
     async def output(self, name: str, sandbox_id: str | None, lines: int) -> str | None:

@@ -52,7 +52,7 @@ async def installed(app: AppOnGitHub, record: AppRecord, progress: Progress, *, 
         await asyncio.sleep(_POLL_S)
         found = await app.installations()
     progress.install_url = None
-    progress.done(", ".join(each.account.login for each in found if each.account))
+    progress.done(", ".join(each.account.login or "an enterprise" for each in found if each.account))
     return Found(found, is_new)
 
 

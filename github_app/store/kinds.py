@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from github_app.model import Claim, JobRecord, RunnerRecord, Slot
+from github_app.model import Claim, Halt, JobRecord, RunnerRecord, Slot
 from github_app.notes import (
     Allowance,
     Chunk,
@@ -39,6 +39,7 @@ class Kind(Generic[T]):
 DELIVERIES = Kind("deliveries", Delivered)
 JOBS = Kind("jobs", JobRecord)
 CLAIMS = Kind("claims", Claim)
+HALTS = Kind("halts", Halt)
 RUNNERS = Kind("runners", RunnerRecord)
 SLOTS = Kind("slots", Slot)
 BUDGET = Kind("budget", Chunk)
@@ -54,6 +55,6 @@ REFUSALS = Kind("refusals", Refusal)
 VERSIONS = Kind("versions", VersionRefused)
 SWEEPS = Kind("sweeps", Swept)
 KINDS = (
-    *(DELIVERIES, JOBS, CLAIMS, RUNNERS, SLOTS, BUDGET, HISTORY),
+    *(DELIVERIES, JOBS, CLAIMS, HALTS, RUNNERS, SLOTS, BUDGET, HISTORY),
     *(REDELIVERED, WATERMARKS, ALLOWANCES, SUSPECTS, SEEN, PARKED, REFUSALS, VERSIONS, SWEEPS),
 )

@@ -8,7 +8,7 @@ import structlog
 
 from github_app.errors import GitHubError
 from github_app.github.jobs import Meter
-from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, RunFacts, RunnerRecord, RunnerState
+from github_app.model import RUNNER_NAME, JobEvent, JobRecord, JobState, RunFacts, RunnerRecord, RunnerState
 from github_app.sweep.budget import ReadBudget, Spent
 from github_app.sweep.report import SweepReport
 from github_app.sweep.suspicions import Suspicions
@@ -23,6 +23,7 @@ _FAILURES_IN_A_ROW = 3
 
 _log = structlog.get_logger(__name__)
 Apply = Callable[[JobEvent], Awaitable[bool]]
+Missing = Callable[[int], Awaitable[bool]]
 
 
 class Jobs(Protocol):
@@ -50,9 +51,10 @@ class Jobs(Protocol):
 class Demand:
     """Reads jobs from GitHub and applies what they say, as if a delivery had said it."""
 
-    def __init__(self, *, jobs: Jobs, apply: Apply, suspicions: Suspicions) -> None:
+    def __init__(self, *, jobs: Jobs, apply: Apply, missing: Missing, suspicions: Suspicions) -> None:
         self._jobs = jobs
         self._apply = apply
+        self._missing = missing
         self._suspicions = suspicions
         self._failures = 0
 
@@ -91,7 +93,7 @@ class Demand:
         by_id = {record.event.job_id: record for record in doubtful}
         for job_id in _in_turn(list(by_id), budget.turn.job)[: budget.half]:
             budget.spend()
-            await self._guarded(f"job {job_id}", self.ask(by_id[job_id].event, report), report)
+            await self._guarded(f"job {job_id}", self.ask(by_id[job_id], report), report)
             budget.turn = msgspec.structs.replace(budget.turn, job=job_id)
 
     async def _read_repository(
@@ -137,39 +139,46 @@ class Demand:
         else:
             self._failures = 0
 
-    async def ask(self, known: JobEvent, report: SweepReport) -> None:
+    async def ask(self, record: JobRecord, report: SweepReport) -> None:
         """Ask after one job. It is gone when GitHub does not know it twice, apart in time.
 
         Raises:
             GitHubError: GitHub refused or did not answer.
             StoreError: the store did not answer.
         """
+        known = record.event
         try:
             event = await self._jobs.job(known)
         except GitHubError as error:
             if error.status != 404:
                 raise
             _log.warning("job_not_found", job=known.job_id, repo=known.repository)
-            await self.is_gone(known, report)
+            suspicion = _of_job(known.job_id)
+            if await self._suspicions.confirmed(suspicion, dry_run=report.dry_run, sighted_at=record.changed_at):
+                await self.is_gone(record, "GitHub does not know it", report)
             return
-        await self._suspicions.drop(f"job/{known.job_id}")
+        await self._suspicions.drop(_of_job(known.job_id))
         if event is not None:
             await self._take(event, report)
 
-    async def is_gone(self, known: JobEvent, report: SweepReport) -> None:
-        """Take note that GitHub does not know a job; the second time, apart from the first, it is over.
+    async def is_gone(self, record: JobRecord, why: str, report: SweepReport) -> None:
+        """Wait no longer for a job that GitHub did not know twice, apart in time; should it come back, it is served.
 
         Raises:
             StoreError: the store did not answer.
         """
-        if await self._suspicions.confirmed(f"job/{known.job_id}", dry_run=report.dry_run):
-            gone = msgspec.structs.replace(known, action=Action.COMPLETED, runner_name=None, conclusion="gone")
-            await self._take(gone, report)
+        if report.dry_run or await self._missing(record.event.job_id):
+            report.gone.append(f"job {record.event.job_id} of {record.event.repository}: {why}")
 
     async def _take(self, event: JobEvent, report: SweepReport) -> None:
         report.jobs_read += 1
+        await self._suspicions.drop(_of_job(event.job_id))
         if not report.dry_run:
             report.jobs_corrected += await self._apply(event)
+
+
+def _of_job(job_id: int) -> str:
+    return f"job/{job_id}"
 
 
 Key = TypeVar("Key", int, str)

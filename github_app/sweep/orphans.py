@@ -64,20 +64,27 @@ class Orphans:
             # GitHub lists it nowhere, and its place could be none that was not read.
             report.orphans_ended += report.dry_run or await self._endings.end_sandbox(sandbox_id)
 
+    async def recorded(self, sandbox_id: str) -> None:
+        """Take note that a record names a running sandbox.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
+        await self._suspicions.drop(f"sandbox/{sandbox_id}")
+
     async def check_listed(self, listed: Listed, found: Found, report: SweepReport) -> None:
         """Look at a runner of ours at GitHub that no record names, or only one of its end."""
         name = listed.status.name
         record = found.runners.get(name)
         claim = found.claims.get(name.removeprefix("modal-"))
-        if record is not None and record.state is not RunnerState.FINISHED:
-            return
-        if await self._claims.lives(name):
+        suspicion = f"runner/{name}/{listed.status.id}"
+        if (record is not None and record.state is not RunnerState.FINISHED) or await self._claims.lives(name):
+            await self._suspicions.drop(suspicion)
             return
         ours = record is not None or claim is not None or await self._is_our_job(listed.record.started_for, found)
         if not ours and (listed.status.status == "online" or listed.status.busy):
             # Another deployment's, whose runners' names have the same form.
             return
-        suspicion = f"runner/{name}/{listed.status.id}"
         age = SECOND_LOOK_S if ours else FOREIGN_LOOK_S
         if not await self._suspicions.confirmed(suspicion, dry_run=report.dry_run, age=age):
             return

@@ -22,6 +22,8 @@ class SweepReport(msgspec.Struct):
     slots_released: int = 0
     records_removed: int = 0
     waits: list[str] = msgspec.field(default_factory=list)
+    # Jobs that GitHub does not know any more, which are served again when it does.
+    gone: list[str] = msgspec.field(default_factory=list)
     parked: int = 0
     # Runners that died while they ran a job, and jobs that GitHub keeps leased to a runner that is gone.
     deaths: list[str] = msgspec.field(default_factory=list)

@@ -9,10 +9,21 @@ from typing import Protocol
 import structlog
 
 from github_app.balance import CLAIM_IS_STALE_S, Demand, Start
+from github_app.catalog import usd_per_minute
 from github_app.claims import Claims
 from github_app.clock import Clock
 from github_app.ending import Endings
-from github_app.model import Hold, JobRecord, JobState, RunnerRecord, RunnerState, SandboxStatus
+from github_app.halts import Halts
+from github_app.model import (
+    UNKNOWN_TO_MODAL,
+    Claim,
+    Hold,
+    JobRecord,
+    JobState,
+    RunnerRecord,
+    RunnerState,
+    SandboxStatus,
+)
 from github_app.records import change_runner, finish_runner
 from github_app.store import RUNNERS, ModalDictStore
 from github_app.sweep.found import Found
@@ -51,6 +62,7 @@ class Supply:
         endings: Endings,
         version: RunnerVersion,
         claims: Claims,
+        halts: Halts,
         ask_job: Callable[[int], Awaitable[JobRecord | None]],
         clock: Clock,
     ) -> None:
@@ -59,6 +71,7 @@ class Supply:
         self._endings = endings
         self._version = version
         self._claims = claims
+        self._halts = halts
         self._ask_job = ask_job
         self._clock = clock
 
@@ -98,7 +111,9 @@ class Supply:
             return
         if sandbox_id is not None:
             report.sandboxes_adopted += 1
-            await change_runner(self._store, runner.name, RunnerState.STARTED, sandbox_id=sandbox_id)
+            await change_runner(
+                self._store, runner.name, RunnerState.STARTED, sandbox_id=sandbox_id, missing_since=None
+            )
         elif runner.state is RunnerState.STARTING:
             report.orphans_ended += await self._end(runner, report)
         elif await self._is_missing(runner):
@@ -110,6 +125,9 @@ class Supply:
         """A sandbox that is not listed may have ended; its exit code proves it."""
         status = await self._sandboxes.status(runner.sandbox_id or "")
         if status.exit_code is None or report.dry_run:
+            return
+        if status.exit_code == UNKNOWN_TO_MODAL and not await self._is_missing(runner):
+            # That Modal does not know a sandbox is an absence, and no proof of an end, as an exit code is.
             return
         idle = runner.idle
         if idle:
@@ -181,13 +199,21 @@ class Supply:
         report.runners_ended += await self._end(runner, report)
 
     async def _hold(self, runner: RunnerRecord, job: JobRecord, hold: Hold, reason: str, found: Found) -> None:
-        """Let the job wait before its next attempt, longer each time."""
+        """Let the job wait before its next attempt, longer each time, and reckon what it has cost."""
         attempt = int(runner.name.rsplit("-", 1)[1])
-        claim = found.claims.get(f"{job.event.job_id}-{attempt}")
+        claim = found.claims.get(f"{job.event.job_id}-{attempt}") or Claim("", 0.0)
+        cost_usd = usd_per_minute(runner.shape) * (self._clock.now() - runner.started_at) / 60
         start = Start(
-            Demand(job, runner.shape), attempt, claim.failures if claim else 0, claim.last_hold if claim else None
+            Demand(job, runner.shape),
+            attempt,
+            claim.failures,
+            claim.last_hold,
+            claim.unused + (hold is Hold.NOT_PICKED_UP),
+            claim.cost_usd + cost_usd,
         )
         await self._claims.put_off(start, hold, reason)
+        if hold is Hold.NOT_PICKED_UP:
+            await self._halts.unused(start, PICKUP_DEADLINE_S)
 
     async def _end(self, runner: RunnerRecord, report: SweepReport) -> bool:
         return True if report.dry_run else await self._endings.end(runner)

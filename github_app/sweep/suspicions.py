@@ -15,27 +15,42 @@ class Suspicions:
     def __init__(self, store: ModalDictStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._open: set[str] = set()
 
-    async def confirmed(self, key: str, *, dry_run: bool, age: float = SECOND_LOOK_S) -> bool:
+    async def load(self) -> None:
+        """Read what is suspected, once a sweep.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
+        self._open = set(await self._store.all(SUSPECTS))
+
+    async def confirmed(
+        self, key: str, *, dry_run: bool, age: float = SECOND_LOOK_S, sighted_at: float = float("-inf")
+    ) -> bool:
         """Tell whether this is the second look, more than `age` seconds after the first.
+
+        A sighting in between, at `sighted_at`, makes it the first again.
 
         Raises:
             StoreError: the store did not answer.
         """
         suspect = await self._store.get(SUSPECTS, key)
-        if suspect is None:
+        if suspect is None or suspect.first_seen < sighted_at:
             if not dry_run:
                 await self._store.put(SUSPECTS, key, Suspect(self._clock.now()))
             return False
         return self._clock.now() - suspect.first_seen > age
 
     async def drop(self, key: str) -> None:
-        """Take a suspicion back: what was missing is there.
+        """Take a suspicion back, if there is one: what was missing is there.
 
         Raises:
             StoreError: the store did not answer.
         """
-        await self._store.take(SUSPECTS, key)
+        if key in self._open:
+            self._open.discard(key)
+            await self._store.take(SUSPECTS, key)
 
     async def forget_old(self) -> None:
         """Forget what came to nothing.

@@ -16,6 +16,7 @@ from github_app.clock import Clock
 from github_app.ending import Endings
 from github_app.errors import GitHubError, ModalRunnerError
 from github_app.github import AppOnGitHub, Installation, Jobs, Runners
+from github_app.halts import Halts
 from github_app.model import RUNNER_NAME, JobEvent, JobRecord, Place, RunnerRecord, Scope
 from github_app.notes import Swept
 from github_app.pacing import WriteBudget
@@ -66,6 +67,7 @@ class Sweep:
         claims: Claims,
         budget: WriteBudget,
         version: RunnerVersion,
+        halts: Halts,
         redelivery_window_s: float,
         clock: Clock,
     ) -> None:
@@ -77,15 +79,17 @@ class Sweep:
         self._service = service
         self._reconciler = reconciler
         self._clock = clock
-        suspicions = Suspicions(store, clock)
+        self._halts = halts
+        suspicions = self._suspicions = Suspicions(store, clock)
         self._deliveries = Deliveries(app=app, store=store, budget=budget, window_s=redelivery_window_s, clock=clock)
-        self._demand = Demand(jobs=jobs, apply=self._apply, suspicions=suspicions)
+        self._demand = Demand(jobs=jobs, apply=self._apply, missing=service.missing, suspicions=suspicions)
         self._supply = Supply(
             store=store,
             sandboxes=sandboxes,
             endings=endings,
             version=version,
             claims=claims,
+            halts=halts,
             ask_job=self._ask_job,
             clock=clock,
         )
@@ -95,6 +99,7 @@ class Sweep:
     async def run(self, *, dry_run: bool = False) -> SweepReport:
         """Sweep once, and see the launches through. A part that fails is told under `problems`; the others go on."""
         report = SweepReport(dry_run=dry_run)
+        await self._part("suspicions", self._suspicions.load(), report)
         await self._part("deliveries", self._deliveries.redeliver(report), report)
         reach = _Reach()
         await self._part("installations", self._find_reach(reach, report), report)
@@ -102,6 +107,7 @@ class Sweep:
         for installation_id, budget in reach.budgets.items():
             await self._part(f"demand of {installation_id}", self._read_demand(installation_id, budget, report), report)
         await self._part("uninstalled", self._end_unreachable(reach, report), report)
+        await self._part("halts", self._halts.review(dry_run=dry_run), report)
         await self._part("slots", self._upkeep.release_slots(report), report)
         await self._part("records", self._upkeep.drop_what_is_over(report), report)
         await self._part("what is stuck", self._upkeep.tell(report), report)
@@ -134,7 +140,7 @@ class Sweep:
             report.problems.append(f"installations: {error}")
             ids = {job.event.installation_id for job in (await self._store.all(JOBS)).values()}
         else:
-            ids = {installation.id for installation in installations}
+            ids = {installation.id for installation in installations if installation.has_repositories}
             reach.places |= {place for place in map(_of_installation, installations) if place}
             reach.whole = True
         for installation_id in sorted(ids):
@@ -163,6 +169,7 @@ class Sweep:
                 self._part(f"sandbox {s}", self._orphans.check_sandbox(s, found, report), report)
                 for s in running - named
             ),
+            *(self._part(f"sandbox {s}", self._orphans.recorded(s), report) for s in running & named if s),
             *(
                 self._part(f"runner {name}", self._orphans.check_listed(listed, found, report), report)
                 for name, listed in github.items()
@@ -219,9 +226,18 @@ class Sweep:
         """Wait no longer for jobs of an installation that GitHub does not list twice, apart in time."""
         if not reach.whole:
             return
-        for job in (await self._job_records()).values():
-            if job.event.installation_id not in reach.budgets:
-                await self._demand.is_gone(job.event, report)
+        for installation_id in reach.budgets:
+            await self._suspicions.drop(_of_installation_id(installation_id))
+        jobs = [job for job in (await self._job_records()).values() if job.event.installation_id not in reach.budgets]
+        for installation_id in sorted({job.event.installation_id for job in jobs}):
+            own = [job for job in jobs if job.event.installation_id == installation_id]
+            # What was heard of its jobs came from the installation.
+            sighted_at = max(job.changed_at for job in own)
+            suspicion = _of_installation_id(installation_id)
+            if await self._suspicions.confirmed(suspicion, dry_run=report.dry_run, sighted_at=sighted_at):
+                for job in own:
+                    why = f"GitHub does not list the App's installation {installation_id}, or lists it as suspended"
+                    await self._demand.is_gone(job, why, report)
 
     async def _apply(self, event: JobEvent) -> bool:
         """Take what GitHub says of a job as an event; tell whether it was news."""
@@ -233,7 +249,7 @@ class Sweep:
         record = await self._store.get(JOBS, str(job_id))
         if record is None:
             return None
-        await self._demand.ask(record.event, SweepReport())
+        await self._demand.ask(record, SweepReport())
         return await self._store.get(JOBS, str(job_id))
 
     async def _balance(self, started: list[Awaitable[None]], report: SweepReport) -> None:
@@ -257,9 +273,11 @@ def _wait(wait: Wait) -> str:
     return f"job {wait.demand.job_id} of {wait.demand.job.event.repository}: {wait.reason}{until}"
 
 
+def _of_installation_id(installation_id: int) -> str:
+    return f"installation/{installation_id}"
+
+
 def _of_installation(installation: Installation) -> Place | None:
     """Where the runners of an organisation are; personal accounts have no runners of their own."""
-    account = installation.account
-    if account is None or account.type != "Organization" or not account.login:
-        return None
-    return Place(Scope(account.login), installation.id)
+    organization = installation.organization
+    return Place(Scope(organization), installation.id) if organization else None

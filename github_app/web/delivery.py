@@ -102,11 +102,16 @@ class _Payload(msgspec.Struct):
     workflow_job: Job
     repository: Repository
     # Deliveries of a repository's or organisation's own webhook lack it; those of an App have it.
-    installation: _Installation
+    installation: _Installation | None = None
     organization: _Organization | None = None
 
 
 def _job_event(payload: _Payload) -> JobEvent | Other:
+    if payload.installation is None:
+        return Other(
+            "not an App's delivery but one of a webhook of the repository or organisation itself: delete that webhook "
+            "(Settings > Webhooks)"
+        )
     if payload.action not in set(Action):
         return Other(f"the action {payload.action!r} is nothing to act on")
     return job_event(

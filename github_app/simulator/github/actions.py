@@ -107,7 +107,8 @@ class Actions:
         if not idle:
             return
         for job in self._world.jobs.values():
-            if job.status != "queued":
+            # A run may be over while one of its jobs still reads as queued, which no runner is then given.
+            if job.status != "queued" or job.run.status == "completed":
                 continue
             runner = next((r for r in idle if _fits(r, job)), None)
             if runner is not None:
@@ -153,7 +154,7 @@ class Actions:
 
     def _tell(self, action: str, job: Job) -> None:
         repository = job.run.repository
-        for installation in self._world.installations_for(repository.owner):
+        for installation in self._world.installations_for(repository):
             if "workflow_job" in installation.app.events:
                 payload = self._shapes.job_event(action, job, installation)
                 self._webhooks.send(installation, "workflow_job", payload, repository.id)
@@ -165,9 +166,15 @@ def _fits(runner: Runner, job: Job) -> bool:
         return False
     if runner.home is repository.owner and not repository.private and not runner.group.allows_public_repositories:
         return False
+    if runner.group.workflows is not None and _workflow_ref(job.run) not in runner.group.workflows:
+        return False
     if job.instance.group is not None and job.instance.group != runner.group.name:
         return False
     return {label.lower() for label in job.instance.labels} <= {label.lower() for label in runner.labels}
+
+
+def _workflow_ref(run: WorkflowRun) -> str:
+    return f"{run.repository.full_name}/{run.path}@refs/heads/main"
 
 
 def _context(repository: Repository, run_id: int, number: int, sha: str, workflow: str) -> dict[str, object]:

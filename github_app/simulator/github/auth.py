@@ -16,6 +16,7 @@ from github_app.simulator.github.state import App, Installation, InstallationTok
 
 TOKEN_LIFETIME_S = 3600.0
 # No allowance for clocks that differ: the docs leave that to the caller, who is to date a JWT back a minute.
+_SUSPENDED = "This installation has been suspended"
 _JWT_LIFETIME_S = 600
 _LEVELS = {"read": 1, "write": 2, "admin": 3}
 
@@ -71,7 +72,7 @@ class Authority:
     def mint(self, installation: Installation, wanted: object) -> tuple[str, InstallationToken]:
         """Make a token, narrowed to `wanted` permissions, which the installation must have."""
         if installation.suspended_at is not None:
-            raise ApiError(403, "This installation has been suspended")
+            raise ApiError(403, _SUSPENDED)
         granted = installation.permissions
         if not isinstance(wanted, dict | None):
             raise ApiError(422, "The permissions requested are not an object.")
@@ -93,6 +94,10 @@ class Authority:
         """The token in an `Authorization` header, if it is alive and has the permission that the call needs."""
         token = self._world.tokens.get(_credential(authorization))
         if token is None or token.expires_at <= self._clock():
+            raise ApiError(HTTPStatus.UNAUTHORIZED, "Bad credentials")
+        if token.installation.suspended_at is not None:
+            raise ApiError(HTTPStatus.FORBIDDEN, _SUSPENDED)
+        if token.installation.id not in self._world.installations:
             raise ApiError(HTTPStatus.UNAUTHORIZED, "Bad credentials")
         if needs is not None:
             name, level = needs

@@ -88,7 +88,7 @@ class Call:
     def reaches(self, repository: Repository) -> bool:
         """Whether the caller's token is good for a repository."""
         chosen = _known(self.token).repositories
-        return repository.owner is self.installation.account and (chosen is None or repository in chosen)
+        return self.installation.reaches(repository) and (chosen is None or repository in chosen)
 
     def page(self, items: list[T]) -> tuple[list[T], dict[str, str]]:
         """Cut a list by `per_page` and `page`, with the `Link` header that tells of more."""

@@ -109,7 +109,7 @@ class Shapes:
             "target_id": installation.account.id,
             "target_type": installation.account.kind,
             "single_file_name": None,
-            "repository_selection": "all",
+            "repository_selection": "all" if installation.selected is None else "selected",
             "access_tokens_url": f"{url}/access_tokens",
             "repositories_url": f"{self._api}/installation/repositories",
             "html_url": f"{self._web}/organizations/{installation.account.login}/settings/installations/"
@@ -144,8 +144,8 @@ class Shapes:
             "runners_url": f"{url}/runners",
             "inherited": False,
             "allows_public_repositories": group.allows_public_repositories,
-            "restricted_to_workflows": False,
-            "selected_workflows": [],
+            "restricted_to_workflows": group.workflows is not None,
+            "selected_workflows": group.workflows or [],
         }
 
     def run(self, run: WorkflowRun) -> Json:

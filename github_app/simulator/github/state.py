@@ -60,7 +60,7 @@ class App:
 
 @dataclass(eq=False)
 class Installation:
-    """An App on an account, with all of its repositories."""
+    """An App on an account, with all of its repositories or with chosen ones (`selected`)."""
 
     id: int
     app: App
@@ -69,6 +69,11 @@ class Installation:
     suspended_at: float | None = None
     # What its owner has agreed to; None: all that the App asks for.
     granted: dict[str, str] | None = None
+    selected: list[Repository] | None = None
+
+    def reaches(self, repository: Repository) -> bool:
+        """Whether the App may see a repository, and is told what happens there."""
+        return repository.owner is self.account and (self.selected is None or repository in self.selected)
 
     @property
     def permissions(self) -> dict[str, str]:
@@ -97,6 +102,8 @@ class RunnerGroup:
     allows_public_repositories: bool = False
     # The repositories that it admits; None: all of the organisation.
     selected: "list[Repository] | None" = None
+    # The workflow files that it admits, as `owner/repo/path@ref`; None: all.
+    workflows: "list[str] | None" = None
 
 
 @dataclass(eq=False)
@@ -246,6 +253,6 @@ class World:
         """The runners that are registered at one organisation or repository."""
         return [runner for runner in self.runners.values() if runner.home is home]
 
-    def installations_for(self, account: Account) -> list[Installation]:
-        """The installations that are told what happens in an account."""
-        return [i for i in self.installations.values() if i.account is account]
+    def installations_for(self, repository: Repository) -> list[Installation]:
+        """The installations that are told what happens in a repository."""
+        return [i for i in self.installations.values() if i.reaches(repository) and i.suspended_at is None]
