@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import dataclass
-from functools import partial
 
 import modal
 
@@ -18,7 +17,7 @@ from github_app.jit import JitRequests
 from github_app.launch import Launcher
 from github_app.pacing import PacedNotices, PacedRunners, WriteBudget
 from github_app.reconcile import Reconciler
-from github_app.routing import Rules, given
+from github_app.routing import Rules
 from github_app.sandboxes import ImageRecipe, ModalSandboxes, runner_image
 from github_app.service import Service
 from github_app.settings import RoutingSettings, Settings
@@ -59,8 +58,7 @@ def compose(settings: Settings, config: Config, clock: Clock, client: modal.Clie
         settings.modal_app_name,
         images_of(settings, config),
         client,
-        admitted=rules.policy.patterns,
-        given=partial(given, rules=rules),
+        rules=rules,
     )
     runners = Runners(connection, settings.runner_group_id)
     jobs = Jobs(connection)

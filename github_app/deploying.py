@@ -9,6 +9,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from github_app.compose import images_of
 from github_app.config import FILE, Config
 from github_app.deployment import Functions, Workspace
@@ -99,7 +101,7 @@ def _deploy_variables(settings: RoutingSettings, file: Path | None) -> Mapping[s
     }
 
 
-async def point_webhook(webhook: AppWebhook, url: str) -> bool:
+async def point_webhook(webhook: AppWebhook, url: str, secret: SecretStr) -> bool:
     """Let GitHub deliver to `url`, unless it does; tell whether that was changed.
 
     Raises:
@@ -108,5 +110,5 @@ async def point_webhook(webhook: AppWebhook, url: str) -> bool:
     config = await webhook.config()
     if config.url == url and config.is_right:
         return False
-    await webhook.point_at(url)
+    await webhook.point_at(url, secret)
     return True

@@ -187,7 +187,8 @@ class Launcher:
             ended = await self._give_up(runner)
             reason = "the launch was taken for crashed, and the next attempt has begun"
             raise PutOff(Hold.SUPERSEDED, reason, 0.0, ended=ended)
-        sandbox_id = await self._create(runner, SandboxSpec(name, shape, _tags(job, name), jit.encoded, job.repository))
+        spec = SandboxSpec(name, shape, _tags(job, name), jit.encoded, job.repository, job.private, job.labels)
+        sandbox_id = await self._create(runner, spec)
         # `in_progress` may have come first: then only the sandbox is added.
         started = await change_runner(self._store, name, RunnerState.STARTED, sandbox_id=sandbox_id)
         return started or runner

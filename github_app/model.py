@@ -279,13 +279,18 @@ class JitConfig(msgspec.Struct, frozen=True):
 
 
 class SandboxSpec(msgspec.Struct, frozen=True):
-    """One sandbox to create, made for a job of `repository`. `name` is the runner's name too."""
+    """One sandbox to create, made for a job of `repository` with these `labels`. `name` is the runner's name too.
+
+    `private`: the repository is, by GitHub's own word.
+    """
 
     name: str
     shape: Shape
     tags: dict[str, str]
     jit_config: SecretStr
     repository: str = ""
+    private: bool = False
+    labels: tuple[str, ...] = ()
 
 
 # The exit code of a sandbox that Modal does not know: an absence, and no proof of an end.

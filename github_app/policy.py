@@ -6,8 +6,22 @@ A public repository is served only when it is named in full: anyone can open a p
 
 import re
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
+from github_app.globs import matches
+
+# To the author of a workflow; `{repository}` is the name of his repository.
+NOT_NAMED = "The repository {repository} may not use these runners; ALLOWED_REPOS does not name it."
+PUBLIC = (
+    "The repository {repository} is public; a public repository uses these runners only when ALLOWED_REPOS or a route "
+    "names it in full."
+)
+UNKNOWN = (
+    "This job's event does not say whether the repository {repository} is public, and this runner was made for "
+    "another; run it again, or have ALLOWED_REPOS name the repository in full."
+)
+UNSEEN_SECRETS = (
+    "This sandbox was made for another job, and which of its variables are secret cannot be told; run this job again."
+)
 # What may stand in a pattern: a name's characters and the three wildcards that a shell's `case` knows too.
 PATTERN = re.compile(r"[A-Za-z0-9._*?\[\]-]+/[A-Za-z0-9._*?\[\]-]+")
 _WILD = re.compile(r"[*?\[]")
@@ -33,14 +47,9 @@ class Policy:
         name = repository.lower()
         if name in self.patterns:
             return None
-        if not any(fnmatchcase(name, pattern) for pattern in self.patterns):
-            return f"The repository {repository} may not use these runners; ALLOWED_REPOS does not name it."
-        if not private:
-            return (
-                f"The repository {repository} is public; a public repository uses these runners only when "
-                "ALLOWED_REPOS or a route names it in full."
-            )
-        return None
+        if not any(matches(name, pattern) for pattern in self.patterns):
+            return NOT_NAMED.format(repository=repository)
+        return None if private else PUBLIC.format(repository=repository)
 
 
 FORK_REFUSED = (

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from github_app import labels, units
 from github_app.catalog import LONGEST_S, REGIONS
+from github_app.globs import matches
 from github_app.model import Gpu, JobEvent
 from github_app.network import cidr
 from github_app.policy import PATTERN
@@ -141,12 +141,8 @@ class Route(BaseModel):
         repository = event.repository.lower()
         return (
             (self.org is None or event.scope.owner.lower() == self.org.lower())
-            and (not self.repositories or any(_matches(repository, glob) for glob in self.repositories))
-            and all(any(_matches(label, glob) for label in asks) for glob in self.labels)
-            and (self.workflow is None or _matches(event.workflow or "", self.workflow))
-            and (self.branch is None or _matches(event.branch or "", self.branch))
+            and (not self.repositories or any(matches(repository, glob) for glob in self.repositories))
+            and all(any(matches(label, glob) for label in asks) for glob in self.labels)
+            and (self.workflow is None or matches(event.workflow or "", self.workflow))
+            and (self.branch is None or matches(event.branch or "", self.branch))
         )
-
-
-def _matches(text: str, glob: str) -> bool:
-    return fnmatchcase(text.lower(), glob.lower())

@@ -16,9 +16,10 @@ from typing import Any
 
 import httpx
 
-from github_app.demo.world import register, stand_in_image
+from github_app.demo.world import register
 from github_app.simulator.github import SimulatedGitHub
 from github_app.simulator.github.state import Account, App, Installation
+from github_app.simulator.image import stand_in_image
 from github_app.simulator.modal import Limits, SimulatedModal
 
 _START_LIMIT_S = 30.0

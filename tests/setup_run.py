@@ -14,15 +14,12 @@ from pathlib import Path
 
 import httpx
 
-from github_app.simulator import runner as stand_in
 from github_app.simulator.github import SimulatedGitHub
 from github_app.simulator.github.state import Account
-from github_app.simulator.modal import RunnerImage, SimulatedModal
+from github_app.simulator.image import light_stand_in_image
+from github_app.simulator.modal import SimulatedModal
 
-IMAGE = RunnerImage(
-    env={"RUNNER_HOME": "{root}/runner"},
-    files={"runner/run.sh": f'#!/bin/sh\nexec "{sys.executable}" -I -S "{Path(stand_in.__file__)}"\n'},
-)
+IMAGE = light_stand_in_image()
 _WAIT_S = 60.0
 PATH = ".github/workflows/ci.yml"
 WORKFLOW = {"on": "push", "jobs": {"job": {"runs-on": ["modal"], "steps": [{"run": "true"}]}}}

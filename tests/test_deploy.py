@@ -14,17 +14,14 @@ from modal_proto import api_pb2
 
 from github_app.demo.world import register as register_app
 from github_app.sandboxes import runner_image
-from github_app.simulator import runner as stand_in
 from github_app.simulator.github import SimulatedGitHub
-from github_app.simulator.modal import RunnerImage, SimulatedModal
+from github_app.simulator.image import light_stand_in_image
+from github_app.simulator.modal import SimulatedModal
 from github_app.simulator.modal.deployments import Deployment
 from tests.simulator.modal_workshop import connect
 
 PROJECT = Path(__file__).parent.parent
-IMAGE = RunnerImage(
-    env={"RUNNER_HOME": "{root}/runner"},
-    files={"runner/run.sh": f'#!/bin/sh\nexec "{sys.executable}" -I -S "{Path(stand_in.__file__)}"\n'},
-)
+IMAGE = light_stand_in_image()
 _PATH = ".github/workflows/ci.yml"
 
 

@@ -157,6 +157,7 @@ async def test_deliveries_that_were_refused_lead_to_the_secret(it: Site) -> None
 
 async def test_a_redeploy_takes_the_newest_runner_and_changed_settings_and_mends_the_webhook(it: Site) -> None:
     [app] = it.github.world.apps.values()
+    secret = app.webhook_secret
     app.hook_url = "https://elsewhere.example.com/webhook"
     older = await it.run("redeploy", "--set", "RUNNER_VERSION=2.900.0")
     old_version, old_checksum = it.secret["RUNNER_VERSION"], it.secret["RUNNER_SHA256"]
@@ -170,6 +171,7 @@ async def test_a_redeploy_takes_the_newest_runner_and_changed_settings_and_mends
     assert code == 0, text
     assert (it.secret["RUNNER_VERSION"], it.secret["MAX_CONCURRENT"]) == ("2.999.1", "5")
     assert app.hook_url == f"{it.modal.web_url('modal-runner', 'web')}/webhook"
+    assert app.webhook_secret == secret
 
 
 async def test_a_setting_that_cannot_be_changed_so_changes_nothing(it: Site) -> None:

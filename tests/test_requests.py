@@ -1,8 +1,8 @@
 """What Modal is asked for: each label and each setting, in the request that the real SDK sends."""
 
 import itertools
+import json
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import modal
@@ -11,9 +11,11 @@ from pydantic import SecretStr
 
 from github_app.compose import images_of
 from github_app.config import make_rules, parse_config
+from github_app.errors import SandboxError
+from github_app.globs import as_regex
 from github_app.model import SandboxSpec
 from github_app.network import github_domains
-from github_app.routing import Admit, given, route
+from github_app.routing import Admit, route
 from github_app.sandboxes import ModalSandboxes, runner_image
 from github_app.settings import load_routing_settings
 from github_app.simulator.modal import SimulatedModal
@@ -31,6 +33,12 @@ class Request:
     definition: Any
     volumes: dict[str, str]
     environment: dict[str, str]
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """What the job-started hook decides by."""
+        rules: dict[str, Any] = json.loads(self.environment["MODAL_RUNNER_RULES"])
+        return rules
 
 
 class Keeps:
@@ -71,14 +79,14 @@ async def _request(
     keeps = Keeps()
     async with connect(sleeping_modal) as client:
         images = images_of(settings, config)
-        sandboxes = ModalSandboxes(
-            "app", images, client, admitted=rules.policy.patterns, given=partial(given, rules=rules)
-        )
+        sandboxes = ModalSandboxes("app", images, client, rules=rules)
         await sandboxes.prepare()
         await modal.Secret.objects.create.aio("hf-token", {"HF_TOKEN": "x"}, client=client, allow_existing=True)
         await modal.Volume.objects.create.aio("datasets", client=client, allow_existing=True)
         sleeping_modal.interceptor = keeps
-        spec = SandboxSpec(f"modal-{next(_NUMBERS)}-1", admitted.shape, {}, SecretStr("config"), repository)
+        job = ("self-hosted", "modal", *labels)
+        name = f"modal-{next(_NUMBERS)}-1"
+        spec = SandboxSpec(name, admitted.shape, {}, SecretStr("config"), repository, private=True, labels=job)
         await sandboxes.create(spec)
         sleeping_modal.interceptor = None
     return keeps.request()
@@ -142,7 +150,7 @@ async def test_cache_is_a_volume_of_the_repository_alone(sleeping_modal: Simulat
     request = await _request(sleeping_modal, "cache:models")
 
     assert request.volumes["/cache"].startswith("modal-runner-cache-models-octo-org.app-")
-    assert request.environment["MODAL_RUNNER_MADE_FOR"] == "octo-org/app"
+    assert request.rules["made_for"]["repositories"] == [as_regex("octo-org/app")]
 
 
 async def test_docker_runs_in_the_vm_runtime_and_with_a_gpu_in_the_older_way(sleeping_modal: SimulatedModal) -> None:
@@ -200,8 +208,9 @@ profile = "train"
     assert request.definition.resources.memory_mb == 64 * 1024
     assert request.volumes == {"/data": "datasets"}
     assert len(request.definition.secret_ids) == 2
-    assert request.environment["MODAL_RUNNER_MADE_FOR"] == "octo-org/*"
-    assert request.environment["MODAL_RUNNER_OWN_ENV"] == "MODE"
+    assert request.rules["made_for"]["repositories"] == [as_regex("octo-org/*")]
+    # Of the Secret that it names, by the name that it has there.
+    assert request.environment["MODAL_RUNNER_OWN_ENV"] == "MODE HF_TOKEN"
 
 
 async def test_block_network(sleeping_modal: SimulatedModal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,7 +260,26 @@ async def test_sandbox_extra_env(sleeping_modal: SimulatedModal, monkeypatch: py
 async def test_allowed_repos_reach_the_hook(sleeping_modal: SimulatedModal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLOWED_REPOS", "Octo-Org/*, other/tool")
 
-    assert (await _request(sleeping_modal)).environment["MODAL_RUNNER_ALLOWED_REPOS"] == "octo-org/* other/tool"
+    rules = (await _request(sleeping_modal)).rules
+
+    assert rules["admitted"] == [as_regex("octo-org/*"), as_regex("other/tool")]
+    assert rules["named"] == ["other/tool"]
+    assert rules["private"] == "octo-org/app"
+
+
+async def test_the_threads_of_a_job_are_its_limit_in_vcpus(sleeping_modal: SimulatedModal) -> None:
+    plain, eight = await _request(sleeping_modal), await _request(sleeping_modal, "cpu:8")
+
+    assert (plain.environment["MODAL_RUNNER_THREADS"], eight.environment["MODAL_RUNNER_THREADS"]) == ("16", "8")
+
+
+async def test_rules_that_modal_would_cut_off_are_refused_with_a_sentence(
+    sleeping_modal: SimulatedModal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALLOWED_REPOS", ",".join(["octo-org/*", *(f"octo-org/repository-{n}" for n in range(1500))]))
+
+    with pytest.raises(SandboxError, match="with wildcards"):
+        await _request(sleeping_modal)
 
 
 def test_runner_version_and_checksum_are_in_the_image() -> None:

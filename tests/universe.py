@@ -6,11 +6,9 @@ Runners are real processes whose jobs only take time. Nothing sweeps unless the 
 import asyncio
 import contextlib
 import json
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import uvicorn
 from modal import Client
@@ -20,12 +18,12 @@ from github_app.compose import Parts, compose
 from github_app.config import Config, load_config
 from github_app.demo.world import register
 from github_app.settings import Settings
-from github_app.simulator import runner as stand_in
 from github_app.simulator.github import SimulatedGitHub
 from github_app.simulator.github.faults import NoFaults
 from github_app.simulator.github.state import Account, App, Installation, Job, Repository, Runner, WorkflowRun
+from github_app.simulator.image import light_stand_in_image
 from github_app.simulator.listening import listen
-from github_app.simulator.modal import Limits, RunnerImage, SandboxView, SimulatedModal
+from github_app.simulator.modal import Limits, SandboxView, SimulatedModal
 from github_app.store import RUNNERS, ModalDictStore
 from github_app.sweep import SweepReport
 from github_app.web import create_app
@@ -179,8 +177,7 @@ async def universe(
     """Start everything; the App is registered through its manifest and installed on one organisation."""
     clock = Clock(scale, time.time())
     script = script or Script()
-    run = f'#!/bin/sh\nexec "{sys.executable}" -I -S "{Path(stand_in.__file__)}"\n'
-    image = RunnerImage(env={"RUNNER_HOME": "{root}/runner"}, files={"runner/run.sh": run})
+    image = light_stand_in_image()
     async with contextlib.AsyncExitStack() as stack:
         kind = CheckedGitHub if enterprise else SimulatedGitHub
         github = await stack.enter_async_context(kind(clock=clock.now, jwt_clock=time.time, enterprise=enterprise))

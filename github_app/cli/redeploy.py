@@ -100,7 +100,7 @@ async def _redeploy(progress: Progress, changes: dict[str, str], *, keep_version
         url = await deploying.deploy(settings, await look_up_workspace(), file)
         progress.done(url)
         progress.begin("GitHub: see that events are delivered there")
-        changed = await deploying.point_webhook(AppWebhook(parts.connection), url)
+        changed = await deploying.point_webhook(AppWebhook(parts.connection), url, settings.webhook_secret)
         progress.done("now they are" if changed else "they are")
     finally:
         await parts.connection.close()

@@ -23,6 +23,7 @@ from github_app.github.connection import SharedTransport, connect
 from github_app.manifest import load_manifest
 from github_app.simulator.github import SimulatedGitHub
 from github_app.simulator.github.state import Account, App
+from github_app.simulator.image import stand_in_image
 from github_app.simulator.modal import Limits, RunnerImage, SimulatedModal
 
 _START_LIMIT_S = 60.0
@@ -53,12 +54,6 @@ class World:
     def app(self) -> Container:
         """The first container."""
         return self.containers[0]
-
-
-def stand_in_image() -> RunnerImage:
-    """The image of every simulated sandbox: the stand-in runner where the start script looks for run.sh."""
-    run = f'#!/bin/sh\nexec "{sys.executable}" -I -m github_app.simulator.runner\n'
-    return RunnerImage(env={"RUNNER_HOME": "{root}/runner"}, files={"runner/run.sh": run})
 
 
 @contextlib.asynccontextmanager

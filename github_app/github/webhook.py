@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 from githubkit import GitHub, Response
-from githubkit.utils import UNSET
 from pydantic import SecretStr
 
 from github_app.github.connection import Connection
@@ -98,17 +97,19 @@ class AppWebhook:
 
         return await self._connection.as_app("reading the webhook", call, HookConfig)
 
-    async def point_at(self, url: str, secret: SecretStr | None = None) -> None:
-        """Send deliveries to `url` as JSON from now on, signed with `secret` when one is given.
+    async def point_at(self, url: str, secret: SecretStr) -> None:
+        """Send deliveries to `url` as JSON from now on, signed with `secret`.
+
+        It is sent along even where it stays: a webhook that is changed without one may lose the one that it had (docs:
+        "REST API endpoints for repository webhooks").
 
         Raises:
             GitHubError: GitHub refused or did not answer.
         """
-        signature = UNSET if secret is None else secret.get_secret_value()
 
         async def call(github: GitHub[Any]) -> Response[Any, Any]:
             return await github.rest.apps.async_update_webhook_config_for_app(
-                url=url, content_type="json", insecure_ssl="0", secret=signature
+                url=url, content_type="json", insecure_ssl="0", secret=secret.get_secret_value()
             )
 
         await self._connection.as_app("setting the webhook", call, object)

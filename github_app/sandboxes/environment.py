@@ -1,23 +1,27 @@
 """What a sandbox is told through its environment: never argv, which every process of the machine can read."""
 
-from github_app.model import MadeFor, SandboxSpec, Shape
+from collections.abc import Iterable
+
+from github_app.model import SandboxSpec, Shape
 from github_app.routing import CACHE_PATH, Gift
 from github_app.units import as_size
 
 
-def settings_of(spec: SandboxSpec, gift: Gift, admitted: str) -> dict[str, str]:
-    """The variables that start.sh and the hooks read; `admitted` are the policy's globs."""
+def settings_of(spec: SandboxSpec, gift: Gift, secret_names: Iterable[str], rules: str) -> dict[str, str]:
+    """The variables that start.sh and the hooks read.
+
+    `secret_names` are the variables that Modal Secrets bring; `rules` are for admission.jq.
+    """
     shape = spec.shape
+    own = [*gift.own, *sorted(secret_names)]
     return {
         "ACTIONS_RUNNER_INPUT_JITCONFIG": spec.jit_config.get_secret_value(),
-        "MODAL_RUNNER_ALLOWED_REPOS": admitted,
-        "MODAL_RUNNER_FORKS": " ".join(shape.forks),
+        "MODAL_RUNNER_RULES": rules,
         "MODAL_RUNNER_MACHINE": machine(shape),
-        # Who may have what this sandbox was given, and which variables that is.
-        **_made_for(shape.made_for),
-        "MODAL_RUNNER_OWN_ENV": " ".join(gift.own),
-        "MODAL_RUNNER_COMMON_ENV": " ".join(name for name in gift.env if name not in gift.own),
-        "MODAL_RUNNER_SECRETS": "yes" if gift.secrets else "no",
+        # Variables that are for the jobs that it was made for, and those that are for every job.
+        "MODAL_RUNNER_OWN_ENV": " ".join(own),
+        "MODAL_RUNNER_COMMON_ENV": " ".join(name for name in gift.env if name not in own),
+        "MODAL_RUNNER_THREADS": str(max(1, int(shape.cpu[1] * 2))),
         "MODAL_RUNNER_CACHE": CACHE_PATH if CACHE_PATH in dict(shape.volumes) else "",
         "MODAL_RUNNER_DOCKER": _docker(shape),
     }
@@ -30,15 +34,6 @@ def machine(shape: Shape) -> str:
     parts += [f"region {shape.region}"] if shape.region else []
     parts += [f"image {shape.image}", f"network {shape.network.mode}"]
     return ", ".join(parts)
-
-
-def _made_for(made_for: MadeFor | None) -> dict[str, str]:
-    return {
-        "MODAL_RUNNER_MADE_FOR": " ".join(made_for.repositories) if made_for else "",
-        "MODAL_RUNNER_BRANCH": (made_for.branch or "").lower() if made_for else "",
-        "MODAL_RUNNER_WORKFLOW": (made_for.workflow or "").lower() if made_for else "",
-        "MODAL_RUNNER_EVENTS": " ".join(made_for.events) if made_for else "",
-    }
 
 
 def _docker(shape: Shape) -> str:

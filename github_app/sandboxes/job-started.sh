@@ -1,74 +1,60 @@
-# The job-started hook: runs inside the job, before its first step; what it prints stands in the job's log, and its
-# failure fails the job. Any repository that the runner group admits can take this runner, so admission is checked here
-# again, by the rules of policy.py.
+# The job-started hook: runs inside the job, before its first step; what it prints stands in the job's log. Any
+# repository that the runner group admits can take this runner, so admission is decided here again (admission.jq).
 touch "$HOME/.job-started"
 set -f
-lower() { printf %s "$1" | tr '[:upper:]' '[:lower:]'; }
-repository=$(lower "$GITHUB_REPOSITORY")
-# Without jq, which an image may lack. In whatever layout, GitHub's payload has no blanks inside these values.
-event=$(tr -d ' \n\t\r' < "$GITHUB_EVENT_PATH")
 
-admitted=no
-for pattern in $MODAL_RUNNER_ALLOWED_REPOS; do
-    [ "$pattern" = "$repository" ] && admitted=named && break
-    case "$repository" in
-        $pattern) admitted=private ;;
-    esac
-done
-if [ "$admitted" = private ]; then
-    # A public repository says so in its event's payload.
-    printf %s "$event" | grep -q '"private":false' && admitted=public
-fi
-matches() {
-    # Whether $1 is matched by one of the globs in $2.
-    for glob in $2; do
-        case "$1" in
-            $glob) return 0 ;;
-        esac
-    done
-    return 1
-}
-case "${GITHUB_EVENT_NAME:-}" in
-    pull_request*)
-        # The repository that the code comes from is the first after "head"; null when that fork is gone.
-        head=$(printf %s "$event" | sed -n 's/.*"head":{\(.*\)/\1/p')
-        code=$(printf %s "${head%%\"base\":*}" | grep -o '"full_name":"[^"]*"' | head -n 1 || true)
-        code=$(lower "$(printf %s "$code" | sed 's/^"full_name":"\(.*\)"$/\1/')")
-        if [ "$admitted" != no ] && [ "$code" != "$repository" ] && ! matches "$repository" "${MODAL_RUNNER_FORKS:-}"; then
-            admitted=fork
-        fi
-        ;;
-esac
-case "$admitted" in
-    no) echo "The repository $GITHUB_REPOSITORY may not use these runners; ALLOWED_REPOS does not name it."; exit 1 ;;
-    public) echo "The repository $GITHUB_REPOSITORY is public; a public repository uses these runners only when ALLOWED_REPOS or a route names it in full."; exit 1 ;;
-    fork) echo "The code of this pull request comes from a fork; forks use these runners only where a route says forks = true."; exit 1 ;;
-esac
-
-# A job for which this sandbox was not made runs without what it was given.
-made_for=yes
-if [ -n "${MODAL_RUNNER_MADE_FOR:-}" ]; then
-    matches "$repository" "$MODAL_RUNNER_MADE_FOR" || made_for=no
-    if [ -n "${MODAL_RUNNER_EVENTS:-}" ]; then
-        matches "${GITHUB_EVENT_NAME:-}" "$MODAL_RUNNER_EVENTS" || made_for=no
-    fi
-    case "$(lower "${GITHUB_HEAD_REF:-${GITHUB_REF_NAME:-}}")" in
-        ${MODAL_RUNNER_BRANCH:-*}) ;;
-        *) made_for=no ;;
-    esac
-    case "$(lower "${GITHUB_WORKFLOW:-}")" in
-        ${MODAL_RUNNER_WORKFLOW:-*}) ;;
-        *) made_for=no ;;
-    esac
-fi
-if [ "$made_for" = no ]; then
+withhold() {
+    # What is written there takes the place of a variable for every step that follows.
     for name in ${MODAL_RUNNER_OWN_ENV:-}; do
-        echo "$name=" >> "$GITHUB_ENV"
+        echo "$name=" >> "${GITHUB_ENV:-/dev/null}"
     done
     if [ -L "$HOME/.cache-volume" ]; then
         rm "$HOME/.cache-volume"
         mkdir -p "$HOME/.cache-volume/toolcache"
     fi
-    echo "This sandbox was made for another job; its variables, secrets and caches are withheld (its mounts remain)."
-fi
+}
+
+worker() {
+    # The process that runs this job's steps: of this one's ancestors the one with that name.
+    pid=$PPID
+    while [ "${pid:-0}" -gt 1 ]; do
+        parent=0 comm=
+        while read -r key value _; do
+            case "$key" in
+                Name:) comm=$value ;;
+                PPid:) parent=$value ;;
+            esac
+        done 2>/dev/null < "/proc/$pid/status" || true
+        [ "$comm" = Runner.Worker ] && echo "$pid" && return 0
+        pid=$parent
+    done
+    return 0
+}
+
+refuse() {
+    # That a hook fails does not end a job: its always() steps, and what actions do before their steps, still run. The
+    # death of its Worker does (actions/runner, JobDispatcher.cs); before that the Worker sends what is printed here.
+    withhold
+    echo "$1"
+    pid=$(worker)
+    if [ -n "$pid" ]; then
+        sleep 2
+        rm -f "$HOME/.job-started"
+        kill -KILL "$pid"
+    fi
+    exit 1
+}
+
+command -v jq >/dev/null 2>&1 || refuse "The event of this job cannot be read, for this image has no jq: it is not admitted. Add jq to the image (apt = [\"jq\"] in modal-runner.toml)."
+answer=$(jq -r '@ADMISSION@' "$GITHUB_EVENT_PATH") || refuse "The event of this job cannot be read: it is not admitted."
+case "$answer" in
+    "admit ") ;;
+    "foreign ")
+        withhold
+        echo "This sandbox was made for another job; its variables, secrets and caches are withheld (its mounts remain)."
+        ;;
+    "refuse "*) refuse "${answer#refuse }" ;;
+    *) refuse "The event of this job makes no sense: it is not admitted." ;;
+esac
 echo "Runs in Modal sandbox ${MODAL_SANDBOX_ID:-?} in ${MODAL_REGION:-?}: ${MODAL_RUNNER_MACHINE:-?}."
+[ -z "${MODAL_RUNNER_AS_ROOT:-}" ] || echo "$MODAL_RUNNER_AS_ROOT"

@@ -1,28 +1,22 @@
 """Runners' sandboxes, through Modal's SDK."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from importlib.resources import files
 
 import modal
 import modal.exception
 import structlog
 
+from github_app.admission import LONGEST, hook_rules
 from github_app.errors import SandboxError, SandboxNameTaken
 from github_app.modal_errors import RETRYABLE
 from github_app.model import UNKNOWN_TO_MODAL, SandboxSpec, SandboxStatus, Witness
-from github_app.routing import CACHE_PATH, Gift
+from github_app.routing import CACHE_PATH, Rules, given
 from github_app.sandboxes.environment import settings_of
 from github_app.sandboxes.image import ImageRecipe
+from github_app.sandboxes.scripts import START
 
-_SCRIPTS = files("github_app.sandboxes")
-_START = (
-    _SCRIPTS.joinpath("start.sh")
-    .read_text()
-    .replace("@JOB-STARTED@", _SCRIPTS.joinpath("job-started.sh").read_text())
-    .replace("@JOB-COMPLETED@", _SCRIPTS.joinpath("job-completed.sh").read_text())
-)
 # Asked by plain sh, so that it needs nothing of the image. The Worker is there a second before the job's first step.
 _QUESTION = """
 [ -e "${RUNNER_HOME:-/home/runner}/.job-started" ] && { echo working; exit; }
@@ -38,6 +32,10 @@ _DEADLINE_S = 60.0
 _CREATE_DEADLINE_S = 1500.0
 _BUILD_DEADLINE_S = 3600.0
 _LAST_LINES = 5
+_TOO_LONG = (
+    "creating sandbox {name!r}: policy and routes together are longer than a variable of a Modal sandbox may be; write "
+    "fewer names in ALLOWED_REPOS and modal-runner.toml, with wildcards"
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -57,6 +55,19 @@ async def _sandbox_errors(call: str, deadline_s: float = _DEADLINE_S) -> AsyncIt
         ) from error
 
 
+async def _variables_of(secrets: Sequence[modal.Secret]) -> set[str] | None:
+    """The names of the variables that Secrets bring, which Modal tells with the look-up; None where it does not."""
+    names: set[str] = set()
+    for secret in secrets:
+        await secret.hydrate.aio()
+        # The SDK has no public way; a Secret without variables is none.
+        own = await secret._get_keys.aio()  # noqa: SLF001
+        if not own:
+            return None
+        names |= own
+    return names
+
+
 async def _last_words(sandbox: modal.Sandbox) -> str:
     try:
         return "".join([entry.message async for entry in sandbox.logs.tail.aio(_LAST_LINES)]).strip()
@@ -73,14 +84,12 @@ class ModalSandboxes:
         recipes: Mapping[str, ImageRecipe],
         client: modal.Client | None = None,
         *,
-        admitted: Sequence[str] = ("*/*",),
-        given: Callable[[str | None], Gift] = lambda _profile: Gift(),
+        rules: Rules | None = None,
     ) -> None:
-        """`recipes` by the images' names; `admitted` are the policy's globs; `given` is what a profile gives."""
+        """`recipes` by the images' names; `rules` say what a profile gives, and who is admitted."""
         self._app_name = f"{app_name}-sandboxes"
         self._recipes = recipes
-        self._admitted = " ".join(admitted)
-        self._given = given
+        self._rules = rules or Rules()
         self._client = client
         self._app: modal.App | None = None
         self._images: dict[str, modal.Image] = {}
@@ -152,18 +161,23 @@ class ModalSandboxes:
         shape = spec.shape
         if shape.image not in self._images:
             raise SandboxError(f"creating sandbox {spec.name!r}: image {shape.image!r} is not built", retryable=False)
-        gift = self._given(shape.profile)
+        gift = given(shape.profile, self._rules)
         async with _sandbox_errors(f"creating sandbox {spec.name!r}", _CREATE_DEADLINE_S):
+            secrets = [modal.Secret.from_name(name, client=self._client) for name in gift.secrets]
+            names = await _variables_of(secrets)
+            rules = hook_rules(spec, self._rules, can_withhold=names is not None)
+            if len(rules) > LONGEST:
+                raise SandboxError(_TOO_LONG.format(name=spec.name), retryable=False)
             sandbox = await modal.Sandbox.create.aio(
                 "/bin/sh",
                 "-euc",
-                _START,
+                START,
                 app=self._app,
                 name=spec.name,
                 tags=spec.tags,
                 image=self._images[shape.image],
-                env={**gift.env, **settings_of(spec, gift, self._admitted)},
-                secrets=[modal.Secret.from_name(name, client=self._client) for name in gift.secrets],
+                env={**gift.env, **settings_of(spec, gift, names or (), rules)},
+                secrets=secrets,
                 timeout=shape.timeout_s,
                 gpu=str(shape.gpu) if shape.gpu else None,
                 cpu=shape.cpu,

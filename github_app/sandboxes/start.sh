@@ -4,35 +4,48 @@ home=${RUNNER_HOME:-/home/runner}
 cd "$home"
 export HOME="$home"
 
+# As the user `runner`, unless sudo does not work for it: gVisor can be run so that setuid programs have no effect, and
+# workflows lean on sudo. Then the runner is root. MODAL_RUNNER_SUDO=no: that was found out before, and is not tried.
+as_user=
+if [ "$(id -u)" = 0 ] && id runner >/dev/null 2>&1; then
+    as_user="setpriv --reuid=runner --regid=runner --init-groups"
+    if [ "${MODAL_RUNNER_SUDO:-try}" = no ] || ! $as_user sudo -n true >/dev/null 2>&1; then
+        as_user=
+        export MODAL_RUNNER_AS_ROOT="sudo does not work in this sandbox, so the runner and its jobs run as root."
+        echo "$MODAL_RUNNER_AS_ROOT"
+    fi
+fi
+if [ -n "$as_user" ]; then
+    export USER=runner LOGNAME=runner
+else
+    # The runner refuses to run as root unless told that this is meant.
+    export RUNNER_ALLOW_RUNASROOT=1 USER="$(id -un)" LOGNAME="$(id -un)"
+fi
+export PATH="$home/.local/bin:$PATH"
+
+# Which system this is, by the name that GitHub's images give themselves: some setup-* actions choose by it.
+if [ -z "${ImageOS:-}" ] && [ -r /etc/os-release ]; then
+    ImageOS=$(. /etc/os-release && echo "${ID:-linux}${VERSION_ID%%.*}")
+    export ImageOS
+fi
+
+# Modal derives these from the CPU request, and `nproc` obeys the first: a job may use as many as its limit allows.
+for name in OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS; do
+    case " ${MODAL_RUNNER_OWN_ENV:-} ${MODAL_RUNNER_COMMON_ENV:-} " in
+        *" $name "*) ;;
+        *) [ -z "${MODAL_RUNNER_THREADS:-}" ] || export "$name=$MODAL_RUNNER_THREADS" ;;
+    esac
+done
+
 # Exit with 7 when GitHub refuses the runner's version; otherwise run.sh answers 0 to nearly everything.
 export ACTIONS_RUNNER_RETURN_VERSION_DEPRECATED_EXIT_CODE=1
-# Pass SIGTERM on, so that a job that is stopped is reported as cancelled instead of lost.
-export RUNNER_MANUALLY_TRAP_SIG=1
-
-# The names of a Modal Secret's variables are known only here: all that are neither the image's, nor Modal's, nor ours.
-names() { env -0 | tr '\n' ' ' | tr '\0' '\n' | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p'; }
-if [ "${MODAL_RUNNER_SECRETS:-no}" = yes ]; then
-    known="PATH HOME HOSTNAME USER LOGNAME SHELL SHLVL PWD OLDPWD TERM TZ _ RUNNER_HOME RUNNER_MANUALLY_TRAP_SIG
-        MODAL_SANDBOX_ID MODAL_TASK_ID MODAL_REGION MODAL_CLOUD_PROVIDER MODAL_IMAGE_ID MODAL_ENVIRONMENT MODAL_IS_REMOTE
-        MODAL_IDENTITY_TOKEN ${MODAL_RUNNER_COMMON_ENV:-} $(cat /etc/modal-runner-env 2>/dev/null || true)"
-    for name in $(names); do
-        case " $(echo $known) " in
-            *" $name "*) continue ;;
-        esac
-        case "$name" in
-            MODAL_RUNNER_* | ACTIONS_RUNNER_*) continue ;;
-        esac
-        MODAL_RUNNER_OWN_ENV="${MODAL_RUNNER_OWN_ENV:-} $name"
-    done
-    export MODAL_RUNNER_OWN_ENV
-fi
 
 # Caches that survive many writers without locks: files that are written once, under names made from their content.
 cache=${MODAL_RUNNER_CACHE:-}
 if [ -n "$cache" ] && [ -d "$cache" ]; then
     for part in pip npm huggingface toolcache; do
         mkdir -p "$cache/$part"
-        if [ "$(id -u)" = 0 ] && id runner >/dev/null 2>&1; then
+        if [ -n "$as_user" ]; then
             chown runner:runner "$cache/$part" || chmod 1777 "$cache/$part" || true
         fi
     done
@@ -47,9 +60,14 @@ fi
 case "${MODAL_RUNNER_DOCKER:-no}" in
     vm) dockerd >/tmp/dockerd.log 2>&1 & ;;
     gvisor)
-        # There dockerd can set up neither firewall nor bridge: containers run with --network host.
+        # There dockerd can set up neither firewall nor bridge: containers run with --network host. And Docker 29 keeps
+        # images in containerd's snapshotter, whose overlay needs what gVisor has not (gvisor.dev, tutorials/docker).
         update-alternatives --set iptables /usr/sbin/iptables-legacy >/dev/null 2>&1 || true
-        dockerd --iptables=false --ip6tables=false --bridge=none >/tmp/dockerd.log 2>&1 &
+        echo '{}' > "$home/daemon.json"
+        [ ! -s /etc/docker/daemon.json ] || cat /etc/docker/daemon.json > "$home/daemon.json"
+        settings=$(jq '.features["containerd-snapshotter"] = false' "$home/daemon.json")
+        echo "$settings" > "$home/daemon.json"
+        dockerd --config-file "$home/daemon.json" --iptables=false --ip6tables=false --bridge=none >/tmp/dockerd.log 2>&1 &
         ;;
 esac
 if [ "${MODAL_RUNNER_DOCKER:-no}" != no ]; then
@@ -76,9 +94,24 @@ HOOK
 export ACTIONS_RUNNER_HOOK_JOB_STARTED="$home/job-started.sh"
 export ACTIONS_RUNNER_HOOK_JOB_COMPLETED="$home/job-completed.sh"
 
-if [ "$(id -u)" = 0 ] && id runner >/dev/null 2>&1; then
-    exec setpriv --reuid=runner --regid=runner --init-groups ./run.sh
+if [ "${MODAL_RUNNER_DOCKER:-no}" != vm ]; then
+    # run.sh passes SIGTERM on to its process group, so that a job that is stopped is reported as cancelled.
+    export RUNNER_MANUALLY_TRAP_SIG=1
+    exec $as_user ./run.sh
 fi
-# The runner refuses to run as root unless told that this is meant.
-export RUNNER_ALLOW_RUNASROOT=1
-exec ./run.sh
+# In Modal's VM runtime a signal to a process group is taken and not delivered: the listener is told by its number.
+stop() {
+    for comm in /proc/[0-9]*/comm; do
+        read -r name 2>/dev/null < "$comm" || continue
+        pid=${comm#/proc/}
+        [ "$name" != Runner.Listener ] || kill -INT "${pid%/comm}" || true
+    done
+}
+trap stop INT TERM
+$as_user ./run.sh &
+run=$!
+while :; do
+    wait "$run" && code=0 || code=$?
+    # A signal ends the wait, and not the runner.
+    kill -0 "$run" 2>/dev/null || exit "$code"
+done

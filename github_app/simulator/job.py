@@ -2,17 +2,17 @@
 
 import asyncio
 import io
-import json
 import os
 import signal
 import tarfile
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from github_app.simulator import hooks
 from github_app.simulator.workflow.act import environment_of, run_job
+from github_app.simulator.workflow.standalone import after_failure
 
 _REPORT_EVERY_S = 0.3
-_HOOK = "ACTIONS_RUNNER_HOOK_JOB_STARTED"
 _OWN_VARIABLES = ("ACTIONS_RUNNER_", "RUNNER_MANUALLY_TRAP_SIG", "RUNNER_ALLOW_RUNASROOT")
 
 Conclusion = Literal["success", "failure", "cancelled"]
@@ -50,12 +50,13 @@ async def run(service: Service, job: dict[str, Any]) -> tuple[Conclusion, dict[s
 
 async def _steps(service: Service, job: dict[str, Any], lines: list[str]) -> tuple[Conclusion, dict[str, str]]:
     environment = {**_environment(), **environment_of(job["github"])}
-    if not await _hook(job["github"]["event"], environment, lines):
-        return "failure", {}
+    workflow = job["workflow"]
+    if not await _hook(job["github"], environment, lines):
+        workflow = after_failure(workflow, job["act_job"])
     tree = Path("_work").absolute()
     await asyncio.to_thread(_unpack, service, tree)
     outcome = await run_job(
-        job["workflow"],
+        workflow,
         job_id=job["act_job"],
         workdir=tree,
         event=job["github"]["event"],
@@ -65,23 +66,24 @@ async def _steps(service: Service, job: dict[str, Any], lines: list[str]) -> tup
     return outcome.conclusion, dict(outcome.outputs)
 
 
-async def _hook(event: dict[str, Any], environment: dict[str, str], lines: list[str]) -> bool:
-    """Run the job-started hook, whose output shows in the job's log and whose failure fails the job."""
-    script = os.environ.get(_HOOK)
+async def _hook(github: dict[str, Any], environment: dict[str, str], lines: list[str]) -> bool:
+    """Run the job-started hook, whose output shows in the job's log at once, and whose variables the steps have."""
+    script = os.environ.get(hooks.STARTED)
     if script is None:
         return True
-    payload = Path("event.json").absolute()
-    payload.write_text(json.dumps(event), encoding="utf-8")
+    folder = Path.cwd()
     hook = await asyncio.create_subprocess_exec(
-        "sh",
-        script,
-        env={**environment, "GITHUB_EVENT_PATH": str(payload)},
+        *hooks.command(script),
+        env={**environment, **hooks.environment(github, folder)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await hook.communicate()
-    lines.extend(output.decode(errors="replace").splitlines())
-    return hook.returncode == 0
+    assert hook.stdout is not None  # noqa: S101 - it was asked for above
+    async for line in hook.stdout:
+        lines.append(line.decode(errors="replace").rstrip("\n"))  # noqa: PERF401 - each is sent as it comes
+    code = await hook.wait()
+    environment.update(hooks.written(folder))
+    return code == 0
 
 
 def _unpack(service: Service, tree: Path) -> None:

@@ -15,11 +15,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from github_app.simulator import hooks
+
 JIT_CONFIG = "ACTIONS_RUNNER_INPUT_JITCONFIG"
 _REQUEST_TIMEOUT_S = 30.0
 _HEARTBEAT_S = 1.0
-_HOOK = "ACTIONS_RUNNER_HOOK_JOB_STARTED"
-_COMPLETED_HOOK = "ACTIONS_RUNNER_HOOK_JOB_COMPLETED"
+_STOPS = {signal.SIGINT, signal.SIGTERM}
 # Conducts that end the runner before a job, and its exit code: 7 is for a version that GitHub refuses.
 _EXITS = {"exit-0": 0, "exit-7": 7}
 
@@ -81,6 +82,7 @@ def main() -> int:
         _say(f"{JIT_CONFIG} is missing or is not a JIT config.")
         return 1
     _name_process("Runner.Listener")
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if service.conduct == "never-online":
         signal.pause()
     try:
@@ -109,15 +111,16 @@ def _wait_for_job(service: Service) -> dict[str, Any]:
 
 def _run_in_worker(service: Service, job: dict[str, Any]) -> None:
     # Held back until it can be passed on.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
     worker = os.fork()
     if worker == 0:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
         _name_process("Runner.Worker")
         os._exit(_work(service, job))
     # A runner that is told to end passes that on, and its job is reported as cancelled.
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(worker, signal.SIGTERM))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    for stop in _STOPS:
+        signal.signal(stop, lambda *_: os.kill(worker, signal.SIGTERM))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
     _, status = os.waitpid(worker, 0)
     if exit_code := os.waitstatus_to_exitcode(status):
         # A worker that was told to end before it could take that in dies of it.
@@ -129,8 +132,7 @@ def _work(service: Service, job: dict[str, Any]) -> int:
     try:
         service.post("progress", {"lines": []})
         conclusion, outputs = _pass_time(service, job) if "seconds" in job else _run_steps(service, job)
-        if hook := os.environ.get(_COMPLETED_HOOK):
-            os.spawnv(os.P_WAIT, "/bin/sh", ["sh", hook])  # noqa: S606
+        hooks.run_completed()
         service.post("finish", {"conclusion": conclusion, "outputs": outputs})
     except BaseException as error:  # the last frame of a forked process
         _say(f"The job could not be run: {type(error).__name__}: {error}")
@@ -150,11 +152,10 @@ def _run_steps(service: Service, job: dict[str, Any]) -> tuple[str, dict[str, st
 def _pass_time(service: Service, job: dict[str, Any]) -> tuple[str, dict[str, str]]:
     """Do nothing for so long, unless the hook or a cancellation ends the job: what a soak's jobs do."""
     end = time.monotonic() + job["seconds"]
-    if hook := os.environ.get(_HOOK):
-        payload = Path("event.json").absolute()
-        payload.write_text(json.dumps(job["github"]["event"]), encoding="utf-8")
-        told = {"GITHUB_REPOSITORY": job["github"]["repository"], "GITHUB_EVENT_PATH": str(payload)}
-        if os.spawnve(os.P_WAIT, "/bin/sh", ["sh", hook], {**os.environ, **told}) != 0:  # noqa: S606
+    if script := os.environ.get(hooks.STARTED):
+        command = hooks.command(script)
+        told = hooks.environment(job["github"], Path.cwd())
+        if os.spawnve(os.P_WAIT, command[0], command, {**os.environ, **told}) != 0:  # noqa: S606
             return "failure", {}
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, _HEARTBEAT_S))

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
@@ -13,9 +12,9 @@ from modal_proto import api_pb2
 
 from github_app.clock import Clock
 from github_app.demo.world import World, start_container, until_healthy, world
-from github_app.simulator import runner as stand_in
 from github_app.simulator.github.state import Job
-from github_app.simulator.modal import Limits, RunnerImage
+from github_app.simulator.image import light_stand_in_image
+from github_app.simulator.modal import Limits
 from github_app.soak.count import SoakReport, count
 from github_app.soak.faults import GitHubFaults, ModalFaults
 from github_app.soak.plan import CAP_IN_ALL, CAP_PER_REPOSITORY, SoakPlan, make_plan
@@ -51,7 +50,7 @@ async def soak(
     limits = Limits(containers=len(plan.runs) * 10 + 100, gpus=8 if "modal-throttle" in faults else None)
     began = time.monotonic()
     async with world(
-        containers=containers, clock=clock, image=_light_image(), limits=limits, settings=settings
+        containers=containers, clock=clock, image=light_stand_in_image(), limits=limits, settings=settings
     ) as running:
         github_faults = GitHubFaults(faults, seed, clock.scale)
         github_faults.tokens = running.github.world.tokens
@@ -79,12 +78,6 @@ async def soak(
                 (keep_logs / container.log.name).write_bytes(container.log.read_bytes())
             (keep_logs / "world.txt").write_text(_describe(running, clock))
         return report
-
-
-def _light_image() -> RunnerImage:
-    """The stand-in runner without site-packages: its jobs only take time, and its start is cheap."""
-    run = f'#!/bin/sh\nexec "{sys.executable}" -I -S "{Path(stand_in.__file__)}"\n'
-    return RunnerImage(env={"RUNNER_HOME": "{root}/runner"}, files={"runner/run.sh": run})
 
 
 @contextlib.asynccontextmanager

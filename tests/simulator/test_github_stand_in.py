@@ -38,11 +38,11 @@ class Runner:
 
 
 @contextlib.asynccontextmanager
-async def stand_in(folder: Path, jit_config: str) -> AsyncIterator[Runner]:
+async def stand_in(folder: Path, jit_config: str, **environment: str) -> AsyncIterator[Runner]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "github_app.simulator.runner"),
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "CANARY": "sings", JIT_CONFIG: jit_config},
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "CANARY": "sings", JIT_CONFIG: jit_config, **environment},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -163,6 +163,38 @@ async def test_a_runner_that_was_removed_says_so_and_ends_with_0(hub: Hub, tmp_p
     for code, output in (removed, never_there):
         assert code == 0
         assert "The runner no longer exists on the server." in output
+
+
+@pytest.mark.parametrize(
+    ("hook", "later"),
+    [("exit 1", ["ALWAYS RAN", "FAILURE RAN"]), ("echo bye; sleep 1; kill -KILL $PPID; exit 1", [])],
+    ids=["fails", "kills the Worker"],
+)
+async def test_a_failed_hook_ends_no_job_and_the_death_of_its_worker_does(
+    hub: Hub, tmp_path: Path, hook: str, later: list[str]
+) -> None:
+    """As actions/runner has it: a hook is a job's first step, and `if: always()` steps come after."""
+    (tmp_path / "hook.sh").write_text(hook)
+    ran = "{if: always(), run: echo ALWAYS RAN}, {if: failure(), run: echo FAILURE RAN}"
+    build = hub.push(f"  build: {{runs-on: [self-hosted, modal], steps: [run: echo PLAIN RAN, {ran}]}}\n").jobs[0]
+    given = {"ACTIONS_RUNNER_HOOK_JOB_STARTED": str(tmp_path / "hook.sh")}
+    async with stand_in(tmp_path, await jit_config(hub), **given) as runner:
+        code, output = await runner.ended()
+    printed = [line for line in build.log if line.endswith(" RAN") and not line.startswith("Run ")]
+
+    assert (code, build.conclusion) == (0, "failure"), output
+    assert printed == later
+    assert later or "bye" in build.log
+
+
+async def test_what_a_hook_writes_into_github_env_the_steps_have(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "hook.sh").write_text('echo "CANARY=" >> "$GITHUB_ENV"')
+    build = push_step(hub, 'echo "<$CANARY>"')
+    given = {"ACTIONS_RUNNER_HOOK_JOB_STARTED": str(tmp_path / "hook.sh")}
+    async with stand_in(tmp_path, await jit_config(hub), **given) as runner:
+        await runner.ended()
+
+    assert "<>" in build.log
 
 
 async def test_a_log_arrives_once_and_in_order(hub: Hub, tmp_path: Path) -> None:

@@ -108,7 +108,8 @@ async def test_the_environment_is_the_images_and_the_given_one_and_nothing_of_ou
     [view] = workshop.simulated.sandboxes()
     names = dict(line.split("=", 1) for line in view.output.splitlines())
     assert sorted(names) == [
-        "GIVEN", "MODAL_REGION", "MODAL_SANDBOX_ID", "MODAL_TASK_ID", "PATH", "WHO",
+        "GIVEN", "MKL_NUM_THREADS", "MODAL_REGION", "MODAL_SANDBOX_ID", "MODAL_TASK_ID", "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS", "PATH", "WHO",
     ]  # fmt: skip
     assert names["MODAL_REGION"] == "eu-west"
 

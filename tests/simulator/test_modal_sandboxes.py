@@ -1,7 +1,7 @@
 """Life and end of the simulated Modal's sandboxes, through the real SDK."""
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 import modal
 import pytest
@@ -13,8 +13,9 @@ from modal.exception import (
     SandboxTimeoutError,
 )
 
+from github_app.simulator.modal import Limits, SimulatedModal
 from github_app.simulator.modal import sandboxes as rpcs
-from tests.simulator.modal_workshop import Workshop
+from tests.simulator.modal_workshop import IMAGE, Workshop, connect
 
 BACKENDS = pytest.mark.parametrize("gpu", [None, "A100"], ids=["V2", "V1"])
 
@@ -211,3 +212,23 @@ async def test_the_last_lines_of_an_ended_sandbox_can_be_read(workshop: Workshop
     assert {entry.message for entry in entries} <= {"one\n", "two\n", "three\n"}
     errors = [entry.message async for entry in again.logs.tail.aio(source="stderr")]
     assert errors == ["three\n"]
+
+
+@pytest.mark.parametrize(("runtime", "blocked"), [(None, "1"), ("vm", "0")])
+async def test_setuid_can_be_taken_from_gvisor_and_not_from_virtual_machines(
+    runtime: Literal["vm"] | None, blocked: str
+) -> None:
+    async with SimulatedModal(image=IMAGE, limits=Limits(setuid=False)) as simulated, connect(simulated) as client:
+        app = await modal.App.lookup.aio("setuid", create_if_missing=True, client=client)
+        workshop = Workshop(simulated, client, app)
+        sandbox = await workshop.create("grep", "NoNewPrivs", "/proc/self/status", runtime=runtime)
+        await sandbox.wait.aio(raise_on_termination=False)
+
+        assert (await sandbox.stdout.read.aio()).split() == ["NoNewPrivs:", blocked]
+
+
+async def test_thread_variables_come_from_the_request_for_cpu(workshop: Workshop) -> None:
+    sandbox = await workshop.create("sh", "-c", "echo $OMP_NUM_THREADS", cpu=(2, 8))
+    await sandbox.wait.aio(raise_on_termination=False)
+
+    assert (await sandbox.stdout.read.aio()).strip() == "2"

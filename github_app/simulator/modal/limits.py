@@ -9,12 +9,16 @@ from modal_proto import api_pb2
 
 @dataclass(frozen=True)
 class Limits:
-    """A workspace's limits; None is no limit. A new workspace has 100, 10 and 5.0."""
+    """A workspace's limits; None is no limit. A new workspace has 100, 10 and 5.0.
+
+    `setuid`: whether setuid programs have an effect under gVisor, which nobody has told of Modal's.
+    """
 
     containers: int | None = None
     gpus: int | None = None
     creates_per_second: float | None = None
     burst: int = 150
+    setuid: bool = True
 
 
 class CreationRate:

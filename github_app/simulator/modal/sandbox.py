@@ -19,6 +19,7 @@ from github_app.simulator.modal.volumes import Volumes
 
 End = Literal["exit", "terminated", "timeout", "died"]
 
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 _RESULTS = {
     "terminated": (api_pb2.GenericResult.GENERIC_STATUS_TERMINATED, 137),
@@ -87,6 +88,7 @@ class Sandbox:
         root: Path,
         given: Mapping[str, str],
         isolation: Isolation,
+        setuid: bool,
         on_end: Callable[["Sandbox"], None],
     ) -> None:
         self.id = sandbox_id
@@ -104,6 +106,7 @@ class Sandbox:
         self.environment = given
         self._root = root
         self._isolation = isolation
+        self._setuid = setuid
         self._on_end = on_end
         self._process: Process | None = None
         self._timeout: asyncio.TimerHandle | None = None
@@ -126,6 +129,8 @@ class Sandbox:
         self.environment = {
             "PATH": _PATH,
             **image.unpack(self._root),
+            # Derived from the request, as Modal's docs on CPU have it.
+            **dict.fromkeys(_THREADS, str(max(1, self.definition.resources.milli_cpu // 1000))),
             **self.environment,
             "MODAL_SANDBOX_ID": self.id,
             "MODAL_TASK_ID": self.task_id,
@@ -134,7 +139,11 @@ class Sandbox:
         self.started_at = time.time()
         self._process = Process(
             # An image without an entrypoint of its own keeps a sandbox without arguments alive.
-            [*self._isolation.create, *(self.definition.entrypoint_args or ["sleep", "infinity"])],
+            [
+                *self._isolation.create,
+                *self._without_setuid(),
+                *(self.definition.entrypoint_args or ["sleep", "infinity"]),
+            ],
             environment=self.environment,
             directory=self.directory(self.definition.workdir),
             output=self.output,
@@ -142,6 +151,12 @@ class Sandbox:
         )
         loop = asyncio.get_running_loop()
         self._timeout = loop.call_later(self.definition.timeout_secs, self.end, "timeout")
+
+    def _without_setuid(self) -> list[str]:
+        """The prefix that takes setuid away, as gVisor does unless told otherwise (google/gvisor#5299)."""
+        if self._setuid or self.definition.runtime == "vm":
+            return []
+        return [shutil.which("setpriv") or "/usr/bin/setpriv", "--no-new-privs"]
 
     def end(self, how: End) -> None:
         """Kill the sandbox, unless it has ended or is being killed already."""

@@ -43,6 +43,17 @@ def standalone(
     return json.dumps({key: value for key, value in document.items() if value}, indent=2, ensure_ascii=False)
 
 
+def after_failure(text: str, job_id: str) -> str:
+    """The same file with a first step that fails: what comes after a failed hook, which is but a job's first step.
+
+    Later steps are still evaluated: those with `if: always()` or `failure()` run (actions/runner, JobExtension.cs).
+    """
+    document = json.loads(text)
+    failed = {"name": "Set up runner", "run": "exit 1", **_PLAIN_STEP}
+    document["jobs"][job_id]["steps"].insert(0, failed)
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
 def _trigger(workflow: Workflow, event_name: str) -> object:
     # act knows the inputs of a manual run from the file; it runs the file whatever the filters of other events say.
     settings = workflow.events.get(event_name)

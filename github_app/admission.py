@@ -1,0 +1,78 @@
+"""What the job-started hook decides by, once a job is inside a sandbox. Pure.
+
+Any job that the runner group admits can take a runner, whatever was decided about the job that it was started for. So
+the same rules are applied there again, to what GitHub tells a job of itself: its repository, event, branch, workflow
+and whose code it is. Labels are not among that. A job has none that its runner has not; so a route that asks for
+others is none for this sandbox, and one whose labels the runner has is taken to mean each job here.
+"""
+
+import json
+from collections.abc import Sequence
+
+from github_app import labels
+from github_app.catalog import gpu_key
+from github_app.globs import as_regex, matches
+from github_app.model import MadeFor, SandboxSpec
+from github_app.policy import FORK_REFUSED, NOT_NAMED, PUBLIC, UNKNOWN, UNSEEN_SECRETS, is_full_name
+from github_app.profiles import Route
+from github_app.routing import Rules
+
+# Of a variable in a Modal Secret, which is what a sandbox's environment is made of (modal.com/docs/guide/secrets).
+LONGEST = 32_768
+
+
+def hook_rules(spec: SandboxSpec, rules: Rules, *, can_withhold: bool = True) -> str:
+    """The rules for one sandbox, as JSON for admission.jq.
+
+    `can_withhold`: which variables are another job's to have is known; else a foreign job is refused.
+    """
+    shape, patterns = spec.shape, rules.policy.patterns
+    told = {
+        "named": [pattern for pattern in patterns if is_full_name(pattern)],
+        "admitted": [as_regex(pattern) for pattern in patterns],
+        # GitHub's own word of the repository that it was made for; some events do not tell.
+        "private": spec.repository.lower() if spec.private else None,
+        "forks": [as_regex(glob) for glob in shape.forks],
+        "made_for": None if shape.made_for is None else _made_for(shape.made_for),
+        "routes": [_route(route) for route in rules.routes if _may_mean(route, _asks(spec, rules))],
+        "can_withhold": can_withhold,
+        "sentences": {
+            "named": NOT_NAMED,
+            "public": PUBLIC,
+            "unknown": UNKNOWN,
+            "fork": FORK_REFUSED,
+            "withhold": UNSEEN_SECRETS,
+        },
+    }
+    return json.dumps(told, separators=(",", ":"))
+
+
+def _made_for(made_for: MadeFor) -> dict[str, object]:
+    return _conditions(made_for.repositories, made_for.branch, made_for.workflow, made_for.events)
+
+
+def _route(route: Route) -> dict[str, object]:
+    owner = None if route.org is None else as_regex(f"{route.org}/*")
+    conditions = _conditions(route.repositories, route.branch, route.workflow, route.events)
+    return {**conditions, "owner": owner, "refuse": route.refuse}
+
+
+def _conditions(
+    repositories: Sequence[str], branch: str | None, workflow: str | None, events: Sequence[str]
+) -> dict[str, object]:
+    return {
+        "repositories": [as_regex(glob) for glob in repositories],
+        "branch": None if branch is None else as_regex(branch),
+        "workflow": None if workflow is None else as_regex(workflow),
+        "events": list(events),
+    }
+
+
+def _asks(spec: SandboxSpec, rules: Rules) -> list[str]:
+    """What a job on this runner may have asked for."""
+    asks = labels.spelled_out(spec.labels, rules.labels)
+    return [*asks, f"gpu:{gpu_key(spec.shape.gpu)}:{spec.shape.gpu.count}"] if spec.shape.gpu else asks
+
+
+def _may_mean(route: Route, asks: Sequence[str]) -> bool:
+    return all(any(matches(label, glob) for label in asks) for glob in route.labels)

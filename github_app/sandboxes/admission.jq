@@ -1,0 +1,36 @@
+# Reads the payload of the event of a job; prints what becomes of the job (admit, foreign or refuse) and a sentence.
+# The rules are those of policy.py and routing.py; what is not known for sure refuses.
+($ENV.MODAL_RUNNER_RULES | fromjson) as $rules
+| ($ENV.GITHUB_REPOSITORY // "") as $repository
+| ($ENV.GITHUB_EVENT_NAME // "") as $event
+| (if ($ENV.GITHUB_HEAD_REF // "") != "" then $ENV.GITHUB_HEAD_REF else $ENV.GITHUB_REF_NAME // "" end) as $branch
+| ($ENV.GITHUB_WORKFLOW // "") as $workflow
+| def like($text; $globs): any($globs[]; . as $glob | $text | test($glob; "i"));
+  def fits($it):
+      ($it.owner == null or like($repository; [$it.owner]))
+      and (($it.repositories | length) == 0 or like($repository; $it.repositories))
+      and ($it.branch == null or like($branch; [$it.branch]))
+      and ($it.workflow == null or like($workflow; [$it.workflow]))
+      and (($it.events | length) == 0 or any($it.events[]; . == $event));
+  def at($path): try getpath($path) catch null;
+  def refuse($sentence): "refuse " + ($sentence | split("{repository}") | join($repository));
+  at(["repository", "private"]) as $private
+| (if $private == true or ($private != false and ($repository | ascii_downcase) == $rules.private) then "private"
+   elif $private == false then "public" else "unknown" end) as $visibility
+| (if $event | startswith("pull_request") then at(["pull_request", "head", "repo", "full_name"])
+   elif $event == "workflow_run" then at(["workflow_run", "head_repository", "full_name"])
+   else $repository end) as $code
+| (($code | type) == "string" and ($code | ascii_downcase) == ($repository | ascii_downcase)) as $own
+| any($rules.named[]; . == ($repository | ascii_downcase)) as $named
+| ([$rules.routes[] | select(fits(.))] | .[0].refuse) as $refused
+| if $named | not then
+      if like($repository; $rules.admitted) | not then refuse($rules.sentences.named)
+      elif $visibility != "private" then refuse($rules.sentences[$visibility])
+      else null end
+  else null end
+| if . != null then .
+  elif $refused != null then refuse($refused)
+  elif ($own or like($repository; $rules.forks)) | not then refuse($rules.sentences.fork)
+  elif $rules.made_for == null or fits($rules.made_for) then "admit "
+  elif $rules.can_withhold then "foreign "
+  else refuse($rules.sentences.withhold) end

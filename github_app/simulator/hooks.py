@@ -1,0 +1,47 @@
+"""The hooks of actions/runner, as it runs them: `bash -e FILE`, a child of the Worker, with the job's variables.
+
+Standard library only: the stand-in runner imports this inside every sandbox. Source: actions/runner, JobExtension.cs
+and ScriptHandlerHelpers.cs.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+STARTED = "ACTIONS_RUNNER_HOOK_JOB_STARTED"
+COMPLETED = "ACTIONS_RUNNER_HOOK_JOB_COMPLETED"
+
+# What a hook is told of its job, from the `github` context.
+_TOLD = (
+    *("repository", "repository_owner", "ref", "ref_name", "ref_type", "head_ref", "base_ref", "sha", "actor"),
+    *("run_id", "run_number", "run_attempt", "event_name", "workflow"),
+)
+
+
+def command(script: str) -> list[str]:
+    """The command that runs a hook."""
+    return [shutil.which("bash") or "/bin/bash", "-e", script]
+
+
+def environment(github: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """The variables of a hook beside the runner's own; what it writes into GITHUB_ENV is read by `written`."""
+    payload, variables = folder / "event.json", folder / "hook.env"
+    payload.write_text(json.dumps(github["event"]), encoding="utf-8")
+    variables.write_text("")
+    told = {f"GITHUB_{name.upper()}": str(github[name]) for name in _TOLD if github.get(name) not in (None, "")}
+    return {**told, "GITHUB_EVENT_PATH": str(payload), "GITHUB_ENV": str(variables)}
+
+
+def written(folder: Path) -> dict[str, str]:
+    """The variables that a hook has set for the steps, one a line."""
+    lines = (folder / "hook.env").read_text(encoding="utf-8").splitlines()
+    return dict(line.partition("=")[::2] for line in lines if "=" in line)
+
+
+def run_completed() -> None:
+    """Run the hook after a job's last step."""
+    if script := os.environ.get(COMPLETED):
+        os.spawnv(os.P_WAIT, command(script)[0], command(script))  # noqa: S606

@@ -1,0 +1,72 @@
+"""What the simulated runner image holds: the stand-in for actions/runner, and programs that a machine may lack.
+
+A sandbox is a process of this machine, so what the real image has for sure is brought along: a user `runner`, who is
+one in name alone, `sudo`, which has no effect without setuid, and `jq`.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from github_app.simulator import jq_command, runner
+from github_app.simulator.modal.sandbox import RunnerImage
+
+_ID = """#!/bin/sh
+case "$*" in
+    -u) [ -z "${SIMULATED_USER:-}" ] || exec echo 1001 ;;
+    -un) [ -z "${SIMULATED_USER:-}" ] || exec echo "$SIMULATED_USER" ;;
+    runner | "-u runner") exec echo 1001 ;;
+esac
+PATH=${PATH#*:} exec id "$@"
+"""
+_SETPRIV = """#!/bin/sh
+while [ "${1#--}" != "$1" ]; do shift; done
+SIMULATED_USER=runner exec "$@"
+"""
+# The kernel's own flag for processes for which setuid has no effect.
+_SUDO = """#!/bin/sh
+if grep -q '^NoNewPrivs:.*1' /proc/self/status; then
+    echo "sudo: effective uid is not 0, is sudo installed setuid root?" >&2
+    exit 1
+fi
+while [ "${1#-}" != "$1" ]; do shift; done
+unset SIMULATED_USER
+exec "$@"
+"""
+# Root in a namespace owns no other user's files.
+_CHOWN = """#!/bin/sh
+[ "$1" = runner:runner ] || PATH=${PATH#*:} exec chown "$@"
+"""
+# These would change the machine that the simulation runs on.
+_DOCKERD = """#!/bin/sh
+echo "there is no dockerd in the simulated image" >&2
+exit 1
+"""
+_ALTERNATIVES = "#!/bin/sh\n"
+_PROGRAMS = {
+    "id": _ID,
+    "setpriv": _SETPRIV,
+    "sudo": _SUDO,
+    "chown": _CHOWN,
+    "dockerd": _DOCKERD,
+    "update-alternatives": _ALTERNATIVES,
+}
+
+
+def light_stand_in_image() -> RunnerImage:
+    """The same with a stand-in runner that starts without the search for packages: its jobs only take time."""
+    here = Path(runner.__file__)
+    return stand_in_image(f'#!/bin/sh\nPYTHONPATH="{here.parents[2]}" exec "{sys.executable}" -S -P "{here}"\n')
+
+
+def stand_in_image(run: str | None = None, *, env: Mapping[str, str] | None = None) -> RunnerImage:
+    """The image; `run` is the text of its run.sh, by default the stand-in runner."""
+    # Without the search for packages (-S), which takes longer than the work.
+    packages = Path(jq_command.library()).parent
+    jq = f'#!/bin/sh\nPYTHONPATH="{packages}" exec "{sys.executable}" -S "{jq_command.__file__}" "$@"\n'
+    stand_in = f'#!/bin/sh\nexec "{sys.executable}" -I -m github_app.simulator.runner\n'
+    programs = {f"bin/{name}": text for name, text in (_PROGRAMS | {"jq": jq}).items()}
+    return RunnerImage(
+        env={"RUNNER_HOME": "{root}/runner", "PATH": "{root}/bin:/usr/local/bin:/usr/bin:/bin", **(env or {})},
+        files={"runner/run.sh": run or stand_in, **programs},
+    )
