@@ -18,6 +18,8 @@ from github_app.settings import SECRET_LENGTH, RoutingSettings, Settings, load_s
 
 FILE = "modal-runner.toml"
 _WORDS = ConfigDict(extra="forbid", frozen=True)
+# Labels that every self-hosted runner gets by itself, and those of GitHub's own runners.
+_GITHUBS_OWN = re.compile(r"self-hosted|linux|windows|macos|x64|arm|arm64|(ubuntu|windows|macos)-(latest|\d[\w.-]*)")
 
 
 class NetworkPolicy(BaseModel):
@@ -48,6 +50,14 @@ class CacheRules(BaseModel):
     shared: bool = False
 
 
+class LabelRules(BaseModel):
+    """`pass`: globs of labels that say nothing about the machine, though they read so, like `gpu-team`."""
+
+    model_config = _WORDS
+
+    pass_: tuple[str, ...] = Field((), alias="pass")
+
+
 class Config(BaseModel):
     """The file. Everything in it may be left out."""
 
@@ -56,6 +66,7 @@ class Config(BaseModel):
     defaults: Profile = Profile()
     limits: Limits = Limits()
     cache: CacheRules = CacheRules()
+    labels: LabelRules = LabelRules(**{"pass": ()})
     networks: dict[Name, NetworkPolicy] = {}
     images: dict[Name, ImageSource] = {}
     profiles: dict[Name, Profile] = {}
@@ -242,6 +253,7 @@ def make_rules(settings: RoutingSettings, config: Config) -> Rules:
         limits=config.limits,
         cache_volume=settings.cache_volume_name or "modal-runner-cache",
         cache_shared=config.cache.shared,
+        passes=(*config.labels.pass_, *(glob for route in config.routes for glob in route.labels)),
     )
 
 
@@ -252,6 +264,13 @@ def warnings(settings: RoutingSettings, config: Config) -> list[str]:
         for each in settings.allowed_cidrs
         if is_private(each)
     ]
+    found += [
+        f"RUNNER_LABEL: {name!r} is a word of GitHub's own, and selects every job of the organisation that has it"
+        for name in settings.runner_label
+        if _GITHUBS_OWN.fullmatch(name.lower())
+    ]
+    if isinstance(settings, Settings):
+        found += [f"{name}: there were blanks or line ends around it, which are left out" for name in settings.trimmed]
     if settings.block_network and settings.allowed_cidrs:
         found.append("BLOCK_NETWORK is set, so ALLOWED_CIDRS is not used")
     if settings.runner_sha256 is None:

@@ -8,12 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from github_app import units
+from github_app import lookalikes, units
 from github_app.catalog import GPUS, REGIONS
 from github_app.model import Gpu
 
-# Runners without a colon in their name are of GitHub's own vocabulary, and say nothing about the machine.
-_OTHER_PLATFORMS = frozenset({"arm64", "arm", "windows", "macos"})
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 # Modal gives no less than an eighth of a core and 128 MiB (modal.com/docs/guide/resources).
 _LEAST_VCPU, _MOST_VCPU = 0.25, 9999.0
@@ -22,9 +20,10 @@ LEAST_MEMORY_MIB = 128
 
 @dataclass(frozen=True)
 class NotOurs:
-    """The job does not ask for us."""
+    """The job does not ask for us. `meant`: one of its labels looks as if it was to."""
 
     reason: str
+    meant: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,14 +59,20 @@ class Key:
     meaning: str
 
 
-def parse(labels: Sequence[str], ours: Sequence[str]) -> NotOurs | Rejected | Wanted:
-    """Read `labels` as the job wrote them; each of `ours` selects us, alone or before `/key=value` parts."""
+def parse(labels: Sequence[str], ours: Sequence[str], passes: Sequence[str] = ()) -> NotOurs | Rejected | Wanted:
+    """Read `labels` as the job wrote them; each of `ours` selects us, alone or before `/key=value` parts.
+
+    Labels that match a glob of `passes` say nothing, whatever they read like.
+    """
     lowered = [label.strip().lower() for label in labels]
     selecting = [name.lower() for name in ours]
     if not any(label.partition("/")[0] in selecting for label in lowered):
-        return NotOurs(f"no label {' or '.join(repr(name) for name in ours)}")
+        stray = lookalikes.stray_separator(lowered, selecting)
+        return NotOurs(stray or f"no label {' or '.join(repr(name) for name in ours)}", meant=stray is not None)
     asked: dict[str, object] = {}
     for label, key, value in _parts(lowered, selecting):
+        if label in selecting or (key not in KEYS and lookalikes.is_passed(label, passes)):
+            continue
         read = _read(label, key, value, one_label=label.partition("/")[0] in selecting)
         if isinstance(read, Rejected):
             return read
@@ -114,12 +119,12 @@ def _read(label: str, key: str, value: str | None, *, one_label: bool) -> object
     if value is None:
         return _read_word(label, key)
     if key not in KEYS:
-        return _read_unknown(label, key, one_label=one_label)
+        return _read_unknown(label, key, value, one_label=one_label)
     read = KEYS[key].read(value)
     return Rejected(read.code, f"The label {label!r} {read.sentence}") if isinstance(read, Rejected) else read
 
 
-def _read_unknown(label: str, key: str, *, one_label: bool) -> Rejected | None:
+def _read_unknown(label: str, key: str, value: str, *, one_label: bool) -> Rejected | None:
     if key == "run" and one_label:
         # Only makes the label one that no other job has.
         return None
@@ -127,23 +132,33 @@ def _read_unknown(label: str, key: str, *, one_label: bool) -> Rejected | None:
         return Rejected("disk", f"The label {label!r} cannot be served: disk cannot be chosen on Modal.")
     if key == "docker":
         return Rejected("docker", f"The label {label!r} says too much; write 'docker'.")
-    near = get_close_matches(key, KEYS, n=1, cutoff=0.6)
+    near = lookalikes.near_miss(key, KEYS)
     if near or one_label:
-        nearest = KEYS[near[0] if near else get_close_matches(key, KEYS, n=1, cutoff=0.0)[0]].example
+        nearest = f"{near}:{value}" if near else KEYS[get_close_matches(key, KEYS, n=1, cutoff=0.0)[0]].example
         return Rejected("label", f"The label {label!r} asks for {key!r}, which there is not. Nearest: {nearest!r}.")
-    # Another system's label; the runner is registered with it.
-    return None
+    # Another system's label, unless it reads like a machine; the runner is registered with it.
+    return _read_lookalike(label)
 
 
 def _read_word(label: str, word: str) -> object | Rejected | None:
     if word == "docker":
         return True
-    if word in _OTHER_PLATFORMS:
-        return Rejected("platform", f"The label {label!r} cannot be served: Modal's machines are Linux on x64.")
     if word.endswith("="):
         return Rejected("label", f"The label {label!r} has a part {word[:-1]!r} without a value; write key=value.")
     if word.partition("=")[0] in KEYS and "=" in word:
         return Rejected("label", f"The label {label!r} has to be written with a colon: {word.replace('=', ':', 1)!r}.")
+    return _read_lookalike(label)
+
+
+def _read_lookalike(label: str) -> Rejected | None:
+    if lookalikes.platform(label):
+        return Rejected("platform", f"The label {label!r} cannot be served: Modal's machines are Linux on x64.")
+    if meant := lookalikes.meant_hardware(label):
+        return Rejected(
+            "hardware",
+            f"The label {label!r} reads like hardware and asks for none. Write {meant}; an administrator may let it "
+            "pass: [labels] pass in modal-runner.toml.",
+        )
     return None
 
 

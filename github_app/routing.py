@@ -42,9 +42,10 @@ _MODALS_OWN = Limits()
 
 @dataclass(frozen=True)
 class Ignore:
-    """Not a job of ours: costs no store access and no call."""
+    """Not a job of ours: costs no store access and no call. `meant`: its labels look as if it was to be."""
 
     reason: str
+    meant: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,15 @@ class Rules:
     limits: Limits = _MODALS_OWN
     cache_volume: str = "modal-runner-cache"
     cache_shared: bool = False
+    # Globs of labels that say nothing to us, whatever they read like.
+    passes: tuple[str, ...] = ()
 
 
 def route(event: JobEvent, rules: Rules) -> Ignore | Refuse | Admit:
     """Decide on a job. Where `needs_run` says so, its `run` has to be filled in before."""
-    match labels.parse(event.labels, rules.labels):
-        case labels.NotOurs(reason):
-            return Ignore(reason)
+    match labels.parse(event.labels, rules.labels, rules.passes):
+        case labels.NotOurs(reason, meant):
+            return Ignore(reason, meant)
         case labels.Rejected(code, sentence):
             return Refuse(code, sentence)
         case Wanted() as wanted:
@@ -111,7 +114,7 @@ def given(profile: str | None, rules: Rules) -> Gift:
 
 def needs_run(event: JobEvent, rules: Rules) -> bool:
     """Tell whether the decision needs what only GitHub's record of the run tells: its event, and whose code it is."""
-    wanted = labels.parse(event.labels, rules.labels)
+    wanted = labels.parse(event.labels, rules.labels, rules.passes)
     if not isinstance(wanted, Wanted):
         return False
     asks = _asks(event, wanted, rules)

@@ -137,6 +137,8 @@ class Service:
         """
         routed = routing.route(event, self._rules)
         if isinstance(routed, routing.Ignore) and not routing.took_our_runner(event):
+            if routed.meant and event.action is Action.QUEUED:
+                _log.warning("labels_look_wrong", reason=routed.reason, labels=event.labels)
             return Answer(Status.IGNORED, routed.reason)
         if not await self._installations.knows(event.installation_id):
             _log.warning("installation_unknown", installation=event.installation_id)

@@ -3,18 +3,27 @@
 Secret fields are `SecretStr`, which has no readable repr. Modal's SDK reads its own `MODAL_*` variables.
 """
 
-import json
-import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Self, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from pydantic import AliasChoices, Field, HttpUrl, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    HttpUrl,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from github_app import pasted
 from github_app.catalog import REGIONS, RUNNER_VERSION
 from github_app.errors import ConfigError
 from github_app.host import Host, host
@@ -112,17 +121,17 @@ class RoutingSettings(BaseSettings):
     def _globs(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        globs = [glob.strip() for glob in value.split(",") if glob.strip()]
+        globs = pasted.names(value)
         if wrong := [glob for glob in globs if not PATTERN.fullmatch(glob)]:
             raise ValueError(f"{', '.join(wrong)}: not of the form owner/repo (with *, ? or [...] as wildcards)")
-        return tuple(globs)
+        return globs
 
     @field_validator("runner_label", mode="before")
     @classmethod
     def _labels(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        names = tuple(name.strip() for name in value.split(",") if name.strip())
+        names = pasted.names(value)
         if wrong := [name for name in names if "/" in name or ":" in name]:
             raise ValueError(f"{', '.join(wrong)}: a label that selects us has neither '/' nor ':'")
         return names
@@ -132,10 +141,7 @@ class RoutingSettings(BaseSettings):
     def _ranges(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        listed = _json(value) if value.lstrip().startswith("[") else value.split(",")
-        if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
-            raise ValueError("no list of ranges; write for example 203.0.113.0/24,198.51.100.0/24")
-        return tuple(cidr(each) for each in listed if each.strip())
+        return tuple(cidr(each) for each in pasted.names(value, "ranges"))
 
     @field_validator("modal_region", mode="before")
     @classmethod
@@ -152,21 +158,15 @@ class RoutingSettings(BaseSettings):
     def _variables(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        if value.lstrip().startswith("{"):
-            found = _json(value)
-        else:
-            # What is wrong is told by its place: its text may be a secret with a comma in it.
-            parts = [part.strip() for part in value.split(",") if part.strip()]
-            if wrong := [str(n) for n, part in enumerate(parts, 1) if not _VARIABLE.fullmatch(part.partition("=")[0])]:
-                raise ValueError(f"part {', '.join(wrong)} is not NAME=value; values with commas need the JSON form")
-            if bare := [str(n) for n, part in enumerate(parts, 1) if "=" not in part]:
-                raise ValueError(f"part {', '.join(bare)} has no '='; values with commas need the JSON form")
-            found = dict(part.partition("=")[::2] for part in parts)
-        if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
-            raise ValueError('no object of strings; write for example {"NAME": "value"}')
-        if not all(_VARIABLE.fullmatch(name) for name in found):
-            raise ValueError("a key is not the name of a variable; these have letters, digits and '_' alone")
-        return found
+        return pasted.variables(value)
+
+    @field_validator("github_enterprise_domain", mode="before")
+    @classmethod
+    def _domain(cls, value: object) -> object:
+        return pasted.enterprise_domain(value)
+
+
+_SECRETS = ("webhook_secret", "webhook_secret_old", "github_client_secret", "github_client_id")
 
 
 class Settings(RoutingSettings):
@@ -185,6 +185,7 @@ class Settings(RoutingSettings):
     github_private_key: SecretStr = Field(
         SecretStr(""), description="The App's private key, PEM.", validate_default=True
     )
+    _trimmed: tuple[str, ...] = PrivateAttr(())
     sweep_interval_seconds: int = Field(60, description="How often `serve` sweeps by itself; 0 turns that off.", ge=0)
 
     @field_validator("github_private_key", mode="after")
@@ -192,14 +193,39 @@ class Settings(RoutingSettings):
     def _key_that_signs(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
         path = info.data.get("github_private_key_path")
         if value.get_secret_value():
-            # Env files and CI variables make "\\n" of a PEM's line ends.
-            pem = value.get_secret_value().replace("\\n", "\n")
-        elif path is not None:
-            pem = _read(path)
+            key = pasted.pem(value.get_secret_value())
+        elif isinstance(path, Path):
+            key = pasted.pem(_read(path))
         else:
-            raise ValueError(f"missing (or GITHUB_PRIVATE_KEY_PATH); {_KEY_ADVICE}")
-        _load(pem)
-        return SecretStr(pem)
+            raise pasted.no_key()
+        pasted.private_key(key)
+        return SecretStr(key)
+
+    @field_validator("github_app_id", mode="before")
+    @classmethod
+    def _number(cls, value: object) -> object:
+        return pasted.app_id(value)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _trim(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Take blanks and line ends away that were pasted around a secret: no secret of GitHub's has any."""
+        trimmed = []
+        if isinstance(data, dict):
+            for name in _SECRETS:
+                value = data.get(name)
+                text = value.get_secret_value() if isinstance(value, SecretStr) else value
+                if isinstance(text, str) and text != text.strip():
+                    data[name] = text.strip()
+                    trimmed.append(name.upper())
+        made = handler(data)
+        made._trimmed = tuple(trimmed)  # noqa: SLF001 - of its own class
+        return made
+
+    @property
+    def trimmed(self) -> tuple[str, ...]:
+        """The variables of secrets around which there were blanks or line ends."""
+        return self._trimmed
 
     @property
     def webhook_secrets(self) -> list[SecretStr]:
@@ -218,7 +244,7 @@ class Settings(RoutingSettings):
     @property
     def private_key(self) -> RSAPrivateKey:
         """The App's key. As a key object it signs in 1 ms (a PEM string takes 43 ms) and has no readable repr."""
-        return _load(self.github_private_key.get_secret_value())
+        return pasted.private_key(self.github_private_key.get_secret_value())
 
 
 # The variable of each setting that a deployment's Secret may hold. Modal sets MODAL_REGION in its containers by itself;
@@ -227,20 +253,6 @@ STORED = {
     name: name.upper() for name in Settings.model_fields if name not in {"modal_app_name", "modal_runner_config"}
 } | {"modal_region": "SANDBOX_REGION"}
 SECRET_LENGTH = 8
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
-def _json(text: str) -> object:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        # What was read is not quoted: it may hold secrets.
-        at = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
-        raise ValueError(f"no JSON{at}") from None
-
-
-_KEY_ADVICE = "give the PEM that the App's settings page made under 'Private keys'"
-
 
 S = TypeVar("S", bound=RoutingSettings)
 
@@ -303,19 +315,6 @@ def _problem(kind: str, field: str, message: str) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.expanduser().read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"the file of GITHUB_PRIVATE_KEY_PATH cannot be read ({type(error).__name__})") from None
-
-
-def _load(pem: str) -> RSAPrivateKey:
-    # The causes are not chained: a parser's message may quote what it read.
-    try:
-        key = load_pem_private_key(pem.encode(), password=None)
-    except TypeError:
-        raise ValueError(f"the key is encrypted; {_KEY_ADVICE}") from None
-    except ValueError:
-        raise ValueError(f"the key does not parse; {_KEY_ADVICE}") from None
-    if not isinstance(key, RSAPrivateKey):
-        raise ValueError(f"not an RSA key; {_KEY_ADVICE}")  # noqa: TRY004 - pydantic collects ValueErrors
-    return key

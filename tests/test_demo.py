@@ -285,6 +285,19 @@ def test_a_broken_workflow_is_told_by_file_line_and_reason(
     assert re.search(rf"{re.escape(file)}:{line}: \w", complained)
 
 
+def test_a_label_that_github_would_refuse_is_warned_of_with_file_and_line(
+    command_line: CommandLine, tmp_path: Path
+) -> None:
+    workflow = "on: push\njobs:\n  a:\n    runs-on: [self-hosted, modal, gpu:t4]\n    steps:\n      - run: echo hi\n"
+    file = written(tmp_path, workflow)
+    ran = command_line.run("demo", "--json", "--workflow", file)
+
+    assert ran.returncode == 0, ran.stderr
+    assert f"warning: {file}:4: GitHub refuses gpu:t4 between brackets without quotes" in ran.stderr
+    assert 'write "gpu:t4"' in ran.stderr
+    assert json.loads(ran.stdout)["jobs"][0]["conclusion"] == "success"
+
+
 def test_a_broken_workflow_ends_the_process_without_a_traceback(command_line: CommandLine, tmp_path: Path) -> None:
     ran = command_line.run("demo", "--json", "--workflow", written(tmp_path, "on: [push\njobs:\n"))
 

@@ -27,8 +27,8 @@ def test_a_job_without_our_label_is_not_ours_whatever_else_it_asks_for(labels: l
         ["self-hosted", "linux", "x64", "modal"],
         ["MODAL"],
         [" Modal "],
-        ["modal", "gpu"],
-        ["modal", "team-a", "überall"],
+        ["modal", "team-a", "build-42", "ubuntu-24.04-like", "überall"],
+        ["modal", "role:build", "stage:prod", "price:low", "env:gpt-eval"],
     ],
 )
 def test_our_label_alone_gets_a_plain_machine(labels: list[str]) -> None:
@@ -98,12 +98,82 @@ def test_no_gpus_at_all_is_rejected() -> None:
     assert isinstance(parse(["modal", "gpu:h100:0"], OURS), Rejected)
 
 
-@pytest.mark.parametrize("label", ["arm64", "ARM", "windows", "macOS"])
+@pytest.mark.parametrize(
+    "label",
+    ["arm64", "ARM", "windows", "macOS", "aarch64", "linux-arm64", "windows-latest", "macos-14", "os:windows"],
+)
 def test_another_platform_is_rejected(label: str) -> None:
     rejected = parse(["modal", label], OURS)
 
     assert isinstance(rejected, Rejected)
     assert rejected.code == "platform"
+
+
+@pytest.mark.parametrize(
+    ("label", "meant"),
+    [
+        ("gpu", "'gpu:TYPE' with one of t4, l4"),
+        ("h100", "'gpu:h100'"),
+        ("gpu-h100", "'gpu:h100'"),
+        ("8xh100", "'gpu:h100:8'"),
+        ("h100x4", "'gpu:h100:4'"),
+        ("h100:8", "'gpu:h100:8'"),
+        ("A100-80GB", "'gpu:a100-80gb'"),
+        ("nvidia", "'gpu:TYPE'"),
+        ("v100", "'gpu:TYPE'"),
+        ("gpu-l40s", "'gpu:l40s'"),
+        ("machine:gpu-large", "'gpu:TYPE'"),
+        ("cuda-12", "'gpu:TYPE'"),
+        ("ram:64g", "'memory:64g'"),
+        ("ram=32", "'memory:32'"),
+        ("mem-heavy", "'memory:32g'"),
+    ],
+)
+def test_a_label_that_reads_like_hardware_is_refused_with_the_nearest_of_ours(label: str, meant: str) -> None:
+    rejected = parse(["self-hosted", "modal", label], OURS)
+
+    assert isinstance(rejected, Rejected)
+    assert rejected.code == "hardware"
+    assert meant in rejected.sentence
+
+
+@pytest.mark.parametrize("passes", [["gpu-team"], ["gpu-*"]])
+def test_a_label_that_an_administrator_has_named_passes(passes: list[str]) -> None:
+    assert parse(["modal", "gpu-team"], OURS, passes) == Wanted()
+    assert parse(["gpu-h100"], ["gpu-h100"]) == Wanted()
+
+
+def test_a_glob_that_names_nothing_lets_nothing_pass() -> None:
+    assert isinstance(parse(["modal", "gpu-team"], OURS, ["*"]), Rejected)
+    # And what is a label of ours is read, whoever names it.
+    assert isinstance(parse(["modal", "gpu:nonsense"], OURS, ["gpu:*"]), Rejected)
+
+
+@pytest.mark.parametrize(
+    ("label", "nearest"),
+    [("gup:h100", "gpu:h100"), ("vcpu:8", "cpu:8"), ("memroy:8g", "memory:8g"), ("timout:2h", "timeout:2h")],
+)
+def test_a_slip_in_a_key_of_ours_is_refused_with_what_was_meant(label: str, nearest: str) -> None:
+    rejected = parse(["modal", label], OURS)
+
+    assert isinstance(rejected, Rejected)
+    assert f"Nearest: '{nearest}'" in rejected.sentence
+
+
+@pytest.mark.parametrize(
+    ("labels", "hint"),
+    [
+        (["self-hosted, modal"], "write [self-hosted, modal]"),
+        (["modal,gpu:h100"], 'write [modal, "gpu:h100"]'),
+        (["modal:h100"], 'write [modal, "gpu:h100"] or modal/gpu=h100'),
+    ],
+)
+def test_a_label_that_was_meant_to_be_ours_is_not_and_says_what_is_between(labels: list[str], hint: str) -> None:
+    answer = parse(labels, OURS)
+
+    assert isinstance(answer, NotOurs)
+    assert answer.meant
+    assert hint in answer.reason
 
 
 def test_two_gpus_are_a_conflict() -> None:

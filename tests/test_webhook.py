@@ -195,6 +195,16 @@ async def test_a_field_of_a_wrong_kind_is_answered_400_and_named(
     assert path in answer.json()["reason"]
 
 
+async def test_labels_that_were_meant_to_be_ours_are_ignored_with_a_line_in_the_log(
+    control_plane: ControlPlane,
+) -> None:
+    answer = await control_plane.deliver(control_plane.queued("self-hosted, modal"))
+
+    assert (answer.status_code, answer.json()["status"]) == (202, "ignored")
+    assert "write [self-hosted, modal]" in answer.json()["reason"]
+    assert "labels_look_wrong" in control_plane.log.read_text()
+
+
 async def test_a_delivery_of_a_repositorys_own_webhook_is_ignored(control_plane: ControlPlane) -> None:
     payload = control_plane.queued("modal")
     del payload["installation"]

@@ -60,7 +60,7 @@ def show(
         effective, loaded = {**_given(), **dict(settings)}, load_config(settings.modal_runner_config)
     for name in Settings.model_fields:
         typer.echo(f"{name.upper()}={_shown(effective[name])}")
-    for key, value in _flat(loaded.model_dump(mode="json", exclude_defaults=True)):
+    for key, value in _flat(loaded.model_dump(mode="json", exclude_defaults=True, by_alias=True)):
         typer.echo(f"{key} = {_MASK if '.env.' in key else json.dumps(value)}")
 
 

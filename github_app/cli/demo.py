@@ -37,6 +37,8 @@ def demo(
     except ImportError as error:
         raise InputError(f"the demo needs {error.name}; install it with: pip install 'modal-runner[demo]'") from None
     chosen = source.from_workflow(workflow) if workflow else source.from_repository(repo) if repo else source.sample()
+    for warning in chosen.warnings:
+        typer.echo(f"warning: {warning}", err=True)
     console = Console(file=sys.stderr, quiet=True) if as_json else Console()
     report = asyncio.run(until_told_to_end(run.run_demo(chosen, console, stay=serve)))
     if as_json:

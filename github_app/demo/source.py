@@ -14,12 +14,16 @@ _FOLDER = ".github/workflows"
 
 @dataclass(frozen=True)
 class Source:
-    """A commit: its files, the workflows of it that a push runs, and the jobs' names that are expected to fail."""
+    """A commit: its files, the workflows of it that a push runs, and the jobs' names that are expected to fail.
+
+    `warnings`: what runs here and would not at GitHub, with file and line.
+    """
 
     name: str
     files: Mapping[str, bytes]
     workflows: tuple[str, ...]
     expected_failures: frozenset[str] = frozenset()
+    warnings: tuple[str, ...] = ()
 
 
 def sample() -> Source:
@@ -38,9 +42,9 @@ def from_workflow(file: Path) -> Source:
         content = file.read_bytes()
     except OSError as error:
         raise InputError(f"--workflow {file}: {error.strerror}") from None
-    _parse(content, str(file))
+    workflow = _parse(content, str(file))
     path = f"{_FOLDER}/{file.name}"
-    return Source(file.stem, {path: content}, (path,))
+    return Source(file.stem, {path: content}, (path,), warnings=workflow.warnings)
 
 
 def from_repository(root: Path) -> Source:
@@ -51,14 +55,19 @@ def from_repository(root: Path) -> Source:
     """
     folder = root / _FOLDER
     found = sorted(path for path in folder.glob("*") if path.suffix in {".yml", ".yaml"})
-    pushed = []
+    pushed: list[str] = []
+    warnings: list[str] = []
     for path in found:
         content = path.read_bytes()
-        if "push" in _parse(content, str(path)).events:
+        workflow = _parse(content, str(path))
+        warnings += workflow.warnings
+        if "push" in workflow.events:
             pushed.append(str(path.relative_to(root)))
     if not pushed:
         raise InputError(f"--repo {root}: no workflow in {folder} runs on push")
-    return Source(root.resolve().name, _read(root, _tracked(root) or _walk(root)), tuple(pushed))
+    return Source(
+        root.resolve().name, _read(root, _tracked(root) or _walk(root)), tuple(pushed), warnings=tuple(warnings)
+    )
 
 
 def _parse(content: bytes, shown_path: str) -> Workflow:

@@ -40,19 +40,28 @@ Call = Callable[[GitHub[Any]], Awaitable[Response[Any, Any]]]
 ConditionalCall = Callable[[GitHub[Any], dict[str, str]], Awaitable[Response[Any, Any]]]
 
 
-class SharedTransport(httpx.AsyncHTTPTransport):
+class _Pool(httpx.AsyncClient):
+    """httpx's own choice of a transport: HTTPS_PROXY, ALL_PROXY, NO_PROXY and SSL_CERT_FILE count as they do for it."""
+
+    def transport_for(self, url: httpx.URL) -> httpx.AsyncBaseTransport:
+        """The transport for an address: straight, or through a proxy of the environment."""
+        return self._transport_for_url(url)
+
+
+class SharedTransport(httpx.AsyncBaseTransport):
     """A pool of connections that outlives the clients that githubkit makes for each call."""
 
     def __init__(self, rest_version: str | None = None, *, trust_env: bool = True) -> None:
         """`rest_version` takes the place of the REST version that githubkit names."""
-        super().__init__(trust_env=trust_env)
+        # A client that is given a transport looks for no proxy; this one is given none.
+        self._pool = _Pool(trust_env=trust_env)
         self._rest_version = rest_version
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send, and put `retry-after` into seconds: at a date githubkit ends with a bare ValueError."""
         if self._rest_version is not None:
             request.headers["x-github-api-version"] = self._rest_version
-        response = await super().handle_async_request(request)
+        response = await self._pool.transport_for(request.url).handle_async_request(request)
         if asked := response.headers.get("retry-after"):
             response.headers["retry-after"] = str(math.ceil(seconds_to_wait(asked)))
         return response
@@ -62,7 +71,7 @@ class SharedTransport(httpx.AsyncHTTPTransport):
 
     async def really_close(self) -> None:
         """Close the pool."""
-        await super().aclose()
+        await self._pool.aclose()
 
 
 def connect(auth: Auth, api_url: str, transport: httpx.AsyncBaseTransport, scale: float = 1.0) -> GitHub[Any]:

@@ -120,3 +120,24 @@ def test_what_we_do_not_know_is_refused_with_file_line_and_reason(text: str, lin
 
     assert str(caught.value).startswith(f"{PATH}:{line}: ")
     assert reason in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("runs_on", "lines"),
+    [
+        ("[self-hosted, modal, gpu:h100]", [4]),
+        ("{group: default, labels: gpu:h100}", [4]),
+        ('[self-hosted, modal, "gpu:h100"]', []),
+        ("[self-hosted, modal, 'gpu:h100']", []),
+        ("\n      - modal\n      - gpu:h100", []),
+        ("gpu:h100", []),
+    ],
+)
+def test_a_colon_without_quotes_between_brackets_is_warned_of_for_github_refuses_it(
+    runs_on: str, lines: list[int]
+) -> None:
+    text = f"on: push\njobs:\n  a:\n    runs-on: {runs_on}\n    steps:\n      - run: 'true'\n"
+    warnings = load(text, "ci.yml").warnings
+
+    assert [warning.split()[0] for warning in warnings] == [f"ci.yml:{line}:" for line in lines]
+    assert all('write "gpu:h100"' in warning for warning in warnings)

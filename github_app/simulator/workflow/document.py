@@ -38,8 +38,8 @@ class Node:
                 return self.value
 
 
-def read(text: str, path: str) -> Node:
-    """The tree of a YAML 1.2 text."""
+def read(text: str, path: str, warnings: list[str] | None = None) -> Node:
+    """The tree of a YAML 1.2 text. What GitHub's own parser would refuse is added to `warnings`, with file and line."""
     # Imported here: whoever only runs a job must not pay for the parser.
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -53,30 +53,42 @@ def read(text: str, path: str) -> Node:
         raise WorkflowError(path, 1, f"broken YAML: {str(error).splitlines()[0]}") from error
     if root is None:
         raise WorkflowError(path, 1, "the file is empty")
-    return _Reader(path).node(root, root.start_mark.line + 1, 0)
+    return _Reader(path, [] if warnings is None else warnings).node(root, root.start_mark.line + 1, 0)
 
 
 class _Reader:
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, warnings: list[str]) -> None:
         self._path = path
+        self._warnings = warnings
         self._count = 0
 
-    def node(self, node: YamlNode, key_line: int, depth: int) -> Node:
+    def node(self, node: YamlNode, key_line: int, depth: int, *, in_flow: bool = False) -> Node:
+        """Read one value; `in_flow`: it stands between brackets or braces."""
         line = node.start_mark.line + 1
+        in_flow = in_flow or getattr(node, "flow_style", False) is True
         self._count += 1
         if self._count > MAX_NODES or depth > MAX_DEPTH:
             raise WorkflowError(self._path, line, "the file is nested too deep or repeats itself without end")
         match node.value:
             case str():
+                if in_flow and getattr(node, "style", None) in {None, ""} and ":" in node.value:
+                    self._warn_of_colon(node.value, line)
                 return Node(line, key_line, self._scalar(node, line))
             case _ if str(node.tag) == f"{_TAG}map":
-                return Node(line, key_line, self._mapping(node, depth))
+                return Node(line, key_line, self._mapping(node, depth, in_flow=in_flow))
             case _ if str(node.tag) == f"{_TAG}seq":
-                items = [self.node(item, item.start_mark.line + 1, depth + 1) for item in node.value]
+                items = [self.node(each, each.start_mark.line + 1, depth + 1, in_flow=in_flow) for each in node.value]
                 return Node(line, key_line, items)
         raise WorkflowError(self._path, line, f"the YAML tag {node.tag} is not known")
 
-    def _mapping(self, node: YamlNode, depth: int) -> dict[str, Node]:
+    def _warn_of_colon(self, text: str, line: int) -> None:
+        # Its parser (YamlDotNet 5.3) takes no plain scalar with a colon within brackets; others take it.
+        self._warnings.append(
+            f'{self._path}:{line}: GitHub refuses {text} between brackets without quotes ("While scanning a plain '
+            f'scalar, find unexpected \':\'"); write "{text}"'
+        )
+
+    def _mapping(self, node: YamlNode, depth: int, *, in_flow: bool) -> dict[str, Node]:
         entries: dict[str, Node] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
@@ -86,7 +98,7 @@ class _Reader:
                 raise WorkflowError(self._path, line, f"the key {key.value!r} stands here twice")
             if key.value == "<<":
                 raise WorkflowError(self._path, line, "GitHub does not know YAML's merge key `<<`")
-            entries[key.value] = self.node(value, line, depth + 1)
+            entries[key.value] = self.node(value, line, depth + 1, in_flow=in_flow)
         return entries
 
     def _scalar(self, node: YamlNode, line: int) -> Scalar:

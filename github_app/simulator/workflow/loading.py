@@ -1,6 +1,7 @@
 """A workflow file, read and checked: everything we do not know is refused with its line."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -39,7 +40,9 @@ _REFUSED_IN_JOB = {
 
 def load(text: str, path: str) -> Workflow:
     """The workflow in a file's text, or a `WorkflowError` that names the line."""
-    return _Loader(path).workflow(document.read(text, path))
+    warnings: list[str] = []
+    root = document.read(text, path, warnings)
+    return replace(_Loader(path).workflow(root), warnings=tuple(warnings))
 
 
 class _Loader(Checks):

@@ -49,6 +49,8 @@ class Workflow:
     env: Mapping[str, Any]
     defaults: Mapping[str, Any]
     jobs: Mapping[str, Job]
+    # What runs here and would not at GitHub, with file and line.
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
