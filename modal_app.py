@@ -11,7 +11,7 @@ from pathlib import Path
 import modal
 
 from github_app.catalog import RUNNER_VERSION
-from github_app.sandboxes.image import runner_image
+from github_app.sandboxes.image import pin_builder, runner_image
 
 _HERE = Path(__file__).parent
 _NAME = os.environ.get("MODAL_APP_NAME", "modal-runner")
@@ -25,6 +25,7 @@ image = (
     .add_local_dir(_HERE / "github_app", "/root/github_app", ignore=["**/__pycache__", "simulator", "demo", "soak"])
 )
 if modal.is_local():
+    pin_builder()
     _FILE = Path(os.environ.get("MODAL_RUNNER_CONFIG") or _HERE / "modal-runner.toml")
     image = image.add_local_file(_FILE if _FILE.exists() else os.devnull, "/root/modal-runner.toml")
 

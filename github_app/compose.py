@@ -18,7 +18,7 @@ from github_app.launch import Launcher
 from github_app.pacing import PacedNotices, PacedRunners, WriteBudget
 from github_app.reconcile import Reconciler
 from github_app.routing import Rules
-from github_app.sandboxes import ImageRecipe, ModalSandboxes, runner_image
+from github_app.sandboxes import ImageRecipe, ModalSandboxes, pin_builder, runner_image
 from github_app.service import Service
 from github_app.settings import RoutingSettings, Settings
 from github_app.store import ModalDictStore
@@ -45,6 +45,7 @@ def compose(settings: Settings, config: Config, clock: Clock, client: modal.Clie
     """Build everything, and connect to nothing yet; without `client` Modal's is the environment's."""
     # The SDK's own retry of a throttled call has no end; a launch is put off instead, with the reason in sight.
     os.environ.setdefault("MODAL_MAX_THROTTLE_WAIT", "20")
+    pin_builder()
     connection = Connection(
         api_url=settings.host.api_url,
         transport=SharedTransport(settings.host.rest_version),

@@ -51,7 +51,7 @@ class RoutingSettings(BaseSettings):
         description="Modal App; sandboxes live in `<name>-sandboxes`, records in `<name>-<kind>`.",
     )
     runner_label: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("modal",), description="The label that selects us; several with commas between.", min_length=1
+        ("modal",), description="The label that selects us; several with commas between, or a JSON list.", min_length=1
     )
     allowed_repos: Annotated[tuple[str, ...], NoDecode] = Field(
         (),

@@ -2,6 +2,7 @@
 
 from github_app.catalog import GPUS
 from github_app.labels import KEYS
+from github_app.network import github_names
 from github_app.settings import Settings
 
 
@@ -20,6 +21,12 @@ def settings_table() -> str:
         for name, field in sorted(Settings.model_fields.items())
     ]
     return "\n".join([_head("Variable", "Default", "What it says"), *(_row(*row) for row in rows), ""])
+
+
+def domains_table() -> str:
+    """What the policy `github-only` reaches, in Markdown."""
+    rows = [(f"`{each.name}`", each.purpose, each.source) for each in github_names(None)]
+    return "\n".join([_head("Domain", "What for", "Source"), *(_row(*row) for row in rows), ""])
 
 
 def _default(value: object) -> str:

@@ -14,7 +14,7 @@ from github_app.modal_errors import RETRYABLE
 from github_app.model import UNKNOWN_TO_MODAL, SandboxSpec, SandboxStatus, Witness
 from github_app.routing import CACHE_PATH, Rules, given
 from github_app.sandboxes.environment import settings_of
-from github_app.sandboxes.image import ImageRecipe
+from github_app.sandboxes.image import BUILDER_VERSION, ImageRecipe, unpin_builder
 from github_app.sandboxes.scripts import START
 
 # Asked by plain sh, so that it needs nothing of the image. The Worker is there a second before the job's first step.
@@ -147,7 +147,14 @@ class ModalSandboxes:
 
     async def _build(self, app: modal.App, recipe: ImageRecipe) -> None:
         _log.info("image_build_started", image=recipe.name, base=recipe.base)
-        built = await recipe.image().build.aio(app)
+        try:
+            built = await recipe.image().build.aio(app)
+        except (modal.exception.VersionError, modal.exception.InvalidError) as error:
+            if not unpin_builder():
+                raise
+            reason = f"{type(error).__name__}: {error}"
+            _log.warning("image_builder_refused", version=BUILDER_VERSION, reason=reason, instead="the environment's")
+            built = await recipe.image().build.aio(app)
         await built.publish.aio(recipe.name, client=self._client)
         _log.info("image_built", image=recipe.name)
 

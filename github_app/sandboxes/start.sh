@@ -21,7 +21,7 @@ else
     # The runner refuses to run as root unless told that this is meant.
     export RUNNER_ALLOW_RUNASROOT=1 USER="$(id -un)" LOGNAME="$(id -un)"
 fi
-export PATH="$home/.local/bin:$PATH"
+export PATH="$home/.local/bin:/opt/pipx_bin:$PATH"
 
 # Which system this is, by the name that GitHub's images give themselves: some setup-* actions choose by it.
 if [ -z "${ImageOS:-}" ] && [ -r /etc/os-release ]; then

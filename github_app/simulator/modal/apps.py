@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from google.protobuf.empty_pb2 import Empty
 from modal_proto import api_pb2
 
+from github_app.simulator.modal.limits import Limits
 from github_app.simulator.modal.naming import NamedObjects, environment_of, fresh_id
 from github_app.simulator.modal.rpcs import rpc
 from github_app.simulator.modal.tokens import unsigned_jwt
 
-_BUILDER_VERSION = "2025.06"
 _TOKEN_LIFETIME = 3600
 WORKSPACE = "simulated"
 
@@ -26,14 +26,15 @@ class App:
 class Apps:
     """Greets clients and keeps the Apps."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._builder = limits.builder
         self.apps: NamedObjects[App] = NamedObjects("App", "ap")
         self._environments: dict[str, str] = {}
 
     @rpc
     async def client_hello(self, _request: Empty) -> api_pb2.ClientHelloResponse:
         """Greet."""
-        return api_pb2.ClientHelloResponse(image_builder_version=_BUILDER_VERSION)
+        return api_pb2.ClientHelloResponse(image_builder_version=self._builder)
 
     @rpc
     async def auth_token_get(self, _request: api_pb2.AuthTokenGetRequest) -> api_pb2.AuthTokenGetResponse:
@@ -51,7 +52,7 @@ class Apps:
     ) -> api_pb2.EnvironmentGetOrCreateResponse:
         """Name the image builder's version, without which the SDK builds no image."""
         name = environment_of(request.deployment_name)
-        settings = api_pb2.EnvironmentSettings(image_builder_version=_BUILDER_VERSION)
+        settings = api_pb2.EnvironmentSettings(image_builder_version=self._builder)
         return api_pb2.EnvironmentGetOrCreateResponse(
             environment_id=self._environments.setdefault(name, fresh_id("en")),
             metadata=api_pb2.EnvironmentMetadata(name=name, settings=settings),

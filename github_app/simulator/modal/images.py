@@ -1,6 +1,11 @@
-"""modal.Image, and the uploads that an image takes files from. Nothing is built: every build succeeds."""
+"""modal.Image, and the uploads that an image takes files from.
+
+Nothing is built; but a builder's version has to be one that there is, and a line that calls python, or pip, needs a
+line before it that brings one where the base image has none.
+"""
 
 import hashlib
+import re
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,14 +14,19 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from grpclib import GRPCError, Status
 from modal_proto import api_pb2
 
+from github_app.simulator.modal.limits import Limits
 from github_app.simulator.modal.naming import environment_of, fresh_id
 from github_app.simulator.modal.rpcs import rpc
+
+# Images that bring no python.
+_BARE = ("ubuntu:", "debian:", "nvidia/cuda:")
 
 
 class Images:
     """Images by definition and by published name."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._builders = limits.builders
         self._ids: dict[bytes, str] = {}
         self._definitions: dict[str, api_pb2.Image] = {}
         self._tags: dict[str, str] = {}
@@ -52,6 +62,12 @@ class Images:
     @rpc
     async def image_get_or_create(self, request: api_pb2.ImageGetOrCreateRequest) -> api_pb2.ImageGetOrCreateResponse:
         """Build, that is: give equal definitions equal ids unless the build is forced."""
+        if request.builder_version not in self._builders:
+            message = f"Image builder version '{request.builder_version}' is not available."
+            raise GRPCError(Status.INVALID_ARGUMENT, message)
+        if broken := _broken(request.image.dockerfile_commands):
+            failure = api_pb2.GenericResult(status=api_pb2.GenericResult.GENERIC_STATUS_FAILURE, exception=broken)
+            return api_pb2.ImageGetOrCreateResponse(image_id=fresh_id("im"), result=failure)
         definition = hashlib.sha256(request.image.SerializeToString(deterministic=True)).digest()
         if request.force_build or definition not in self._ids:
             self._ids[definition] = fresh_id("im")
@@ -110,6 +126,23 @@ class Images:
             mount_id=f"mo-{content[:22]}",
             handle_metadata=api_pb2.MountHandleMetadata(content_checksum_sha256_hex=content),
         )
+
+
+def _broken(commands: Iterable[str]) -> str | None:
+    """Say which line of a Dockerfile fails, of those that call python in an image that has none."""
+    has: set[str] = {"python", "pip"}
+    for command in commands:
+        if command.startswith("FROM "):
+            bare = command.split()[1].startswith(_BARE)
+            has = set() if bare else {"python", "pip"}
+        words = set(re.findall(r"[a-z0-9.-]+", command))
+        if words & {"python-is-python3", "python-build-standalone"} or "/python/." in command:
+            has |= {"python"}
+        if words & {"python3-pip", "python-build-standalone"} or "/python/." in command:
+            has |= {"pip"}
+        if command.startswith("RUN python -m pip") and has < {"python", "pip"}:
+            return f"{command.split(' && ')[0][:80]}: /bin/sh: 1: python: not found"
+    return None
 
 
 def _full_name(tag: str, environment: str) -> str:

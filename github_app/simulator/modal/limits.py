@@ -11,7 +11,8 @@ from modal_proto import api_pb2
 class Limits:
     """A workspace's limits; None is no limit. A new workspace has 100, 10 and 5.0.
 
-    `setuid`: whether setuid programs have an effect under gVisor, which nobody has told of Modal's.
+    `setuid`: whether setuid programs have an effect under gVisor, which nobody has told of Modal's. `builder` is the
+    environment's version of the image builder, `builders` are those that it takes.
     """
 
     containers: int | None = None
@@ -19,6 +20,8 @@ class Limits:
     creates_per_second: float | None = None
     burst: int = 150
     setuid: bool = True
+    builder: str = "2025.06"
+    builders: frozenset[str] = frozenset({"2023.12", "2024.04", "2024.10", "2025.06", "2026.10"})
 
 
 class CreationRate:

@@ -143,7 +143,7 @@ class _Running:
     def __init__(self, gate: SimulatedModal, image: RunnerImage, limits: Limits, *, hosts: bool) -> None:
         isolation = probe()
         self.root = Path(tempfile.mkdtemp(prefix="simulated-modal-"))
-        apps, images, vault = Apps(), Images(), Secrets()
+        apps, images, vault = Apps(limits), Images(limits), Secrets()
         volumes = Volumes(self.root / "volumes")
         self.workspace = Workspace(
             image=image,
