@@ -18,12 +18,15 @@ from github_app.launch import Launcher
 from github_app.pacing import PacedNotices, PacedRunners, WriteBudget
 from github_app.reconcile import Reconciler
 from github_app.routing import Rules
-from github_app.sandboxes import ImageRecipe, ModalSandboxes, pin_builder, runner_image
+from github_app.sandboxes import ImageRecipe, ModalSandboxes, pin_builder, runner_image, unpin_builder
 from github_app.service import Service
 from github_app.settings import RoutingSettings, Settings
-from github_app.store import ModalDictStore
+from github_app.store import PROBES, ModalDictStore
 from github_app.sweep import Sweep
 from github_app.versions import RunnerVersion
+
+# Of the assumptions that a probe looks at, those that steer.
+SUDO, PINNED_BUILDER = 1, 22
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,19 @@ class Parts:
     rules: Rules
     app: AppOnGitHub
     runners: Runners
+    store: ModalDictStore
+
+    async def prepare(self) -> None:
+        """Look up or build the images, and go by what the last probe found, where there are two ways.
+
+        Raises:
+            SandboxError, StoreError: Modal refused, did not answer, or could not build an image.
+        """
+        probed = await self.store.get(PROBES, "last")
+        if probed is not None and probed.report.state(PINNED_BUILDER) == "does-not-hold":
+            unpin_builder()
+        self.sandboxes.sudo_fails = probed is not None and probed.report.state(SUDO) == "does-not-hold"
+        await self.sandboxes.prepare()
 
 
 def compose(settings: Settings, config: Config, clock: Clock, client: modal.Client | None = None) -> Parts:
@@ -116,7 +132,7 @@ def compose(settings: Settings, config: Config, clock: Clock, client: modal.Clie
         redelivery_window_s=settings.host.redelivery_window_s,
         clock=clock,
     )
-    return Parts(connection, sandboxes, service, reconciler, endings, sweep, rules, app, runners)
+    return Parts(connection, sandboxes, service, reconciler, endings, sweep, rules, app, runners, store)
 
 
 def images_of(settings: RoutingSettings, config: Config) -> dict[str, ImageRecipe]:

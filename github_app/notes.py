@@ -96,3 +96,35 @@ class Swept(msgspec.Struct, frozen=True):
 
     at: float
     problems: int
+
+
+class ProbeResult(msgspec.Struct, frozen=True):
+    """One assumption of a probe: `state` is holds, does-not-hold or unknown.
+
+    `evidence` is what was seen, or why it is unknown; `consequence` what follows where it does not hold.
+    """
+
+    id: int
+    assumption: str
+    state: str
+    evidence: str
+    consequence: str | None = None
+
+
+class ProbeReport(msgspec.Struct, frozen=True):
+    """Every assumption in order, and what the looking has cost by list prices: what `probe --json` prints."""
+
+    results: tuple[ProbeResult, ...]
+    cost_usd: float
+
+    def state(self, number: int) -> str:
+        """What was found of one assumption."""
+        return next((each.state for each in self.results if each.id == number), "unknown")
+
+
+class Probed(msgspec.Struct, frozen=True):
+    """The last probe; `versions` are those of what was there then."""
+
+    at: float
+    report: ProbeReport
+    versions: dict[str, str] = {}

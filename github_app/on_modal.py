@@ -29,7 +29,7 @@ def web_app() -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        await parts.sandboxes.prepare()
+        await parts.prepare()
         try:
             yield
         finally:
@@ -46,7 +46,7 @@ async def sweep() -> SweepReport:
     """
     parts = compose(*_settings(), Clock())
     try:
-        await parts.sandboxes.prepare()
+        await parts.prepare()
         return await parts.sweep.run()
     finally:
         await parts.connection.close()

@@ -191,7 +191,7 @@ async def universe(
         made = Settings(**values)  # type: ignore[arg-type]  # pydantic converts them
         parts = compose(made, load_config(made.modal_runner_config), clock, client)
         stack.push_async_callback(parts.connection.close)
-        await parts.sandboxes.prepare()
+        await parts.prepare()
         await stack.enter_async_context(_serving(parts, app, sock))
         installation = github.install(app, organization)
         repository = github.world.add_repository(organization, "octo-repo")

@@ -15,6 +15,7 @@ from github_app.cli.demo import demo
 from github_app.cli.doctor import doctor
 from github_app.cli.explain import explain
 from github_app.cli.logs import logs
+from github_app.cli.probe import probe
 from github_app.cli.redeploy import redeploy
 from github_app.cli.retry import retry
 from github_app.cli.rotate_secret import rotate_secret
@@ -38,7 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "A deployment on Modal": (setup, doctor, status, logs, retry, redeploy, rotate_secret, uninstall),
+    "A deployment on Modal": (setup, doctor, probe, status, logs, retry, redeploy, rotate_secret, uninstall),
     "Further": (explain, sweep, runner_version, serve),
     "On this machine, with no account": (demo, soak),
 }

@@ -65,7 +65,7 @@ async def _serve(settings: Settings, config: Config, listener: socket.socket, cl
         with listener:
             for warning in warnings(settings, config):
                 _log.warning("configuration", warning=warning)
-            await parts.sandboxes.prepare()
+            await parts.prepare()
             app = create_app(parts.service, settings.webhook_secrets)
             served = uvicorn.Config(
                 app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_SHUTDOWN_S

@@ -38,7 +38,7 @@ async def _sweep(*, dry_run: bool) -> SweepReport:
     settings, config = await deployed_settings()
     parts = compose(settings, config, Clock())
     try:
-        await (parts.sandboxes.look_up() if dry_run else parts.sandboxes.prepare())
+        await (parts.sandboxes.look_up() if dry_run else parts.prepare())
         return await parts.sweep.run(dry_run=dry_run)
     finally:
         await parts.connection.close()

@@ -70,7 +70,7 @@ class Runners:
         Raises:
             GitHubError: 409 when a runner of that name exists.
         """
-        group = group or await self._group(place)
+        group = group or await self.group_of(place)
         scope, wanted = place.scope, [*labels]
 
         async def call(github: GitHub[Any]) -> Response[Any, Any]:
@@ -167,7 +167,7 @@ class Runners:
             repository_id=place.repository_id if personal else None,
         )
 
-    async def _group(self, place: Place) -> int:
+    async def group_of(self, place: Place) -> int:
         """The group from the settings, else the scope's default group, asked for once; where it cannot be read, 1."""
         if self._group_id is not None:
             return self._group_id

@@ -53,6 +53,8 @@ class Delivery(msgspec.Struct):
     status_code: int = 0
     action: str | None = None
     redelivery: bool = False
+    # Seconds until the answer.
+    duration: float = 0.0
     installation_id: int | None = None
     delivered_at: datetime | None = None
 

@@ -7,10 +7,13 @@ from github_app.routing import CACHE_PATH, Gift
 from github_app.units import as_size
 
 
-def settings_of(spec: SandboxSpec, gift: Gift, secret_names: Iterable[str], rules: str) -> dict[str, str]:
+def settings_of(
+    spec: SandboxSpec, gift: Gift, secret_names: Iterable[str], rules: str, *, sudo_fails: bool = False
+) -> dict[str, str]:
     """The variables that start.sh and the hooks read.
 
-    `secret_names` are the variables that Modal Secrets bring; `rules` are for admission.jq.
+    `secret_names` are the variables that Modal Secrets bring; `rules` are for admission.jq; `sudo_fails`: it is known
+    not to work under gVisor.
     """
     shape = spec.shape
     own = [*gift.own, *sorted(secret_names)]
@@ -24,6 +27,7 @@ def settings_of(spec: SandboxSpec, gift: Gift, secret_names: Iterable[str], rule
         "MODAL_RUNNER_THREADS": str(max(1, int(shape.cpu[1] * 2))),
         "MODAL_RUNNER_CACHE": CACHE_PATH if CACHE_PATH in dict(shape.volumes) else "",
         "MODAL_RUNNER_DOCKER": _docker(shape),
+        "MODAL_RUNNER_SUDO": "no" if sudo_fails and _docker(shape) != "vm" else "try",
     }
 
 

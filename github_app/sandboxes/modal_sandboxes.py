@@ -41,7 +41,8 @@ _log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def _sandbox_errors(call: str, deadline_s: float = _DEADLINE_S) -> AsyncIterator[None]:
+async def sandbox_errors(call: str, deadline_s: float = _DEADLINE_S) -> AsyncIterator[None]:
+    """The one boundary where the errors of Modal's sandboxes and images become ours."""
     try:
         async with asyncio.timeout(deadline_s):
             yield
@@ -93,6 +94,8 @@ class ModalSandboxes:
         self._client = client
         self._app: modal.App | None = None
         self._images: dict[str, modal.Image] = {}
+        # Known not to work under gVisor, so that no sandbox there needs to try.
+        self.sudo_fails = False
 
     async def prepare(self) -> None:
         """Look up App and images, and build and publish images that are missing. A launch then costs one RPC.
@@ -100,10 +103,10 @@ class ModalSandboxes:
         Raises:
             SandboxError: Modal refused, did not answer, or could not build an image.
         """
-        async with _sandbox_errors(f"preparing App {self._app_name!r}"):
+        async with sandbox_errors(f"preparing App {self._app_name!r}"):
             self._app = await modal.App.lookup.aio(self._app_name, create_if_missing=True, client=self._client)
         for name, recipe in self._recipes.items():
-            async with _sandbox_errors(f"preparing image {name!r} ({recipe.name})", _BUILD_DEADLINE_S):
+            async with sandbox_errors(f"preparing image {name!r} ({recipe.name})", _BUILD_DEADLINE_S):
                 try:
                     self._images[name] = await self._lookup(self._app, recipe)
                 except modal.exception.NotFoundError:
@@ -116,7 +119,7 @@ class ModalSandboxes:
         Raises:
             SandboxError: there is no such App, or Modal did not answer.
         """
-        async with _sandbox_errors(f"looking up App {self._app_name!r}"):
+        async with sandbox_errors(f"looking up App {self._app_name!r}"):
             self._app = await modal.App.lookup.aio(self._app_name, create_if_missing=False, client=self._client)
 
     async def missing_images(self) -> list[str]:
@@ -128,7 +131,7 @@ class ModalSandboxes:
         await self.look_up()
         missing = []
         for name, recipe in self._recipes.items():
-            async with _sandbox_errors(f"looking up image {name!r}"):
+            async with sandbox_errors(f"looking up image {name!r}"):
                 try:
                     await self._lookup(self._known_app, recipe)
                 except modal.exception.NotFoundError:
@@ -169,7 +172,7 @@ class ModalSandboxes:
         if shape.image not in self._images:
             raise SandboxError(f"creating sandbox {spec.name!r}: image {shape.image!r} is not built", retryable=False)
         gift = given(shape.profile, self._rules)
-        async with _sandbox_errors(f"creating sandbox {spec.name!r}", _CREATE_DEADLINE_S):
+        async with sandbox_errors(f"creating sandbox {spec.name!r}", _CREATE_DEADLINE_S):
             secrets = [modal.Secret.from_name(name, client=self._client) for name in gift.secrets]
             names = await _variables_of(secrets)
             rules = hook_rules(spec, self._rules, can_withhold=names is not None)
@@ -183,7 +186,7 @@ class ModalSandboxes:
                 name=spec.name,
                 tags=spec.tags,
                 image=self._images[shape.image],
-                env={**gift.env, **settings_of(spec, gift, names or (), rules)},
+                env={**gift.env, **settings_of(spec, gift, names or (), rules, sudo_fails=self.sudo_fails)},
                 secrets=secrets,
                 timeout=shape.timeout_s,
                 gpu=str(shape.gpu) if shape.gpu else None,
@@ -212,7 +215,7 @@ class ModalSandboxes:
         Raises:
             SandboxError: Modal did not answer.
         """
-        async with _sandbox_errors(f"looking for sandbox {name!r}"):
+        async with sandbox_errors(f"looking for sandbox {name!r}"):
             try:
                 sandbox = await modal.Sandbox.from_name.aio(self._app_name, name, client=self._client)
                 return sandbox.object_id if await sandbox.poll.aio() is None else None
@@ -225,7 +228,7 @@ class ModalSandboxes:
         Raises:
             SandboxError: Modal did not answer; then nothing is known, not nothing there.
         """
-        async with _sandbox_errors("listing sandboxes"):
+        async with sandbox_errors("listing sandboxes"):
             if self._app is None or self._app.app_id is None:
                 # Without an App the SDK would list every sandbox of the workspace.
                 raise SandboxError("listing sandboxes: the App is not known yet", retryable=False)
@@ -238,7 +241,7 @@ class ModalSandboxes:
         Raises:
             SandboxError: Modal did not answer.
         """
-        async with _sandbox_errors(f"reading the tags of sandbox {sandbox_id}"):
+        async with sandbox_errors(f"reading the tags of sandbox {sandbox_id}"):
             try:
                 sandbox = await modal.Sandbox.from_id.aio(sandbox_id, client=self._client)
                 return (await sandbox.get_tags.aio()).get("runner")
@@ -251,7 +254,7 @@ class ModalSandboxes:
         Raises:
             SandboxError: Modal did not answer.
         """
-        async with _sandbox_errors(f"asking after sandbox {sandbox_id}"):
+        async with sandbox_errors(f"asking after sandbox {sandbox_id}"):
             try:
                 sandbox = await modal.Sandbox.from_id.aio(sandbox_id, client=self._client)
                 code = await sandbox.poll.aio()
@@ -265,7 +268,7 @@ class ModalSandboxes:
         Raises:
             SandboxError: Modal did not answer.
         """
-        async with _sandbox_errors(f"reading the output of sandbox {name!r}"):
+        async with sandbox_errors(f"reading the output of sandbox {name!r}"):
             try:
                 if sandbox_id is not None:
                     sandbox = await modal.Sandbox.from_id.aio(sandbox_id, client=self._client)
@@ -283,7 +286,7 @@ class ModalSandboxes:
         Raises:
             SandboxError: there was no answer; then nothing is known.
         """
-        async with _sandbox_errors(f"asking sandbox {sandbox_id}"):
+        async with sandbox_errors(f"asking sandbox {sandbox_id}"):
             try:
                 sandbox = await modal.Sandbox.from_id.aio(sandbox_id, client=self._client)
                 if await sandbox.poll.aio() is not None:
@@ -302,7 +305,7 @@ class ModalSandboxes:
         Raises:
             SandboxError: Modal did not answer.
         """
-        async with _sandbox_errors(f"terminating sandbox {sandbox_id}"):
+        async with sandbox_errors(f"terminating sandbox {sandbox_id}"):
             try:
                 sandbox = await modal.Sandbox.from_id.aio(sandbox_id, client=self._client)
                 await sandbox.terminate.aio()

@@ -65,7 +65,8 @@ def stand_in_image(run: str | None = None, *, env: Mapping[str, str] | None = No
     packages = Path(jq_command.library()).parent
     jq = f'#!/bin/sh\nPYTHONPATH="{packages}" exec "{sys.executable}" -S "{jq_command.__file__}" "$@"\n'
     stand_in = f'#!/bin/sh\nexec "{sys.executable}" -I -m github_app.simulator.runner\n'
-    programs = {f"bin/{name}": text for name, text in (_PROGRAMS | {"jq": jq}).items()}
+    python = f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'
+    programs = {f"bin/{name}": text for name, text in (_PROGRAMS | {"jq": jq, "python": python}).items()}
     return RunnerImage(
         env={"RUNNER_HOME": "{root}/runner", "PATH": "{root}/bin:/usr/local/bin:/usr/bin:/bin", **(env or {})},
         files={"runner/run.sh": run or stand_in, **programs},

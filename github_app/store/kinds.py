@@ -10,6 +10,7 @@ from github_app.notes import (
     Allowance,
     Chunk,
     Parked,
+    Probed,
     Redelivered,
     Refusal,
     Seen,
@@ -54,7 +55,8 @@ PARKED = Kind("parked", Parked)
 REFUSALS = Kind("refusals", Refusal)
 VERSIONS = Kind("versions", VersionRefused)
 SWEEPS = Kind("sweeps", Swept)
+PROBES = Kind("probes", Probed)
 KINDS = (
     *(DELIVERIES, JOBS, CLAIMS, HALTS, RUNNERS, SLOTS, BUDGET, HISTORY),
-    *(REDELIVERED, WATERMARKS, ALLOWANCES, SUSPECTS, SEEN, PARKED, REFUSALS, VERSIONS, SWEEPS),
+    *(REDELIVERED, WATERMARKS, ALLOWANCES, SUSPECTS, SEEN, PARKED, REFUSALS, VERSIONS, SWEEPS, PROBES),
 )

@@ -1,0 +1,156 @@
+"""The whole look: on Modal and at GitHub at once, and brought together with what earlier ones found."""
+
+import asyncio
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import modal
+
+from github_app.catalog import usd_per_minute
+from github_app.compose import Parts, images_of
+from github_app.config import Config
+from github_app.deployment import Functions
+from github_app.github import AppWebhook, Jobs
+from github_app.model import Gpu, Place, Scope
+from github_app.notes import Probed, ProbeReport, ProbeResult
+from github_app.probe import on_github
+from github_app.probe.on_github import OnGitHub
+from github_app.probe.on_modal import DOCKER, PLAIN, OnModal, guarded, with_gpu
+from github_app.probe.result import complete, found, unknown
+from github_app.sandboxes.trial import Trials
+from github_app.settings import Settings
+from github_app.store import PROBES, ModalDictStore
+from github_app.wire import Repository
+
+_LAST = "last"
+# What each part is reckoned at before it is made: minutes of a machine, longer than it takes.
+_MINUTES = 2.0
+_PLAIN_MACHINES = 4.0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be looked at beside the plain things. `registered`: an App was registered just now, by a browser."""
+
+    gpu: Gpu | None = None
+    docker: bool = False
+    registered: bool = False
+
+
+class _Free:
+    """Pays for nothing."""
+
+    def spend(self) -> None:
+        """Nothing."""
+
+    def refund(self) -> None:
+        """Nothing."""
+
+
+class Probe:
+    """Looks, and keeps what was seen."""
+
+    def __init__(self, settings: Settings, config: Config, parts: Parts, client: modal.Client | None = None) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._store = ModalDictStore(settings.modal_app_name, client)
+        self._client = client
+        self._trials = Trials(settings.modal_app_name, images_of(settings, config)["default"], client)
+        self._modal = OnModal(self._trials, parts.sandboxes, settings.host.domains, lambda: parts.connection.clock_skew)
+        self._github = OnGitHub(parts.connection, parts.runners)
+
+    @staticmethod
+    def cost_before(wanted: Wanted) -> float:
+        """What a probe costs at most, by list prices."""
+        machines = _PLAIN_MACHINES * usd_per_minute(PLAIN)
+        if wanted.docker:
+            machines += usd_per_minute(DOCKER)
+        if wanted.gpu is not None:
+            machines += usd_per_minute(with_gpu(wanted.gpu))
+        return round(machines * _MINUTES, 2)
+
+    async def run(self, wanted: Wanted) -> ProbeReport:
+        """Look at everything that is wanted, and keep it.
+
+        Raises:
+            SandboxError, StoreError: Modal did not answer at all.
+        """
+        # First of all, for it decides how all images are built.
+        builder = await guarded((22,), self._modal.builder)
+        await self._parts.sandboxes.prepare()
+        parts = await asyncio.gather(self._on_modal(wanted), self._at_github(wanted))
+        earlier = await last(self._store)
+        results = complete([*builder, *parts[0], *parts[1]], earlier.report if earlier else None)
+        return await self._keep(ProbeReport(results, self._modal.cost_usd))
+
+    async def add(self, report: ProbeReport, results: Sequence[ProbeResult]) -> ProbeReport:
+        """Keep what was seen besides.
+
+        Raises:
+            StoreError: Modal did not answer.
+        """
+        return await self._keep(ProbeReport(complete(results, report), report.cost_usd))
+
+    async def _keep(self, report: ProbeReport) -> ProbeReport:
+        versions = {
+            "modal-runner": version("modal-runner"),
+            "modal": version("modal"),
+            "python": platform.python_version(),
+            "actions/runner": self._settings.runner_version,
+        }
+        await self._store.put(PROBES, _LAST, Probed(time.time(), report, versions))
+        return report
+
+    async def _on_modal(self, wanted: Wanted) -> list[ProbeResult]:
+        looks = [
+            guarded((1, 2, 7, 20), self._modal.plain),
+            guarded((19,), self._modal.network),
+            guarded((9, 11), self._modal.containers),
+            guarded((15,), self._modal.volume),
+        ]
+        if wanted.docker:
+            looks.append(guarded((3,), self._modal.docker))
+        if (gpu := wanted.gpu) is not None:
+            looks.append(guarded((4,), lambda: self._modal.gpu(gpu)))
+        return [result for results in await asyncio.gather(*looks) for result in results]
+
+    async def _at_github(self, wanted: Wanted) -> list[ProbeResult]:
+        results = await guarded((5, 6, 18), self._registration)
+        deliveries = await guarded((10, 14), self._github.deliveries)
+        cold = next(each for each in deliveries if each.id == 10)
+        results += [each for each in deliveries if each.id != 10]
+        results += await guarded((10,), lambda: self._ping(cold))
+        if wanted.registered:
+            results.append(found(13, "GitHub sent the browser back to this machine", holds=True))
+        return results
+
+    async def _registration(self) -> list[ProbeResult]:
+        for each in await self._parts.app.installations():
+            if each.organization:
+                repositories, _ = await Jobs(self._parts.connection).repositories(each.id, 1, _Free())
+                place = Place(Scope(each.organization), each.id)
+                return await self._github.registration(place, _first(repositories))
+        why = "the App is installed on no organisation: install it on one, run it again"
+        return [unknown(number, why) for number in (5, 6, 18)]
+
+    async def _ping(self, cold: ProbeResult) -> list[ProbeResult]:
+        base = await Functions(self._settings.modal_app_name, self._client).web_url()
+        url = f"{base}/webhook" if base else (await AppWebhook(self._parts.connection).config()).url
+        seconds = await on_github.ping(url, self._settings.webhook_secret)
+        return [on_github.answered(seconds, cold)]
+
+
+def _first(repositories: Sequence[Repository]) -> Repository | None:
+    return next(iter(repositories), None)
+
+
+async def last(store: ModalDictStore) -> Probed | None:
+    """The record of the last probe.
+
+    Raises:
+        StoreError: the store did not answer.
+    """
+    return await store.get(PROBES, _LAST)
