@@ -23,7 +23,7 @@ IMAGE = light_stand_in_image()
 _WAIT_S = 60.0
 PATH = ".github/workflows/ci.yml"
 WORKFLOW = {"on": "push", "jobs": {"job": {"runs-on": ["modal"], "steps": [{"run": "true"}]}}}
-OCTO = ("setup", "--org", "octo-org", "--no-browser")
+OCTO = ("setup", "--org", "octo-org", "--no-browser", "--no-probe")
 
 
 @dataclass

@@ -228,7 +228,7 @@ async def test_a_truncated_paste_does_not_spoil_the_right_one(it: Site) -> None:
 
 async def test_a_stored_app_is_not_taken_for_ones_own_account_nor_for_another_server(it: Site) -> None:
     await it.set_up()
-    own = await it.run("setup", "--personal", "--no-browser")
+    own = await it.run("setup", "--personal", "--no-browser", "--no-probe")
     server = await it.run(*OCTO, "--host", "ghes.example.com")
 
     assert (own[0], server[0]) == (1, 1)
@@ -394,7 +394,7 @@ async def test_the_settings_are_written_to_a_private_file_on_request_and_the_com
 
 async def test_a_personal_account_asks_for_the_wider_permission(it: Site) -> None:
     it.github.world.add_account("octocat", "User")
-    setup = await it.start("setup", "--personal", "--no-browser")
+    setup = await it.start("setup", "--personal", "--no-browser", "--no-probe")
     page = await it.page_of(setup)
 
     assert page.action.startswith("https://github.com/settings/apps/new?state=")
@@ -422,7 +422,7 @@ async def test_an_enterprise_server_is_registered_at_and_remembered(tmp_path: Pa
 async def test_another_organisation_needs_a_deployment_of_its_own(it: Site) -> None:
     await it.set_up()
     it.github.world.add_account("other-org")
-    code, text = await it.run("setup", "--org", "other-org", "--no-browser")
+    code, text = await it.run("setup", "--org", "other-org", "--no-browser", "--no-probe")
 
     assert code == 1
     assert "MODAL_APP_NAME=modal-runner-other-org" in text

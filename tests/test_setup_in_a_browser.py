@@ -16,7 +16,7 @@ _DESKTOP = 1280
 
 async def test_two_buttons_in_a_real_browser_lead_from_nothing_to_a_job_that_ran(tmp_path: Path) -> None:
     async with site(tmp_path) as it, browser(it.github, tmp_path) as chromium:
-        setup = await it.start("setup", "--org", "octo-org")
+        setup = await it.start("setup", "--org", "octo-org", "--no-probe")
         address = (await setup.until(r"open (http://127\.0\.0\.1:\d+)"))[1]
         await chromium.open(address)
         start = await chromium.until("Register a GitHub App on octo-org")

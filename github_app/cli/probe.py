@@ -18,17 +18,11 @@ from github_app.errors import InputError
 from github_app.model import Gpu
 from github_app.notes import Probed, ProbeReport, ProbeResult
 from github_app.policy import is_full_name
-from github_app.probe import Probe, Wanted, hopeless, last
+from github_app.probe import Probe, Wanted, hopeless, last, show
 from github_app.probe.job import FILE, JobProbe, snippet
 from github_app.settings import Settings, load_routing_settings
 from github_app.store import ModalDictStore
 from github_app.units import as_money
-
-_MARKS = {
-    "holds": "[green]holds        [/]",
-    "does-not-hold": "[red]does not hold[/]",
-    "unknown": "[yellow]unknown      [/]",
-}
 
 
 def probe(
@@ -73,16 +67,6 @@ def probe(
     else:
         show(found, console)
     raise typer.Exit(1 if hopeless(found) else 0)
-
-
-def show(found: ProbeReport, console: Console) -> None:
-    """Print every line, and what follows of those that do not hold."""
-    for each in found.results:
-        console.print(f"{_MARKS[each.state]} {each.id:>2} ", end="")
-        console.print(f"{each.assumption}: {each.evidence}", soft_wrap=True, highlight=False, markup=False)
-        if each.consequence:
-            console.print(f"{'':<17}-> {each.consequence}", soft_wrap=True, highlight=False, markup=False)
-    console.print(f"cost: about {as_money(found.cost_usd)}", highlight=False)
 
 
 async def _probe(wanted: Wanted, repo: str | None, console: Console) -> ProbeReport:

@@ -49,11 +49,15 @@ def setup(
             help="Open no browser: print the address, write a file, take a pasted code. So it is without a screen.",
         ),
     ] = False,
+    no_probe: Annotated[
+        bool, typer.Option("--no-probe", help="Do not end with a look at what is assumed of GitHub and Modal.")
+    ] = False,
 ) -> None:
     """Register the GitHub App with one button, deploy it on Modal, and install it.
 
     It says each step before it does it, and can be stopped and run again at any point: what is done stays done, and no
-    second App is made. The App's key goes into a Modal Secret and nowhere else. Needs Modal's token (`modal setup`).
+    second App is made. The App's key goes into a Modal Secret and nowhere else. Needs Modal's token (`modal setup`). It
+    ends with `modal-runner probe`, which costs some cents.
 
     Exit code 0: a delivery of GitHub's has reached the App; 1: a step did not come true; 2: the command or the
     settings are wrong.
@@ -91,7 +95,14 @@ def setup(
         app_name=routing.modal_app_name,
     )
     run = Setup(
-        wish, routing=routing, config=config, file=file, progress=Progress(console), port=port, env_file=env_file
+        wish,
+        routing=routing,
+        config=config,
+        file=file,
+        progress=Progress(console),
+        port=port,
+        env_file=env_file,
+        probes=not no_probe,
     )
     try:
         asyncio.run(_until_told_to_stop(run))

@@ -17,7 +17,7 @@ from github_app.versions import RunnerVersion
 _SETUP = "run `modal-runner setup --org ORGANISATION`"
 _REDEPLOY = "run `modal-runner redeploy`"
 _LOG_IN = "run `modal setup`, or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET"
-_ON_MODAL = ("deployment", "runner-image", "records", "sweep", "modal-limits")
+_ON_MODAL = ("deployment", "runner-image", "records", "sweep", "modal-limits", "probe")
 _ON_GITHUB = (
     *("app", "clock", "permissions", "installations", "webhook"),
     *("deliveries", "repositories", "runners", "runner-group", "runner-version"),

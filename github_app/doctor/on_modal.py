@@ -10,6 +10,7 @@ from github_app.compose import images_of
 from github_app.config import Config
 from github_app.deployment import Functions
 from github_app.doctor.check import Check, failed, ok
+from github_app.probe import counted, hopeless, last
 from github_app.sandboxes import ModalSandboxes
 from github_app.settings import RoutingSettings
 from github_app.store import SWEEPS, ModalDictStore
@@ -58,6 +59,7 @@ class OnModal:
             "records": (self.records, reach),
             "sweep": (self.sweep, reach),
             "modal-limits": (self.limits, reach),
+            "probe": (self.probe, reach),
         }
 
     async def deployment(self) -> Check:
@@ -121,6 +123,16 @@ class OnModal:
             return failed("sweep", f"the last one, {ago:.0f} s ago, had {last.problems} problems", cure)
         return ok("sweep", f"the last one came to its end {ago:.0f} s ago")
 
+    async def probe(self) -> Check:
+        """What the last probe found of what is assumed of GitHub and Modal, and when."""
+        made = await last(self._store)
+        if made is None:
+            return ok("probe", "none was made yet: `modal-runner probe` looks at what is assumed of GitHub and Modal")
+        told = f"made {_ago(time.time() - made.at)} ago: {counted(made.report)}"
+        if lost := hopeless(made.report):
+            return failed("probe", f"{told}; does not hold: {lost[0].assumption}", lost[0].consequence or "")
+        return ok("probe", told)
+
     async def limits(self) -> Check:
         """The caps asked for are within what Modal runs at once."""
         cap = self._settings.max_concurrent
@@ -129,6 +141,12 @@ class OnModal:
             return ok("modal-limits", f"MAX_CONCURRENT is not set; {plan}; what is over it waits")
         above = "above" if cap > _CONTAINERS else "within"
         return ok("modal-limits", f"MAX_CONCURRENT={cap} is {above} Starter's; {plan}; what is over it waits")
+
+
+def _ago(seconds: float) -> str:
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.0f} hours" if seconds < 172_800 else f"{seconds / 86_400:.0f} days"
 
 
 def _health(answer: httpx.Response) -> str | None:

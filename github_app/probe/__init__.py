@@ -5,5 +5,6 @@ It may start sandboxes that run nothing of anyone's, and register a runner for a
 
 from github_app.probe.probe import Probe, Wanted, last
 from github_app.probe.result import hopeless
+from github_app.probe.show import counted, show, show_what_fails
 
-__all__ = ["Probe", "Wanted", "hopeless", "last"]
+__all__ = ["Probe", "Wanted", "counted", "hopeless", "last", "show", "show_what_fails"]

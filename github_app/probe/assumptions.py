@@ -60,7 +60,7 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
     Assumption(
         7,
         "a process called Runner.Worker is seen by a command in its sandbox, and none where there is none",
-        "an idle runner cannot be told from a busy one: nothing that might work would be ended by the product",
+        "a busy runner is told from an idle one by the mark of the job-started hook alone, a second or two late",
         has_another_way=False,
     ),
     Assumption(

@@ -13,9 +13,9 @@ if [ "${PROBE_GPU:-no}" = yes ]; then
 fi
 if [ "${PROBE_DOCKER:-no}" = yes ]; then
     echo "docker=$(docker run --rm alpine:3 echo works 2>&1 | tail -n 1 | cut -c1-80)"
-    docker run --detach --name probe-web --publish 18080:80 nginx:alpine >/dev/null 2>&1 || true
+    docker run --detach --publish "$PROBE_PORT:80" nginx:alpine >/dev/null 2>&1 || true
     sleep 2
-    echo "port=$(curl --silent --max-time 10 --output /dev/null --write-out '%{http_code}' http://127.0.0.1:18080/ || true)"
+    echo "port=$(curl --silent --max-time 10 --output /dev/null --write-out '%{http_code}' "http://127.0.0.1:$PROBE_PORT/")"
 fi
 cp "$(command -v sleep)" ./Runner.Worker
 echo "ready=yes"

@@ -120,7 +120,9 @@ class OnModal:
 
     async def docker(self) -> list[ProbeResult]:
         """A virtual machine with dockerd, a container and its port."""
-        async with self._trials.machine(_text("machine.sh"), DOCKER, {"PROBE_DOCKER": "yes"}) as trial:
+        port = str(20_000 + secrets.randbelow(10_000))
+        variables = {"PROBE_DOCKER": "yes", "PROBE_PORT": port}
+        async with self._trials.machine(_text("machine.sh"), DOCKER, variables) as trial:
             said = await self._trials.lines(trial, _SAYS_S)
         evidence = f"container: {said.get('docker', 'none')}; its port: {said.get('port', 'none')}"
         if "ready" not in said:

@@ -15,6 +15,8 @@ from github_app.deployment import SettingsSecret, Workspace, look_up_workspace
 from github_app.errors import DeploymentError, GitHubError, InputError, ModalRunnerError, SetupError
 from github_app.github import AppRecord, AppWebhook, Installation, NewApp, Runners
 from github_app.model import RunnerRelease
+from github_app.pasted import names
+from github_app.probe import Probe, Wanted, show_what_fails
 from github_app.settings import STORED, RoutingSettings, Settings, settings_of
 from github_app.setup.arrival import delivered, installed, warming
 from github_app.setup.mismatch import check_host, check_owner
@@ -23,6 +25,7 @@ from github_app.setup.progress import Progress
 from github_app.setup.register import Registering, Wish, variables_of
 from github_app.setup.registration import STOPPED, Registration
 from github_app.setup.store import keep, rescue, rescue_file, rescued, write_env_file
+from github_app.units import as_money
 
 
 class Setup:
@@ -38,7 +41,9 @@ class Setup:
         progress: Progress,
         port: int,
         env_file: Path | None,
+        probes: bool = True,
     ) -> None:
+        """`probes`: it ends with a look at what is assumed of GitHub and Modal."""
         self._wish = wish
         self._routing = routing
         self._config = config
@@ -48,6 +53,10 @@ class Setup:
         self._env_file = env_file
         self._secret = SettingsSecret(wish.app_name)
         self._workspace = Workspace("")
+        self._probes = probes
+        # Of the deployment, once it is made; and whether its App was registered in this run.
+        self._settings: Settings | None = None
+        self._registered = False
 
     async def run(self) -> None:
         """Do every step that is not done yet.
@@ -69,6 +78,7 @@ class Setup:
                 await self._go_on(known, images)
             else:
                 await self._from_the_start(known, images)
+        await self._look()
 
     async def _modal(self) -> dict[str, str]:
         """Check Modal's token, and read what an earlier run has stored."""
@@ -182,6 +192,7 @@ class Setup:
         if self._env_file is not None:
             write_env_file(self._env_file, known)
         settings = settings_of({**known, "MODAL_APP_NAME": self._wish.app_name})
+        self._settings, self._registered = settings, new is not None
         parts = compose(settings, self._config, Clock())
         webhook = AppWebhook(parts.connection)
         try:
@@ -245,7 +256,28 @@ class Setup:
         newer = settings.model_copy(update={"runner_version": release.version, "runner_sha256": release.sha256})
         await deploying.build_images(newer, self._config)
         await deploying.deploy(newer, self._workspace, self._file)
+        self._settings = newer
         self._progress.done(release.version)
+
+    async def _look(self) -> None:
+        """Look at what is assumed of GitHub and Modal; the setup has come true whatever is seen."""
+        if not self._probes or self._settings is None:
+            return
+        console = self._progress.console
+        wanted = Wanted(registered=self._registered and self._wish.opens_browser)
+        most = as_money(Probe.cost_before(wanted))
+        console.print(
+            f"\nLast, a look at what is assumed of GitHub and Modal: a minute or two, {most} at most, by list prices. "
+            "--no-probe leaves it out.",
+            highlight=False,
+        )
+        parts = compose(self._settings, self._config, Clock())
+        try:
+            show_what_fails(await Probe(self._settings, self._config, parts).run(wanted), console)
+        except ModalRunnerError as error:
+            console.print(f"It could not be made: {error}\nRun `modal-runner probe`.", highlight=False, markup=False)
+        finally:
+            await parts.connection.close()
 
     def _finish(self, label: str) -> None:
         say = self._progress.console.print
@@ -265,4 +297,4 @@ async def _told_of_a_stop(registration: Registration) -> AsyncIterator[None]:
 def _label(known: Mapping[str, str]) -> str:
     """The label that selects the App, as its settings say."""
     default: tuple[str, ...] = RoutingSettings.model_fields["runner_label"].default
-    return known.get("RUNNER_LABEL", default[0]).partition(",")[0].strip()
+    return names(known.get("RUNNER_LABEL", default[0]))[0]

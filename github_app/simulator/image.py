@@ -37,19 +37,60 @@ exec "$@"
 _CHOWN = """#!/bin/sh
 [ "$1" = runner:runner ] || PATH=${PATH#*:} exec chown "$@"
 """
-# These would change the machine that the simulation runs on.
+# What only some simulated machines have is told by variables of the simulated Modal: SIMULATED_DOCKER, SIMULATED_GPU,
+# SIMULATED_DOMAINS. dockerd and update-alternatives would change the machine that the simulation runs on.
 _DOCKERD = """#!/bin/sh
+[ -z "${SIMULATED_DOCKER:-}" ] || exec sleep 3600
 echo "there is no dockerd in the simulated image" >&2
 exit 1
 """
 _ALTERNATIVES = "#!/bin/sh\n"
+_DOCKER = """#!/bin/sh
+[ -n "${SIMULATED_DOCKER:-}" ] || PATH=${PATH#*:} exec docker "$@"
+case "$*" in
+    info) ;;
+    *--publish*) python -m http.server --bind 127.0.0.1 "$(echo "$*" | sed 's/.*--publish \\([0-9]*\\):.*/\\1/')" & ;;
+    *echo*) echo "${*##*echo }" ;;
+esac
+"""
+_NVIDIA_SMI = """#!/bin/sh
+[ -n "${SIMULATED_GPU:-}" ] || PATH=${PATH#*:} exec nvidia-smi "$@"
+echo "GPU 0: NVIDIA $SIMULATED_GPU (UUID: GPU-simulated)"
+"""
+_LDCONFIG = """#!/bin/sh
+[ -n "${SIMULATED_GPU:-}" ] || PATH=${PATH#*:} exec ldconfig "$@"
+echo "libcuda.so.1 (libc6,x86-64) => /usr/lib/x86_64-linux-gnu/libcuda.so.1"
+"""
+_LS = """#!/bin/sh
+[ -n "${SIMULATED_GPU:-}" ] && [ "$*" = /dev ] && exec echo nvidia0
+PATH=${PATH#*:} exec ls "$@"
+"""
+# A closed network decides by the name; what it lets through here is answered, for there is no network at all.
+_CURL = """#!/bin/sh
+url= ; for url; do :; done
+host=${url#https://}; host=${host%%/*}
+[ -n "${SIMULATED_DOMAINS:-}" ] && [ "$host" != "$url" ] || PATH=${PATH#*:} exec curl "$@"
+set -f
+for pattern in $SIMULATED_DOMAINS; do
+    case "$host" in
+        $pattern) printf 200; exit 0 ;;
+    esac
+done
+printf 000
+exit 28
+"""
 _PROGRAMS = {
     "id": _ID,
     "setpriv": _SETPRIV,
     "sudo": _SUDO,
     "chown": _CHOWN,
+    "curl": _CURL,
+    "ls": _LS,
+    "docker": _DOCKER,
     "dockerd": _DOCKERD,
     "update-alternatives": _ALTERNATIVES,
+    "nvidia-smi": _NVIDIA_SMI,
+    "ldconfig": _LDCONFIG,
 }
 
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.calls import As, Call, Endpoint, Reply, not_found
@@ -17,11 +18,13 @@ async def _create_jit_config(call: Call) -> Reply:
     name, labels, group = _jit_request(call, home)
     if any(runner.name == name for runner in call.github.world.runners_of(home)):
         raise ApiError(409, "Already exists - A runner with the name already exists.")
+    if call.github.labels_lowered:
+        labels = tuple(re.sub(r"[^a-z0-9-]", "-", label.lower()) for label in labels)
     runner = call.github.world.add_runner(name, labels, home, group)
     runner.conduct, runner.created_at = call.github.faults.conduct(), call.github.clock()
     body = {
         "runner": call.github.shapes.runner(runner),
-        "encoded_jit_config": encode_jit_config(runner, call.github.url),
+        "encoded_jit_config": encode_jit_config(runner, call.github.url, updates=call.github.runners_update),
     }
     return Reply(body, 201)
 
@@ -42,7 +45,7 @@ def _jit_request(call: Call, home: Account | Repository) -> tuple[str, tuple[str
     return name, tuple(labels), group
 
 
-def encode_jit_config(runner: Runner, url: str) -> str:
+def encode_jit_config(runner: Runner, url: str, *, updates: bool = True) -> str:
     """A JIT config as actions/runner reads it: base64 of {file name: base64 of the file}."""
     files = {
         ".runner": {
@@ -51,6 +54,7 @@ def encode_jit_config(runner: Runner, url: str) -> str:
             "ephemeral": True,
             "serverUrl": url,
             "conduct": runner.conduct,
+            **({} if updates else {"DisableUpdate": "True"}),
         },
         ".credentials": {"scheme": "OAuth", "data": {"clientId": str(runner.id)}},
         ".credentials_rsaparams": {"d": runner.secret},

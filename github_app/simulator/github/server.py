@@ -62,6 +62,11 @@ class SimulatedGitHub:
         self.clock = clock
         self.rest_version = _SERVER_VERSION if enterprise else None
         self.faults: Faults = NoFaults()
+        # What nobody has told of the real one: whether a JIT config lets the runner update itself, whether labels come
+        # back as they were sent, and whether a token for chosen repositories may register an organisation's runner.
+        self.runners_update = True
+        self.labels_lowered = False
+        self.narrowed_tokens_register = True
         # Runners that a DELETE deregistered while their Runner.Worker was there to be seen.
         self.deregistered_at_work = 0
         self._socket = listen()
@@ -180,6 +185,8 @@ class SimulatedGitHub:
         elif endpoint.caller is As.INSTALLATION:
             call.token = self.authority.installation(authorization, endpoint.needs)
             headers |= self.limits.spend(f"installation {call.installation.id}", endpoint.method)
+            if call.token.repositories and "{org}" in endpoint.path and not self.narrowed_tokens_register:
+                raise ApiError(403, "Resource not accessible by integration")
         return call
 
 

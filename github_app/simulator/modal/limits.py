@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import Literal
 
 from grpclib import GRPCError, Status
 from modal_proto import api_pb2
@@ -12,7 +13,9 @@ class Limits:
     """A workspace's limits; None is no limit. A new workspace has 100, 10 and 5.0.
 
     `setuid`: whether setuid programs have an effect under gVisor, which nobody has told of Modal's. `builder` is the
-    environment's version of the image builder, `builders` are those that it takes.
+    environment's version of the image builder, `builders` are those that it takes. `docker`, `gpu_works`: virtual
+    machines run containers, and GPUs are seen. `threads`: what the thread variables are derived from. `sees_processes`:
+    a command in a sandbox sees those of its entrypoint. `open_to_all`: closed networks are none.
     """
 
     containers: int | None = None
@@ -21,6 +24,11 @@ class Limits:
     burst: int = 150
     setuid: bool = True
     builder: str = "2025.06"
+    docker: bool = False
+    gpu_works: bool = True
+    threads: Literal["request", "limit"] = "request"
+    sees_processes: bool = True
+    open_to_all: bool = False
     builders: frozenset[str] = frozenset({"2023.12", "2024.04", "2024.10", "2025.06", "2026.10"})
 
 

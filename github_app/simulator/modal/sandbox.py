@@ -12,6 +12,7 @@ from modal_proto import api_pb2
 
 from github_app.simulator.modal.apps import App
 from github_app.simulator.modal.isolation import Isolation, kill_marked
+from github_app.simulator.modal.limits import Limits
 from github_app.simulator.modal.output import Output
 from github_app.simulator.modal.processes import Process
 from github_app.simulator.modal.secrets import CreateRequest
@@ -88,7 +89,7 @@ class Sandbox:
         root: Path,
         given: Mapping[str, str],
         isolation: Isolation,
-        setuid: bool,
+        limits: Limits,
         on_end: Callable[["Sandbox"], None],
     ) -> None:
         self.id = sandbox_id
@@ -106,7 +107,7 @@ class Sandbox:
         self.environment = given
         self._root = root
         self._isolation = isolation
-        self._setuid = setuid
+        self._limits = limits
         self._on_end = on_end
         self._process: Process | None = None
         self._timeout: asyncio.TimerHandle | None = None
@@ -129,8 +130,7 @@ class Sandbox:
         self.environment = {
             "PATH": _PATH,
             **image.unpack(self._root),
-            # Derived from the request, as Modal's docs on CPU have it.
-            **dict.fromkeys(_THREADS, str(max(1, self.definition.resources.milli_cpu // 1000))),
+            **self._machine(),
             **self.environment,
             "MODAL_SANDBOX_ID": self.id,
             "MODAL_TASK_ID": self.task_id,
@@ -152,9 +152,24 @@ class Sandbox:
         loop = asyncio.get_running_loop()
         self._timeout = loop.call_later(self.definition.timeout_secs, self.end, "timeout")
 
+    def _machine(self) -> dict[str, str]:
+        """What Modal says of the machine, and what the image's programs are to find there."""
+        resources, limits = self.definition.resources, self._limits
+        # Derived from the request, as Modal's docs on CPU have it.
+        cores = resources.milli_cpu / 1000 if limits.threads == "request" else resources.milli_cpu_max / 500
+        found = dict.fromkeys(_THREADS, str(max(1, int(cores))))
+        if limits.docker and self.definition.runtime == "vm":
+            found["SIMULATED_DOCKER"] = "yes"
+        if limits.gpu_works and self.gpus:
+            found["SIMULATED_GPU"] = resources.gpu_config.gpu_type
+        domains = self.definition.network_access.allowed_domains
+        if domains:
+            found["SIMULATED_DOMAINS"] = "*" if limits.open_to_all else " ".join(domains)
+        return found
+
     def _without_setuid(self) -> list[str]:
         """The prefix that takes setuid away, as gVisor does unless told otherwise (google/gvisor#5299)."""
-        if self._setuid or self.definition.runtime == "vm":
+        if self._limits.setuid or self.definition.runtime == "vm":
             return []
         return [shutil.which("setpriv") or "/usr/bin/setpriv", "--no-new-privs"]
 
@@ -172,6 +187,8 @@ class Sandbox:
 
     async def join_command(self) -> list[str]:
         """Return the command that runs a program inside, once there is a PID 1 to join; empty after the end."""
+        if not self._limits.sees_processes and self.result is None:
+            return [*self._isolation.create]
         process = self._process
         while process is not None and self.result is None:
             if init := self._isolation.init_of(process.pid):

@@ -92,7 +92,7 @@ class Workspace:
             root=self._root / sandbox_id,
             given=environment,
             isolation=self._isolation,
-            setuid=self._limits.setuid,
+            limits=self._limits,
             on_end=self._ended,
         )
         self.sandboxes[sandbox.id] = self._by_task[task_id] = self._running[sandbox.id] = sandbox
