@@ -1,5 +1,6 @@
 """The whole setup with a real Chromium, as a newcomer does it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ _DESKTOP = 1280
 
 async def test_two_buttons_in_a_real_browser_lead_from_nothing_to_a_job_that_ran(tmp_path: Path) -> None:
     async with site(tmp_path) as it, browser(it.github, tmp_path) as chromium:
-        setup = await it.start("setup", "--org", "octo-org", "--no-probe")
+        setup = await it.start("setup", "--org", "octo-org")
         address = (await setup.until(r"open (http://127\.0\.0\.1:\d+)"))[1]
         await chromium.open(address)
         start = await chromium.until("Register a GitHub App on octo-org")
@@ -30,8 +31,13 @@ async def test_two_buttons_in_a_real_browser_lead_from_nothing_to_a_job_that_ran
         await _look(chromium, tmp_path, "ready")
         code = await setup.end()
         await it.job_runs()
+        _, report = await it.run("probe", "--report")
+        lines = {each["id"]: each["state"] for each in json.loads(report)["results"]}
 
     assert code == 0, setup.text
+    assert "--no-probe leaves it out" in setup.text
+    # The browser came back to this machine, and the witness sees.
+    assert (lines[13], lines[7]) == ("holds", "holds")
     assert "github.com" in start
     assert "organization_self_hosted_runners: write" in start
     assert "runs-on: [self-hosted, modal]" in ready
