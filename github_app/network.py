@@ -54,10 +54,6 @@ def github_names(enterprise_domain: str | None) -> tuple[Domain, ...]:
             Domain("*.githubassets.com", "assets", _DATA_RESIDENCY),
             Domain("*.githubusercontent.com", "release assets and runner updates, raw files", _DATA_RESIDENCY),
             Domain("*.blob.core.windows.net", "job summaries, logs, artifacts, caches", _DATA_RESIDENCY),
-            Domain("*.web.core.windows.net", "Azure's pages", f"{_DATA_RESIDENCY}, private networking"),
-            Domain("github.com", "public actions", f"{_DATA_RESIDENCY}, private networking"),
-            Domain("api.github.com", "public actions", _RUNNERS),
-            Domain("codeload.github.com", "public actions", _RUNNERS),
         )
     # With subdomain isolation its services have names below the host's (docs: "Enabling subdomain isolation").
     return (

@@ -231,6 +231,16 @@ class Service:
         _log.warning("job_gone", job=job_id, repo=step.record.event.repository)
         return True
 
+    async def urge(self, job_id: int) -> None:
+        """Have a queued job tried again, whatever failed before.
+
+        Raises:
+            StoreError: the store did not answer; repeating is safe.
+        """
+        known = await self._store.get(JOBS, str(job_id))
+        if known is not None and known.state is JobState.QUEUED:
+            await self._record(lifecycle.urged(known, self._clock.now()))
+
     async def _nothing_new(self, known: JobRecord | None, event: JobEvent, step: lifecycle.Nothing) -> Answer:
         """See to it that what the first handling of the same may have left undone is done."""
         again = None

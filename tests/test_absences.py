@@ -1,5 +1,6 @@
 """What is not seen may come back: no absence writes what cannot be taken back."""
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ import pytest
 from github_app.model import JobState, RunnerState
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.state import Installation
-from github_app.store import HISTORY, JOBS, RUNNERS, SUSPECTS
+from github_app.store import CLAIMS, HISTORY, JOBS, RUNNERS, SUSPECTS
 from tests.universe import PLAIN, Universe, universe
 
 INSTALLATIONS = "GET /app/installations"
@@ -46,6 +47,23 @@ async def test_a_job_waits_out_a_suspension_of_the_app() -> None:
         await it.until_done(sweeping=True)
 
         assert gone
+        assert it.job("job").conclusion == "success"
+
+
+async def test_a_suspension_of_a_moment_costs_a_job_no_hour() -> None:
+    async with universe() as it:
+        it.script.fail["POST /orgs/{org}/actions/runners/generate-jitconfig"] = [ApiError(403, "suspended")]
+        it.push({"job": (PLAIN, 5)})
+        async with asyncio.timeout(20):
+            while not any(claim.hold for claim in (await it.store.all(CLAIMS)).values()):
+                await asyncio.sleep(0.05)
+        it.installation.suspended_at = it.clock.now()
+        await it.sweep()
+        it.installation.suspended_at = None
+        began = it.clock.now()
+        await it.until_done(sweeping=True)
+
+        assert it.clock.now() - began < 1800
         assert it.job("job").conclusion == "success"
 
 

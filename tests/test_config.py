@@ -57,7 +57,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
 
 
 def test_more_domains_than_modal_takes_are_refused() -> None:
-    names = ", ".join(f"'a{number}.example.com'" for number in range(90))
+    names = ", ".join(f"'a{number}.example.com'" for number in range(95))
 
     assert "more than 100 domains" in problems(f"[networks.x]\ndomains = [{names}]\n")[0]
 

@@ -17,7 +17,7 @@ from github_app.versions import RunnerVersion
 _SETUP = "run `modal-runner setup --org ORGANISATION`"
 _REDEPLOY = "run `modal-runner redeploy`"
 _LOG_IN = "run `modal setup`, or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET"
-_ON_MODAL = ("deployment", "runner-image", "records", "sweep", "modal-limits", "probe")
+_ON_MODAL = ("deployment", "runner-image", "records", "sweep", "modal-limits")
 _ON_GITHUB = (
     *("app", "clock", "permissions", "installations", "webhook"),
     *("deliveries", "repositories", "runners", "runner-group", "runner-version"),
@@ -32,6 +32,7 @@ async def examine(routing: RoutingSettings, config: Config, given: Callable[[], 
     settings = await _settings(routing, given, report, has_modal=token.status == "ok")
     report.warnings = warnings(settings or routing, config)
     web_url = None
+    modal: OnModal | None = None
     if token.status == "ok":
         known = settings or routing
         store = ModalDictStore(known.modal_app_name, create=False)
@@ -43,6 +44,10 @@ async def examine(routing: RoutingSettings, config: Config, given: Callable[[], 
     else:
         report.checks += [unknown(name, "there is no way to Modal", _LOG_IN) for name in _ON_MODAL]
     await _github(settings, config, web_url, report)
+    if modal is not None:
+        report.checks.append(await guarded("probe", modal.probe(), "run `modal-runner probe`"))
+    else:
+        report.checks.append(unknown("probe", "there is no way to Modal", _LOG_IN))
     report.ok = all(check.status == "ok" for check in report.checks)
     return report
 

@@ -59,7 +59,6 @@ class OnModal:
             "records": (self.records, reach),
             "sweep": (self.sweep, reach),
             "modal-limits": (self.limits, reach),
-            "probe": (self.probe, reach),
         }
 
     async def deployment(self) -> Check:

@@ -30,6 +30,8 @@ _SMALL = Shape((0.25, 1.0), (512, 1024), 900)
 
 
 DOCKER = Shape(PLAIN_CPU, DOCKER_MEMORY_MIB, 900, docker=True)
+# Where the two small images come from.
+_DOCKER_HUB = ("*.docker.io", "*.docker.com", "*.r2.cloudflarestorage.com")
 
 
 def with_gpu(gpu: Gpu) -> Shape:
@@ -79,7 +81,7 @@ class OnModal:
 
     async def network(self) -> list[ProbeResult]:
         """A closed network."""
-        shape = msgspec.structs.replace(_SMALL, network=Network(GITHUB_ONLY, self._domains))
+        shape = msgspec.structs.replace(_SMALL, network=self._closed())
         async with self._trials.machine(_text("network.sh"), shape) as trial:
             said = await self._trials.lines(trial, _SAYS_S)
         allowed, forbidden = _reached(said.get("allowed")), _reached(said.get("forbidden"))
@@ -122,7 +124,8 @@ class OnModal:
         """A virtual machine with dockerd, a container and its port."""
         port = str(20_000 + secrets.randbelow(10_000))
         variables = {"PROBE_DOCKER": "yes", "PROBE_PORT": port}
-        async with self._trials.machine(_text("machine.sh"), DOCKER, variables) as trial:
+        shape = msgspec.structs.replace(DOCKER, network=self._closed(*_DOCKER_HUB))
+        async with self._trials.machine(_text("machine.sh"), shape, variables) as trial:
             said = await self._trials.lines(trial, _SAYS_S)
         evidence = f"container: {said.get('docker', 'none')}; its port: {said.get('port', 'none')}"
         if "ready" not in said:
@@ -131,7 +134,8 @@ class OnModal:
 
     async def gpu(self, gpu: Gpu) -> list[ProbeResult]:
         """A GPU, for the user runner."""
-        async with self._trials.machine(_text("machine.sh"), with_gpu(gpu), {"PROBE_GPU": "yes"}) as trial:
+        shape = msgspec.structs.replace(with_gpu(gpu), network=self._closed())
+        async with self._trials.machine(_text("machine.sh"), shape, {"PROBE_GPU": "yes"}) as trial:
             said = await self._trials.lines(trial, _SAYS_S)
         libcuda, devices = said.get("libcuda", "0"), said.get("devices", "0")
         evidence = f"as {said.get('user')}: {said.get('gpu', 'none')}; libcuda {libcuda}, device files {devices}"
@@ -146,6 +150,9 @@ class OnModal:
             idle = await self._sandboxes.witness(other.id)
         evidence = f"with a Runner.Worker: {busy.value}, without: {idle.value}"
         return [found(7, evidence, holds=(busy, idle) == (Witness.WORKING, Witness.IDLE))]
+
+    def _closed(self, *more: str) -> Network:
+        return Network(GITHUB_ONLY, (*self._domains, *more))
 
     def _clocks(self, sandbox: float) -> ProbeResult:
         github = self._told_skew()

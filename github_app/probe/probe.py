@@ -14,7 +14,7 @@ from github_app.compose import Parts, images_of
 from github_app.config import Config
 from github_app.deployment import Functions
 from github_app.github import AppWebhook, Jobs
-from github_app.model import Gpu, Place, Scope
+from github_app.model import Gpu, Hold, Place, Scope
 from github_app.notes import Probed, ProbeReport, ProbeResult
 from github_app.probe import on_github
 from github_app.probe.on_github import OnGitHub
@@ -22,7 +22,7 @@ from github_app.probe.on_modal import DOCKER, PLAIN, OnModal, guarded, with_gpu
 from github_app.probe.result import complete, found, unknown
 from github_app.sandboxes.trial import Trials
 from github_app.settings import Settings
-from github_app.store import PROBES, ModalDictStore
+from github_app.store import CLAIMS, PROBES, ModalDictStore
 from github_app.wire import Repository
 
 _LAST = "last"
@@ -83,7 +83,8 @@ class Probe:
         await self._parts.sandboxes.prepare()
         parts = await asyncio.gather(self._on_modal(wanted), self._at_github(wanted))
         earlier = await last(self._store)
-        results = complete([*builder, *parts[0], *parts[1]], earlier.report if earlier else None)
+        seen = [*builder, *parts[0], *parts[1], *await self._records()]
+        results = complete(seen, earlier.report if earlier else None)
         return await self._keep(ProbeReport(results, self._modal.cost_usd))
 
     async def add(self, report: ProbeReport, results: Sequence[ProbeResult]) -> ProbeReport:
@@ -116,6 +117,12 @@ class Probe:
         if (gpu := wanted.gpu) is not None:
             looks.append(guarded((4,), lambda: self._modal.gpu(gpu)))
         return [result for results in await asyncio.gather(*looks) for result in results]
+
+    async def _records(self) -> list[ProbeResult]:
+        """Whether a launch waits for a limit of Modal's."""
+        claims = (await self._store.all(CLAIMS)).values()
+        throttled = next((each for each in claims if each.hold is Hold.MODAL_CAPACITY), None)
+        return [] if throttled is None else [found(21, f"a launch waits: {throttled.reason}", holds=False)]
 
     async def _at_github(self, wanted: Wanted) -> list[ProbeResult]:
         results = await guarded((5, 6, 18), self._registration)

@@ -68,8 +68,9 @@ PATH=${PATH#*:} exec ls "$@"
 # A closed network decides by the name; what it lets through here is answered, for there is no network at all.
 _CURL = """#!/bin/sh
 url= ; for url; do :; done
-host=${url#https://}; host=${host%%/*}
+host=${url#https://}
 [ -n "${SIMULATED_DOMAINS:-}" ] && [ "$host" != "$url" ] || PATH=${PATH#*:} exec curl "$@"
+host=${host%%/*}
 set -f
 for pattern in $SIMULATED_DOMAINS; do
     case "$host" in

@@ -42,15 +42,17 @@ class Suspicions:
             return False
         return self._clock.now() - suspect.first_seen > age
 
-    async def drop(self, key: str) -> None:
-        """Take a suspicion back, if there is one: what was missing is there.
+    async def drop(self, key: str) -> bool:
+        """Take a suspicion back, if there is one: what was missing is there; tell whether there was.
 
         Raises:
             StoreError: the store did not answer.
         """
-        if key in self._open:
-            self._open.discard(key)
-            await self._store.take(SUSPECTS, key)
+        if key not in self._open:
+            return False
+        self._open.discard(key)
+        await self._store.take(SUSPECTS, key)
+        return True
 
     async def forget_old(self) -> None:
         """Forget what came to nothing.

@@ -227,7 +227,8 @@ class Sweep:
         if not reach.whole:
             return
         for installation_id in reach.budgets:
-            await self._suspicions.drop(_of_installation_id(installation_id))
+            if await self._suspicions.drop(_of_installation_id(installation_id)):
+                await self._urge(installation_id)
         jobs = [job for job in (await self._job_records()).values() if job.event.installation_id not in reach.budgets]
         for installation_id in sorted({job.event.installation_id for job in jobs}):
             own = [job for job in jobs if job.event.installation_id == installation_id]
@@ -238,6 +239,12 @@ class Sweep:
                 for job in own:
                     why = f"GitHub does not list the App's installation {installation_id}, or lists it as suspended"
                     await self._demand.is_gone(job, why, report)
+
+    async def _urge(self, installation_id: int) -> None:
+        """Have the jobs of an installation that is back tried again, whatever GitHub refused meanwhile."""
+        for job in (await self._job_records()).values():
+            if job.event.installation_id == installation_id:
+                await self._service.urge(job.event.job_id)
 
     async def _apply(self, event: JobEvent) -> bool:
         """Take what GitHub says of a job as an event; tell whether it was news."""
