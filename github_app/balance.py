@@ -167,7 +167,7 @@ def _decide(
     claim = claims[f"{demand.job_id}-{attempt}"]
     if claim.not_before is not None:
         if claim.renewed_at < demand.job.urged_at:
-            return Start(demand, attempt + 1)
+            return Start(demand, attempt + 1, cost_usd=claim.cost_usd)
         if claim.not_before > now:
             return Wait(demand, claim.reason or str(claim.hold), claim.not_before)
         return Start(demand, attempt + 1, claim.failures, claim.hold, claim.unused, claim.cost_usd)

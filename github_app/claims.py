@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+import msgspec
 import structlog
 
 from github_app import retry
@@ -16,7 +17,7 @@ from github_app.balance import CLAIM_IS_STALE_S, Start
 from github_app.clock import Clock
 from github_app.errors import StoreError
 from github_app.model import Claim, Hold
-from github_app.store import CLAIMS, ModalDictStore
+from github_app.store import CLAIMS, HALTS, ModalDictStore
 
 RENEW_EVERY_S = 10.0
 
@@ -50,6 +51,20 @@ class Claims:
         """
         claim = await self._store.get(CLAIMS, runner.removeprefix("modal-"))
         return claim is not None and claim.hold is None and claim.renewed_at > self._clock.now() - CLAIM_IS_STALE_S
+
+    async def lift(self, job_id: int) -> None:
+        """Take back what keeps a job from its next attempt: its halt, and how long the last attempt is waited out.
+
+        Raises:
+            StoreError: the store did not answer; repeating is safe.
+        """
+        await self._store.take(HALTS, str(job_id))
+        own = {key: claim for key, claim in (await self._store.all(CLAIMS)).items() if key.split("-")[0] == str(job_id)}
+        if not own:
+            return
+        key = max(own, key=lambda each: int(each.split("-")[1]))
+        if own[key].not_before is not None:
+            await self._store.put(CLAIMS, key, msgspec.structs.replace(own[key], failures=0, unused=0, not_before=0.0))
 
     async def put_off(self, start: Start, hold: Hold, reason: str, seconds: float | None = None) -> float:
         """Record why an attempt came to nothing; return the Unix time at which the next may be made."""

@@ -22,6 +22,7 @@ from github_app.sandboxes import ImageRecipe, ModalSandboxes, pin_builder, runne
 from github_app.service import Service
 from github_app.settings import RoutingSettings, Settings
 from github_app.store import PROBES, ModalDictStore
+from github_app.suspicions import Suspicions
 from github_app.sweep import Sweep
 from github_app.versions import RunnerVersion
 
@@ -87,6 +88,16 @@ def compose(settings: Settings, config: Config, clock: Clock, client: modal.Clie
     version = RunnerVersion(store, settings.runner_version, clock)
     deregistration = PacedRunners(runners, budget, clock)
     endings = Endings(store=store, runners=deregistration, sandboxes=sandboxes, clock=clock)
+    notices = PacedNotices(Checks(connection), budget)
+    halts = Halts(
+        store=store,
+        runs=jobs,
+        groups=RunnerGroups(connection),
+        notices=notices,
+        claims=claims,
+        suspicions=Suspicions(store, clock),
+        clock=clock,
+    )
     launcher = Launcher(
         store=store,
         jit=JitRequests(
@@ -99,11 +110,10 @@ def compose(settings: Settings, config: Config, clock: Clock, client: modal.Clie
         slots=Slots(store, caps, clock),
         budget=budget,
         version=version,
+        halts=halts,
         clock=clock,
     )
-    notices = PacedNotices(Checks(connection), budget)
-    halts = Halts(store=store, runs=jobs, groups=RunnerGroups(connection), notices=notices, clock=clock)
-    reconciler = Reconciler(store=store, launcher=launcher, endings=endings, halts=halts, rules=rules, clock=clock)
+    reconciler = Reconciler(store=store, launcher=launcher, endings=endings, rules=rules, clock=clock)
     service = Service(
         store=store,
         installations=app,

@@ -17,6 +17,7 @@ from github_app.claims import Claims, Lease
 from github_app.clock import Clock
 from github_app.ending import Endings, Runners
 from github_app.errors import GitHubError, ModalRunnerError, SandboxError, SandboxNameTaken, StoreError
+from github_app.halts import Halts
 from github_app.jit import JitRequests, PutOff
 from github_app.model import (
     Hold,
@@ -88,9 +89,11 @@ class Launcher:
         slots: Slots,
         budget: WriteBudget,
         version: RunnerVersion,
+        halts: Halts,
         clock: Clock,
     ) -> None:
         self._store = store
+        self._halts = halts
         self._jit = jit
         self._deregistration = deregistration
         self._endings = endings
@@ -123,9 +126,8 @@ class Launcher:
 
     async def _admit(self, start: Start) -> "Admitted | Turned":
         job, name = start.demand.job.event, runner_name(start.demand.job_id, start.attempt)
-        if (refused := await self._version.refused()) is not None:
-            _log.error("launches_stopped", job=start.demand.job_id, reason=refused)
-            return Turned(refused)
+        if (turned := await self._turned(start)) is not None:
+            return turned
         slots = await self._slots.take(job.repository, name, start.demand.shape.profile)
         if isinstance(slots, Full):
             return Turned(f"the concurrency cap of {_of(slots)} is reached", full=slots)
@@ -136,6 +138,14 @@ class Launcher:
             await release_slots(self._store, slots, name)
             return Turned("its launch is under way elsewhere")
         return Admitted(start, slots)
+
+    async def _turned(self, start: Start) -> Turned | None:
+        """What stops a launch before anything is taken for it."""
+        if (refused := await self._version.refused()) is not None:
+            _log.error("launches_stopped", job=start.demand.job_id, reason=refused)
+            return Turned(refused)
+        doubt = await self._halts.examine(start)
+        return None if doubt is None else Turned(doubt.reason, doubt.again, halted=doubt.again is None)
 
     async def run(self, admitted: "Admitted") -> float | None:
         """Start the runner; return the Unix time at which to look again when it did not come to be.

@@ -79,7 +79,7 @@ class Nothing:
 
 def decide(known: JobRecord | None, event: JobEvent, now: float, *, reading: bool = False) -> Step | Nothing:
     """Apply `event` to what is known of its job; `reading` when it was read from GitHub's API just now."""
-    state = known.state if known else None
+    state = _state(known)
     after = JOBS[state].get(event.action)
     if after is None and known is not None and reading and now - known.changed_at > READING_LAGS_S:
         after = REQUEUED.get(known.state, {}).get(event.action)
@@ -99,7 +99,8 @@ def decide(known: JobRecord | None, event: JobEvent, now: float, *, reading: boo
         runner_name=event.runner_name,
         conclusion=event.conclusion,
         queued_since=now if queued or known is None else known.queued_since,
-        urged_at=now if queued and known is not None and known.state is JobState.GONE else _urged_at(known),
+        # It was served, or gone, in between: what failed before says nothing.
+        urged_at=now if queued and known is not None else _urged_at(known),
     )
     return Step(record, launch=queued)
 
@@ -113,9 +114,8 @@ def missing(known: JobRecord, now: float) -> Step | Nothing:
 
 
 def urged(known: JobRecord, now: float) -> JobRecord:
-    """The record of a job that is to be tried again whatever failed before: a person has asked for it."""
-    state = JobState.QUEUED if known.state is JobState.GONE else known.state
-    return msgspec.structs.replace(known, state=state, urged_at=now, queued_since=now)
+    """The record of a queued job for which what failed before counts for nothing: something has changed."""
+    return msgspec.structs.replace(known, urged_at=now)
 
 
 def _queued_anew(known: JobRecord, event: JobEvent, now: float, *, reading: bool) -> Step | Nothing:
@@ -124,8 +124,16 @@ def _queued_anew(known: JobRecord, event: JobEvent, now: float, *, reading: bool
     anew = not reading and now - known.queued_since > ANNOUNCED_ANEW_S
     if announced == known.event and not anew:
         return Nothing(f"the job is queued; {event.action} changes nothing")
-    queued_since = now if anew else known.queued_since
-    return Step(msgspec.structs.replace(known, event=announced, urged_at=now, queued_since=queued_since), launch=True)
+    moved = (announced.scope, announced.installation_id) != (known.event.scope, known.event.installation_id)
+    return Step(
+        msgspec.structs.replace(
+            known,
+            event=announced,
+            urged_at=now if anew or moved else known.urged_at,
+            queued_since=now if anew else known.queued_since,
+        ),
+        launch=True,
+    )
 
 
 def _announced(known: JobRecord | None, event: JobEvent, *, reading: bool) -> JobEvent:
@@ -145,6 +153,13 @@ def _announced(known: JobRecord | None, event: JobEvent, *, reading: bool) -> Jo
         scope=event.scope,
         installation_id=event.installation_id,
     )
+
+
+def _state(known: JobRecord | None) -> JobState | None:
+    if known is None:
+        return None
+    # As an older version has recorded it.
+    return JobState.GONE if known.state is JobState.DONE and known.conclusion == "gone" else known.state
 
 
 def _urged_at(known: JobRecord | None) -> float:

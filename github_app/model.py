@@ -254,7 +254,9 @@ class RunnerRecord(msgspec.Struct, frozen=True):
     runs_job: int | None = None
     slots: tuple[str, ...] = ()
     online_since: float | None = None
+    # Since when GitHub does not list it, and Modal does not know its sandbox.
     missing_since: float | None = None
+    vanished_since: float | None = None
     finished_at: float | None = None
 
     @property

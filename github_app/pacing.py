@@ -139,6 +139,9 @@ class Notices(Protocol):
     async def refused(self, job: JobEvent, sentence: str) -> None:
         """Tell why a job is not served. Never raises."""
 
+    async def halted(self, job: JobEvent, sentence: str) -> None:
+        """Tell why no more runners are started for a job. Never raises."""
+
 
 class PacedNotices:
     """Tells of refusals within the write limit; one that finds no room is left to the log."""
@@ -155,3 +158,12 @@ class PacedNotices:
         """
         if await self._budget.wait(job.installation_id) is None:
             await self._notices.refused(job, sentence)
+
+    async def halted(self, job: JobEvent, sentence: str) -> None:
+        """Tell why no more runners are started for a job.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
+        if await self._budget.wait(job.installation_id) is None:
+            await self._notices.halted(job, sentence)

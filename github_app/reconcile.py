@@ -12,7 +12,6 @@ from github_app.capacity import IN_ALL
 from github_app.clock import Clock
 from github_app.ending import Endings
 from github_app.errors import ModalRunnerError
-from github_app.halts import Halts
 from github_app.launch import Admitted, Launcher, Turned
 from github_app.model import JobState, RunnerRecord, runner_name
 from github_app.store import CLAIMS, HALTS, JOBS, RUNNERS, ModalDictStore
@@ -44,14 +43,12 @@ class Reconciler:
         store: ModalDictStore,
         launcher: Launcher,
         endings: Endings,
-        halts: Halts,
         rules: routing.Rules,
         clock: Clock,
     ) -> None:
         self._store = store
         self._launcher = launcher
         self._endings = endings
-        self._halts = halts
         self._rules = rules
         self._clock = clock
         self._ending: set[str] = set()
@@ -192,8 +189,7 @@ class Reconciler:
 
     async def _admit(self, start: Start) -> Admitted | Turned:
         try:
-            halted = await self._halts.examine(start)
-            admitted = Turned(halted, halted=True) if halted is not None else await self._launcher.admit(start)
+            admitted = await self._launcher.admit(start)
         except ModalRunnerError as error:
             _log.error("launch_failed", job=start.demand.job_id, reason=str(error))
             return Turned(str(error), self._clock.now() + _TRY_AGAIN_S)

@@ -79,6 +79,12 @@ def job_event(
     )
 
 
+def renewed_place(event: JobEvent, repository: Repository) -> JobEvent:
+    """The same job in its repository as it is now: of another name or owner, public or private."""
+    scope = Scope(repository.owner.login, repository.name if event.scope.repo else None)
+    return msgspec.structs.replace(event, repository=repository.full_name, private=repository.private, scope=scope)
+
+
 def repository_of(event: JobEvent) -> Repository:
     """The repository of a job that we know."""
     owner, name = event.repository.split("/")

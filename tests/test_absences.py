@@ -9,7 +9,7 @@ import pytest
 from github_app.model import JobState, RunnerState
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.state import Installation
-from github_app.store import CLAIMS, HISTORY, JOBS, RUNNERS, SUSPECTS
+from github_app.store import CLAIMS, HISTORY, JOBS, REFUSALS, RUNNERS, SUSPECTS
 from tests.universe import PLAIN, Universe, universe
 
 INSTALLATIONS = "GET /app/installations"
@@ -152,8 +152,9 @@ async def test_two_absences_with_a_sighting_between_confirm_nothing() -> None:
             # Old enough to be asked after by itself, which fails; then the list of jobs shows it.
             await it.clock.sleep(130)
             it.script.fail[JOB] = [ApiError(404, "Not Found")]
-            await it.sweep()
+            report = await it.sweep()
 
+            assert report.gone == []
         assert await it.store.get(JOBS, str(job_id)) is not None
         assert f"job/{job_id}" not in await it.store.all(SUSPECTS)
 
@@ -174,6 +175,46 @@ async def test_that_modal_does_not_know_a_sandbox_once_ends_no_runner() -> None:
 
         assert once == RunnerState.BUSY.value
         assert (await it.records())[name] == RunnerState.FINISHED.value
+
+
+async def test_a_sandbox_that_modal_knows_again_was_not_missed() -> None:
+    async with universe() as it:
+        it.push({"job": (PLAIN, 900)})
+        await it.until(lambda: it.job("job").status == "in_progress")
+        await it.github.webhooks.settle()
+        (name,) = await it.records()
+        for _ in range(3):
+            record = await it.store.get(RUNNERS, name)
+            assert record is not None
+            unknown = msgspec.structs.replace(record, sandbox_id="sb-00000000000000000000000000")
+            await it.store.put(RUNNERS, name, unknown)
+            report = await it.sweep()
+            marked = await it.store.get(RUNNERS, name)
+            assert marked is not None
+            await it.store.put(RUNNERS, name, msgspec.structs.replace(marked, sandbox_id=record.sandbox_id))
+            await it.sweep()
+            await it.clock.sleep(60)
+
+            assert report.died_during_job == 0
+        assert (await it.records())[name] == RunnerState.BUSY.value
+
+
+async def test_a_renamed_repository_is_none_of_a_forks() -> None:
+    async with universe() as it:
+        it.script.conducts = ["never-online"] * 20
+        it.push({"job": (PLAIN, 5)})
+        await it.until(lambda: bool(it.sandboxes()))
+        await it.github.webhooks.settle()
+        # GitHub leads from the old name to the repository.
+        repositories = it.github.world.repositories
+        it.repository.name = "renamed"
+        it.repository.forks = 1
+        repositories["octo-org/renamed"] = it.repository
+        it.script.conducts = []
+        await it.until_done(sweeping=True)
+
+        assert it.job("job").conclusion == "success"
+        assert await it.store.all(REFUSALS) == {}
 
 
 async def test_an_installation_on_an_enterprise_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

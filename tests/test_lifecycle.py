@@ -3,6 +3,7 @@
 from itertools import permutations, product
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,6 @@ from github_app.lifecycle import (
     diagram,
     may_become,
     missing,
-    urged,
 )
 from github_app.model import Action, JobRecord, JobState, RunnerState, Scope
 from tests.records import event, job
@@ -87,10 +87,29 @@ def test_a_job_that_is_announced_long_after_is_queued_anew() -> None:
     assert late.record.queued_since == late.record.urged_at == ANNOUNCED_ANEW_S + 1
 
 
-def test_a_person_may_have_a_job_tried_again_that_was_gone() -> None:
-    record = urged(job(JobState.GONE), 7.0)
+def test_a_job_that_was_served_in_between_forgets_what_failed_before() -> None:
+    running = job(state=JobState.RUNNING, changed_at=100.0)
+    step = decide(running, event(action=Action.QUEUED), 200.0, reading=True)
 
-    assert (record.state, record.urged_at, record.queued_since) == (JobState.QUEUED, 7.0, 7.0)
+    assert isinstance(step, Step)
+    assert step.record.urged_at == 200.0
+
+
+def test_another_name_of_a_repository_forgets_no_failure() -> None:
+    known = job(JobState.QUEUED)
+    step = decide(known, event(action=Action.QUEUED, repository="octo-org/renamed", private=False), 1.0, reading=True)
+
+    assert isinstance(step, Step)
+    assert (step.record.event.repository, step.record.event.private) == ("octo-org/renamed", False)
+    assert step.record.urged_at == known.urged_at
+
+
+def test_a_gone_job_of_an_older_version_comes_back_too() -> None:
+    old = msgspec.structs.replace(job(JobState.DONE), conclusion="gone")
+    step = decide(old, event(action=Action.QUEUED), 1.0)
+
+    assert isinstance(step, Step)
+    assert step.record.state is JobState.QUEUED
 
 
 def test_a_queued_job_is_to_get_a_runner_once() -> None:

@@ -5,9 +5,11 @@ import re
 import time
 from typing import Annotated
 
+import msgspec
 import typer
 
-from github_app import lifecycle
+from github_app.claims import Claims
+from github_app.clock import Clock
 from github_app.errors import InputError
 from github_app.model import JobRecord, JobState
 from github_app.settings import load_routing_settings
@@ -57,9 +59,15 @@ def job_id_of(text: str) -> int:
 async def _urge(job_id: int) -> JobRecord | None:
     """Have a job tried again; return what is recorded of it."""
     store = ModalDictStore(load_routing_settings().modal_app_name, create=False)
-    known = await store.get(JOBS, str(job_id)) or await store.get(HISTORY, str(job_id))
-    if known is None or known.state in {JobState.DONE, JobState.RUNNING}:
-        return known
-    again = lifecycle.urged(known, time.time())
-    await store.put(JOBS, str(job_id), again)
-    return again
+    known = await store.get(JOBS, str(job_id))
+    if known is None:
+        known = await store.get(HISTORY, str(job_id))
+        if known is None or known.state is not JobState.GONE:
+            return known
+        known = msgspec.structs.replace(known, state=JobState.QUEUED)
+        await store.put(JOBS, str(job_id), known)
+    if known.state is JobState.QUEUED:
+        # The day after which a job is given up begins anew.
+        await store.put(JOBS, str(job_id), msgspec.structs.replace(known, queued_since=time.time()))
+        await Claims(store, Clock()).lift(job_id)
+    return known

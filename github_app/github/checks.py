@@ -26,6 +26,13 @@ class Checks:
 
     async def refused(self, job: JobEvent, sentence: str) -> None:
         """Tell on the job's commit why it is not served. Never raises: the log has said it already."""
+        await self._tell(job, sentence, "It stays queued until it is cancelled; change `runs-on` and run it again.")
+
+    async def halted(self, job: JobEvent, sentence: str) -> None:
+        """Tell there why no more runners are started for a job. Never raises."""
+        await self._tell(job, sentence, "")
+
+    async def _tell(self, job: JobEvent, sentence: str, advice: str) -> None:
         if job.sha is None or self._without_until.get(job.installation_id, 0.0) > time.monotonic():
             return
         owner, repo = job.repository.split("/")
@@ -37,8 +44,7 @@ class Checks:
             "external_id": str(job.job_id),
             "output": {
                 "title": f"{job.job_name[:100]}: not served",
-                "summary": f"{sentence}\n\nThe job asked for: `{', '.join(job.labels)}`. It stays queued until it is "
-                "cancelled; change `runs-on` and run it again.",
+                "summary": f"{sentence}\n\nThe job asked for: `{', '.join(job.labels)}`. {advice}".rstrip(),
             },
         }
         try:

@@ -90,7 +90,7 @@ class RunnerGroups:
                 break
         return found
 
-    async def barriers(self, place: Place, group: int | None, job: JobEvent, path: str) -> list[str]:
+    async def barriers(self, place: Place, group: int | None, job: JobEvent, path: str | None) -> list[str]:
         """What keeps the runners of a group (None: the default one) from a job of a workflow's file at `path`.
 
         Raises:
@@ -142,7 +142,8 @@ def barriers(
 ) -> list[str]:
     """What keeps a group's runners from a repository's jobs, each with the page that changes it.
 
-    `chosen` are the repositories that it admits, where these are chosen; `path` is the workflow's file, None for any.
+    `chosen` are the repositories that it admits, where these are chosen; `path` is the workflow's file, None for any of
+    the repository's.
     Docs: "Managing access to self-hosted runners using groups".
     """
     where = f"(organisation settings > Actions > Runner groups > {group.name})"
@@ -151,9 +152,11 @@ def barriers(
         found.append(f"the runner group {group.name} does not admit {repository} {where}")
     if not private and not group.allows_public_repositories:
         found.append(f"the runner group {group.name} does not admit public repositories, such as {repository} {where}")
-    if group.restricted_to_workflows and path is not None:
-        workflows = [each.rpartition("@")[0].lower() or each.lower() for each in group.selected_workflows]
-        if f"{repository}/{path.rpartition('@')[0] or path}".lower() not in workflows:
+    if group.restricted_to_workflows:
+        # A file as `owner/repo/path@ref`; GitHub writes a run's path with and without the first and the last part.
+        files = [each.partition("@")[0].lower() for each in group.selected_workflows]
+        own = [each for each in files if each.startswith(f"{repository.lower()}/")]
+        if not any(path is None or each.endswith(f"/{path.partition('@')[0].lower()}") for each in own):
             listed = ", ".join(group.selected_workflows) or "none"
             found.append(f"the runner group {group.name} is restricted to the workflows {listed} {where}")
     return found

@@ -37,22 +37,28 @@ class _Repositories(msgspec.Struct):
 
 class _Named(msgspec.Struct):
     full_name: str
+    id: int = 0
 
 
 class _Run(msgspec.Struct):
     id: int
     event: str = ""
     head_repository: _Named | None = None
+    repository: _Named | None = None
     path: str = ""
     status: str | None = None
     conclusion: str | None = None
 
     def facts(self, repository: str) -> RunFacts:
         """What counts of it; the fork of a pull request may be gone."""
-        if self.head_repository is None:
+        head, own = self.head_repository, self.repository
+        if head is None:
             from_fork = self.event.startswith("pull_request")
+        elif own is not None and own.id and head.id:
+            # A repository that was renamed has two names, and one id.
+            from_fork = head.id != own.id
         else:
-            from_fork = self.head_repository.full_name.lower() != repository.lower()
+            from_fork = head.full_name.lower() != repository.lower()
         over = (self.conclusion or self.status) if self.status == "completed" else None
         return RunFacts(self.event, from_fork, self.path, over)
 

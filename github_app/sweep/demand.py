@@ -8,10 +8,10 @@ import structlog
 
 from github_app.errors import GitHubError
 from github_app.github.jobs import Meter
-from github_app.model import RUNNER_NAME, JobEvent, JobRecord, JobState, RunFacts, RunnerRecord, RunnerState
+from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, RunFacts, RunnerRecord, RunnerState
+from github_app.suspicions import Suspicions
 from github_app.sweep.budget import ReadBudget, Spent
 from github_app.sweep.report import SweepReport
-from github_app.sweep.suspicions import Suspicions
 from github_app.wire import Repository
 
 # A queued job that nothing was heard of for so long is asked after by itself: its cancellation may have been lost.
@@ -24,6 +24,8 @@ _FAILURES_IN_A_ROW = 3
 _log = structlog.get_logger(__name__)
 Apply = Callable[[JobEvent], Awaitable[bool]]
 Missing = Callable[[int], Awaitable[bool]]
+# Given an installation and its repositories as they are listed now.
+Refresh = Callable[[int, list[Repository]], Awaitable[None]]
 
 
 class Jobs(Protocol):
@@ -51,12 +53,16 @@ class Jobs(Protocol):
 class Demand:
     """Reads jobs from GitHub and applies what they say, as if a delivery had said it."""
 
-    def __init__(self, *, jobs: Jobs, apply: Apply, missing: Missing, suspicions: Suspicions) -> None:
+    def __init__(self, *, jobs: Jobs, apply: Apply, missing: Missing, refresh: Refresh, suspicions: Suspicions) -> None:
         self._jobs = jobs
         self._apply = apply
         self._missing = missing
+        self._refresh = refresh
         self._suspicions = suspicions
         self._failures = 0
+        self._doubted: frozenset[int] = frozenset()
+        # Jobs that were read as queued, of runs that are open, since this was emptied last.
+        self.queued: set[int] = set()
 
     async def read(
         self,
@@ -81,6 +87,7 @@ class Demand:
                 budget.turn = msgspec.structs.replace(budget.turn, seen=name)
             page = budget.turn.repositories
             listed, more = await self._jobs.repositories(installation_id, page, budget)
+            await self._refresh(installation_id, listed)
             others = {each.full_name.lower(): each for each in listed if each.full_name.lower() not in seen}
             for name in [name for name in sorted(others) if name > budget.turn.other]:
                 await self._read_repository(others[name], installation_id, budget, report)
@@ -91,6 +98,7 @@ class Demand:
 
     async def _ask_doubtful(self, doubtful: Iterable[JobRecord], budget: ReadBudget, report: SweepReport) -> None:
         by_id = {record.event.job_id: record for record in doubtful}
+        self._doubted = frozenset(by_id)
         for job_id in _in_turn(list(by_id), budget.turn.job)[: budget.half]:
             budget.spend()
             await self._guarded(f"job {job_id}", self.ask(by_id[job_id], report), report)
@@ -116,6 +124,8 @@ class Demand:
                 runs, more = await self._jobs.open_runs(repository, installation_id, page, budget)
                 for run_id in [run_id for run_id in sorted(runs) if run_id > last]:
                     for event in await self._jobs.jobs_of(run_id, repository, installation_id, budget):
+                        if event.action is Action.QUEUED:
+                            self.queued.add(event.job_id)
                         await self._take(msgspec.structs.replace(event, run=runs[run_id]), report)
                     last = run_id
                 page, last = page + 1, 0
@@ -157,7 +167,7 @@ class Demand:
             if await self._suspicions.confirmed(suspicion, dry_run=report.dry_run, sighted_at=record.changed_at):
                 await self.is_gone(record, "GitHub does not know it", report)
             return
-        await self._suspicions.drop(_of_job(known.job_id))
+        await self._suspicions.drop(_of_job(known.job_id), surely=True)
         if event is not None:
             await self._take(event, report)
 
@@ -172,7 +182,7 @@ class Demand:
 
     async def _take(self, event: JobEvent, report: SweepReport) -> None:
         report.jobs_read += 1
-        await self._suspicions.drop(_of_job(event.job_id))
+        await self._suspicions.drop(_of_job(event.job_id), surely=event.job_id in self._doubted)
         if not report.dry_run:
             report.jobs_corrected += await self._apply(event)
 

@@ -8,9 +8,9 @@ from github_app.claims import Claims
 from github_app.ending import Endings
 from github_app.model import RUNNER_NAME, RunnerRecord, RunnerState
 from github_app.store import HISTORY, ModalDictStore
+from github_app.suspicions import SECOND_LOOK_S, Suspicions
 from github_app.sweep.found import Found, Listed
 from github_app.sweep.report import SweepReport
-from github_app.sweep.suspicions import SECOND_LOOK_S, Suspicions
 
 # Another deployment's runner may be offline for as long as it waits for a GPU: 21 minutes.
 FOREIGN_LOOK_S = 1800.0

@@ -26,9 +26,9 @@ from github_app.model import (
 )
 from github_app.records import change_runner, finish_runner
 from github_app.store import RUNNERS, ModalDictStore
+from github_app.suspicions import SECOND_LOOK_S
 from github_app.sweep.found import Found
 from github_app.sweep.report import SweepReport
-from github_app.sweep.suspicions import SECOND_LOOK_S
 from github_app.versions import EXIT_CODE, RunnerVersion
 
 ONLINE_DEADLINE_S = 300.0
@@ -78,6 +78,8 @@ class Supply:
     async def check_runner(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
         """Bring one record up to what GitHub and Modal say."""
         report.runners_checked += 1
+        if runner.vanished_since is not None and runner.sandbox_id in found.running and not report.dry_run:
+            await change_runner(self._store, runner.name, vanished_since=None)
         if runner.state is RunnerState.FINISHED:
             await self._check_finished(runner, found, report)
         elif runner.sandbox_id is None:
@@ -112,11 +114,11 @@ class Supply:
         if sandbox_id is not None:
             report.sandboxes_adopted += 1
             await change_runner(
-                self._store, runner.name, RunnerState.STARTED, sandbox_id=sandbox_id, missing_since=None
+                self._store, runner.name, RunnerState.STARTED, sandbox_id=sandbox_id, vanished_since=None
             )
         elif runner.state is RunnerState.STARTING:
             report.orphans_ended += await self._end(runner, report)
-        elif await self._is_missing(runner):
+        elif await self._has_vanished(runner):
             # It took a job before its sandbox was recorded, and that sandbox is gone.
             await self._tell_death(runner, "its sandbox is gone", report)
             await finish_runner(self._store, runner, self._clock.now())
@@ -126,7 +128,7 @@ class Supply:
         status = await self._sandboxes.status(runner.sandbox_id or "")
         if status.exit_code is None or report.dry_run:
             return
-        if status.exit_code == UNKNOWN_TO_MODAL and not await self._is_missing(runner):
+        if status.exit_code == UNKNOWN_TO_MODAL and not await self._has_vanished(runner):
             # That Modal does not know a sandbox is an absence, and no proof of an end, as an exit code is.
             return
         idle = runner.idle
@@ -150,8 +152,16 @@ class Supply:
         report.deaths.append(f"{runner.name} during job {runner.runs_job}: {how}")
         _log.error("runner_died_during_job", runner=runner.name, job=runner.runs_job, reason=how)
 
+    async def _has_vanished(self, runner: RunnerRecord) -> bool:
+        """Tell whether this is the second time, later than the first, that Modal does not know a runner's sandbox."""
+        now = self._clock.now()
+        if runner.vanished_since is None:
+            await change_runner(self._store, runner.name, vanished_since=now)
+            return False
+        return now - runner.vanished_since > SECOND_LOOK_S
+
     async def _is_missing(self, runner: RunnerRecord) -> bool:
-        """Tell whether this is the second time, later than the first, that something of a runner is missing."""
+        """Tell whether this is the second time, later than the first, that GitHub does not list a runner."""
         now = self._clock.now()
         if runner.missing_since is None:
             await change_runner(self._store, runner.name, missing_since=now)

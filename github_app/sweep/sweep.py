@@ -18,12 +18,13 @@ from github_app.errors import GitHubError, ModalRunnerError
 from github_app.github import AppOnGitHub, Installation, Jobs, Runners
 from github_app.halts import Halts
 from github_app.model import RUNNER_NAME, JobEvent, JobRecord, Place, RunnerRecord, Scope
-from github_app.notes import Swept
+from github_app.notes import Seen, Swept
 from github_app.pacing import WriteBudget
 from github_app.reconcile import Reconciler
 from github_app.sandboxes import ModalSandboxes
 from github_app.service import Service
 from github_app.store import CLAIMS, JOBS, RUNNERS, SEEN, SWEEPS, ModalDictStore
+from github_app.suspicions import Suspicions
 from github_app.sweep.budget import ReadBudget
 from github_app.sweep.deliveries import Deliveries
 from github_app.sweep.demand import Demand, doubtful
@@ -31,10 +32,9 @@ from github_app.sweep.found import Found, Listed, record_of
 from github_app.sweep.orphans import Orphans
 from github_app.sweep.report import SweepReport
 from github_app.sweep.supply import Supply
-from github_app.sweep.suspicions import Suspicions
 from github_app.sweep.upkeep import SEEN_LATELY_S, Upkeep
 from github_app.versions import RunnerVersion
-from github_app.wire import repository_of
+from github_app.wire import Repository, renewed_place, repository_of
 
 _PER_PAGE = 100
 
@@ -82,7 +82,9 @@ class Sweep:
         self._halts = halts
         suspicions = self._suspicions = Suspicions(store, clock)
         self._deliveries = Deliveries(app=app, store=store, budget=budget, window_s=redelivery_window_s, clock=clock)
-        self._demand = Demand(jobs=jobs, apply=self._apply, missing=service.missing, suspicions=suspicions)
+        self._demand = Demand(
+            jobs=jobs, apply=self._apply, missing=service.missing, refresh=self._refresh_seen, suspicions=suspicions
+        )
         self._supply = Supply(
             store=store,
             sandboxes=sandboxes,
@@ -101,13 +103,14 @@ class Sweep:
         report = SweepReport(dry_run=dry_run)
         await self._part("suspicions", self._suspicions.load(), report)
         await self._part("deliveries", self._deliveries.redeliver(report), report)
+        self._demand.queued.clear()
         reach = _Reach()
         await self._part("installations", self._find_reach(reach, report), report)
         await self._part("supply", self._check_supply(reach, report), report)
         for installation_id, budget in reach.budgets.items():
             await self._part(f"demand of {installation_id}", self._read_demand(installation_id, budget, report), report)
         await self._part("uninstalled", self._end_unreachable(reach, report), report)
-        await self._part("halts", self._halts.review(dry_run=dry_run), report)
+        await self._part("halts", self._halts.review(self._demand.queued, dry_run=dry_run), report)
         await self._part("slots", self._upkeep.release_slots(report), report)
         await self._part("records", self._upkeep.drop_what_is_over(report), report)
         await self._part("what is stuck", self._upkeep.tell(report), report)
@@ -239,6 +242,20 @@ class Sweep:
                 for job in own:
                     why = f"GitHub does not list the App's installation {installation_id}, or lists it as suspended"
                     await self._demand.is_gone(job, why, report)
+
+    async def _refresh_seen(self, installation_id: int, listed: list[Repository]) -> None:
+        """Bring what is known of repositories up to how GitHub lists them: renamed, made public or private."""
+        now_by_id = {each.id: each for each in listed}
+        for key, seen in (await self._store.all(SEEN)).items():
+            event = seen.event
+            now = now_by_id.get(event.repository_id) if event else None
+            if event is None or now is None or event.installation_id != installation_id:
+                continue
+            renewed = renewed_place(event, now)
+            if renewed != event:
+                await self._store.take(SEEN, key)
+                name = f"{installation_id}/{now.full_name.lower()}"
+                await self._store.put(SEEN, name, Seen(seen.at, renewed))
 
     async def _urge(self, installation_id: int) -> None:
         """Have the jobs of an installation that is back tried again, whatever GitHub refused meanwhile."""

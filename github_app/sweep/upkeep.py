@@ -5,9 +5,9 @@ from github_app.clock import Clock
 from github_app.model import RunnerState
 from github_app.records import release_slots
 from github_app.store import CLAIMS, JOBS, PARKED, RUNNERS, SEEN, SLOTS, ModalDictStore
+from github_app.suspicions import Suspicions
 from github_app.sweep.demand import lost_its_runner
 from github_app.sweep.report import SweepReport
-from github_app.sweep.suspicions import Suspicions
 from github_app.versions import RunnerVersion
 
 # Between a slot and the claim of its launch lie at most the half minute that is waited for GitHub's write limit.

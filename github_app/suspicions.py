@@ -1,4 +1,4 @@
-"""Second looks: an absence counts only when two readings apart in time agree on it."""
+"""Second looks: an absence counts only when two readings apart in time agree on it, with no sighting between."""
 
 from github_app.clock import Clock
 from github_app.notes import Suspect
@@ -15,6 +15,7 @@ class Suspicions:
     def __init__(self, store: ModalDictStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        # Those that there were when a sweep began, and those that this process has put since.
         self._open: set[str] = set()
 
     async def load(self) -> None:
@@ -23,36 +24,46 @@ class Suspicions:
         Raises:
             StoreError: the store did not answer.
         """
-        self._open = set(await self._store.all(SUSPECTS))
+        self._open |= set(await self._store.all(SUSPECTS))
 
     async def confirmed(
-        self, key: str, *, dry_run: bool, age: float = SECOND_LOOK_S, sighted_at: float = float("-inf")
+        self,
+        key: str,
+        *,
+        dry_run: bool = False,
+        age: float = SECOND_LOOK_S,
+        sighted_at: float = float("-inf"),
+        good_for: float = _OLD_S,
     ) -> bool:
         """Tell whether this is the second look, more than `age` seconds after the first.
 
-        A sighting in between, at `sighted_at`, makes it the first again.
+        A sighting in between, at `sighted_at`, makes it the first again; so does a first look that is older than
+        `good_for`, for nobody may have told of what was sighted since.
 
         Raises:
             StoreError: the store did not answer.
         """
+        now = self._clock.now()
         suspect = await self._store.get(SUSPECTS, key)
-        if suspect is None or suspect.first_seen < sighted_at:
+        if suspect is None or suspect.first_seen < max(sighted_at, now - good_for):
             if not dry_run:
-                await self._store.put(SUSPECTS, key, Suspect(self._clock.now()))
+                self._open.add(key)
+                await self._store.put(SUSPECTS, key, Suspect(now))
             return False
-        return self._clock.now() - suspect.first_seen > age
+        return now - suspect.first_seen > age
 
-    async def drop(self, key: str) -> bool:
+    async def drop(self, key: str, *, surely: bool = False) -> bool:
         """Take a suspicion back, if there is one: what was missing is there; tell whether there was.
 
+        `surely`: also one that another process may have put since this sweep began, which costs a call.
+
         Raises:
             StoreError: the store did not answer.
         """
-        if key not in self._open:
+        if key not in self._open and not surely:
             return False
         self._open.discard(key)
-        await self._store.take(SUSPECTS, key)
-        return True
+        return await self._store.take(SUSPECTS, key) is not None
 
     async def forget_old(self) -> None:
         """Forget what came to nothing.
@@ -62,4 +73,5 @@ class Suspicions:
         """
         for key, suspect in (await self._store.all(SUSPECTS)).items():
             if self._clock.now() - suspect.first_seen > _OLD_S:
+                self._open.discard(key)
                 await self._store.take(SUSPECTS, key)
