@@ -3,7 +3,9 @@
 Any job that the runner group admits can take a runner, whatever was decided about the job that it was started for. So
 the same rules are applied there again, to what GitHub tells a job of itself: its repository, event, branch, workflow
 and whose code it is. Labels are not among that. A job has none that its runner has not; so a route that asks for
-others is none for this sandbox, and one whose labels the runner has is taken to mean each job here.
+others is none for this sandbox. Of one whose labels the runner has nobody knows whether the job has them too. It is
+taken so that the repository for which the sandbox was made is served, whose job was admitted, and any other fails
+closed: for it such a route refuses, if it refuses, and does not admit.
 """
 
 import json
@@ -29,7 +31,8 @@ def hook_rules(spec: SandboxSpec, rules: Rules, *, can_withhold: bool = True) ->
     shape, patterns = spec.shape, rules.policy.patterns
     told = {
         "named": [pattern for pattern in patterns if is_full_name(pattern)],
-        "admitted": [as_regex(pattern) for pattern in patterns],
+        "admitted": [as_regex(pattern) for pattern in patterns if not is_full_name(pattern)],
+        "own": spec.repository.lower(),
         # GitHub's own word of the repository that it was made for; some events do not tell.
         "private": spec.repository.lower() if spec.private else None,
         "forks": [as_regex(glob) for glob in shape.forks],
@@ -54,7 +57,7 @@ def _made_for(made_for: MadeFor) -> dict[str, object]:
 def _route(route: Route) -> dict[str, object]:
     owner = None if route.org is None else as_regex(f"{route.org}/*")
     conditions = _conditions(route.repositories, route.branch, route.workflow, route.events)
-    return {**conditions, "owner": owner, "refuse": route.refuse}
+    return {**conditions, "owner": owner, "labels": bool(route.labels), "refuse": route.refuse}
 
 
 def _conditions(

@@ -6,10 +6,11 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from github_app.admission import LONGEST, hook_rules
 from github_app.errors import ConfigError
-from github_app.model import Network
+from github_app.model import Network, SandboxSpec, Shape
 from github_app.network import ALLOWED_CIDRS, GITHUB_ONLY, MOST_DOMAINS, OPEN, github_domains, is_private, networks
 from github_app.policy import Policy, is_full_name
 from github_app.profiles import Cidr, Domain, Limits, Name, Profile, Route
@@ -17,6 +18,7 @@ from github_app.routing import Rules
 from github_app.settings import SECRET_LENGTH, RoutingSettings, Settings, load_settings
 
 FILE = "modal-runner.toml"
+_ANY_SANDBOX = SandboxSpec("modal-1-1", Shape((1, 1), (1, 1), 1), {}, SecretStr(""), "owner/repository", private=True)
 _WORDS = ConfigDict(extra="forbid", frozen=True)
 # Labels that every self-hosted runner gets by itself, and those of GitHub's own runners.
 _GITHUBS_OWN = re.compile(r"self-hosted|linux|windows|macos|x64|arm|arm64|(ubuntu|windows|macos)-(latest|\d[\w.-]*)")
@@ -271,6 +273,12 @@ def warnings(settings: RoutingSettings, config: Config) -> list[str]:
     ]
     if isinstance(settings, Settings):
         found += [f"{name}: there were blanks or line ends around it, which are left out" for name in settings.trimmed]
+    rules = make_rules(settings, config)
+    if len(hook_rules(_ANY_SANDBOX, rules)) > LONGEST:
+        found.append(
+            "ALLOWED_REPOS and the routes are together longer than a variable of a Modal sandbox may be, so that none "
+            "can be started: write fewer names, with wildcards"
+        )
     if settings.block_network and settings.allowed_cidrs:
         found.append("BLOCK_NETWORK is set, so ALLOWED_CIDRS is not used")
     if settings.runner_sha256 is None:

@@ -218,31 +218,47 @@ def test_a_branch_named_base_is_none_of_a_forks(hook: Hook) -> None:
 
 ROUTES = (
     Route(name="nightly", repositories=("octo/app",), workflow="nightly *", profile="big"),
-    Route(name="no-gpus", repositories=("octo/*",), labels=("gpu:*",), refuse="No GPUs for {repository}."),
+    Route(name="no-gpus", repositories=("octo/a*",), labels=("gpu:*",), refuse="No GPUs for {repository}."),
+    Route(name="gpus", labels=("gpu:*",), profile="gpu"),
     Route(name="bots", org="octo", branch="dependabot/*", events=("push",), refuse="Not for bots."),
+    Route(name="only-gpus", repositories=("octo/train",), refuse="GPUs alone for {repository}."),
 )
+GPU_LABELS = ("modal", "gpu:t4")
 
 
 @pytest.mark.parametrize(
-    ("job", "labels", "sentence"),
+    ("job", "labels", "made_in", "sentence"),
     [
-        ({}, ("modal",), None),
-        ({"GITHUB_REF_NAME": "dependabot/npm"}, ("modal",), "Not for bots."),
-        ({"GITHUB_REF_NAME": "dependabot/npm", "GITHUB_EVENT_NAME": "schedule"}, ("modal",), None),
-        ({"GITHUB_HEAD_REF": "dependabot/x", "GITHUB_REF_NAME": "1/merge"}, ("modal",), "Not for bots."),
+        ({}, ("modal",), "octo/x", None),
+        ({"GITHUB_REF_NAME": "dependabot/npm"}, ("modal",), "octo/x", "Not for bots."),
+        ({"GITHUB_REF_NAME": "dependabot/npm", "GITHUB_EVENT_NAME": "schedule"}, ("modal",), "octo/x", None),
+        ({"GITHUB_HEAD_REF": "dependabot/x", "GITHUB_REF_NAME": "1/merge"}, ("modal",), "octo/x", "Not for bots."),
         # A runner with a GPU may have been taken for it.
-        ({}, ("modal", "gpu:t4"), "No GPUs for Octo/App."),
+        ({}, GPU_LABELS, "octo/x", "No GPUs for Octo/App."),
         # The first route that fits decides, as outside.
-        ({"GITHUB_WORKFLOW": "Nightly run"}, ("modal", "gpu:t4"), None),
+        ({"GITHUB_WORKFLOW": "Nightly run"}, GPU_LABELS, "octo/x", None),
+        # A job of a repository that may have GPUs alone, on the GPU runner of another: it may not have asked for one.
+        ({"GITHUB_REPOSITORY": "octo/train"}, GPU_LABELS, "octo/x", "GPUs alone for octo/train."),
+        # On a runner of its own repository's the job was admitted with these labels.
+        ({"GITHUB_REPOSITORY": "octo/train"}, GPU_LABELS, "octo/train", None),
+        ({"GITHUB_REPOSITORY": "octo/train"}, ("modal",), "octo/train", "GPUs alone for octo/train."),
+        ({}, GPU_LABELS, "octo/app", None),
     ],
 )
 def test_a_route_that_refuses_does_so_in_the_sandbox_too(
-    hook: Hook, job: dict[str, str], labels: tuple[str, ...], sentence: str | None
+    hook: Hook, job: dict[str, str], labels: tuple[str, ...], made_in: str, sentence: str | None
 ) -> None:
-    done = hook(PRIVATE, _rules(routes=ROUTES, labels=labels), **job)
+    done = hook(PRIVATE, _rules(routes=ROUTES, labels=labels, made_in=made_in), **job)
 
     assert (done.returncode == 0) is (sentence is None), done
     assert sentence is None or done.stdout.strip() == sentence
+
+
+def test_a_foreign_job_whose_variables_cannot_be_withheld_is_refused(hook: Hook, tmp_path: Path) -> None:
+    done = hook(PRIVATE, _rules(shape=MADE_FOR), **OWN, GITHUB_ENV=str(tmp_path / "no" / "such" / "folder"))
+
+    assert done.returncode == 1
+    assert "cannot be withheld" in done.stdout
 
 
 MADE_FOR = msgspec.structs.replace(

@@ -262,7 +262,7 @@ async def test_allowed_repos_reach_the_hook(sleeping_modal: SimulatedModal, monk
 
     rules = (await _request(sleeping_modal)).rules
 
-    assert rules["admitted"] == [as_regex("octo-org/*"), as_regex("other/tool")]
+    assert rules["admitted"] == [as_regex("octo-org/*")]
     assert rules["named"] == ["other/tool"]
     assert rules["private"] == "octo-org/app"
 

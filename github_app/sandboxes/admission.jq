@@ -22,7 +22,8 @@
    else $repository end) as $code
 | (($code | type) == "string" and ($code | ascii_downcase) == ($repository | ascii_downcase)) as $own
 | any($rules.named[]; . == ($repository | ascii_downcase)) as $named
-| ([$rules.routes[] | select(fits(.))] | .[0].refuse) as $refused
+| (($repository | ascii_downcase) == $rules.own) as $at_home
+| ([$rules.routes[] | select(fits(.) and ((.labels | not) or (.refuse == null) == $at_home))] | .[0].refuse) as $refused
 | if $named | not then
       if like($repository; $rules.admitted) | not then refuse($rules.sentences.named)
       elif $visibility != "private" then refuse($rules.sentences[$visibility])

@@ -1,16 +1,15 @@
 # The job-started hook: runs inside the job, before its first step; what it prints stands in the job's log. Any
 # repository that the runner group admits can take this runner, so admission is decided here again (admission.jq).
-touch "$HOME/.job-started"
+touch "$HOME/.job-started" || true
 set -f
 
 withhold() {
     # What is written there takes the place of a variable for every step that follows.
     for name in ${MODAL_RUNNER_OWN_ENV:-}; do
-        echo "$name=" >> "${GITHUB_ENV:-/dev/null}"
+        echo "$name=" >> "$GITHUB_ENV" || return 1
     done
     if [ -L "$HOME/.cache-volume" ]; then
-        rm "$HOME/.cache-volume"
-        mkdir -p "$HOME/.cache-volume/toolcache"
+        rm "$HOME/.cache-volume" && mkdir -p "$HOME/.cache-volume/toolcache"
     fi
 }
 
@@ -34,6 +33,8 @@ worker() {
 refuse() {
     # That a hook fails does not end a job: its always() steps, and what actions do before their steps, still run. The
     # death of its Worker does (actions/runner, JobDispatcher.cs); before that the Worker sends what is printed here.
+    # Whatever fails on the way, it comes to that: a full disk must not keep the Worker alive.
+    set +e
     withhold
     echo "$1"
     pid=$(worker)
@@ -50,7 +51,7 @@ answer=$(jq -r '@ADMISSION@' "$GITHUB_EVENT_PATH") || refuse "The event of this 
 case "$answer" in
     "admit ") ;;
     "foreign ")
-        withhold
+        withhold || refuse "This sandbox was made for another job, and its variables cannot be withheld: it is not admitted."
         echo "This sandbox was made for another job; its variables, secrets and caches are withheld (its mounts remain)."
         ;;
     "refuse "*) refuse "${answer#refuse }" ;;

@@ -42,6 +42,8 @@ export ACTIONS_RUNNER_RETURN_VERSION_DEPRECATED_EXIT_CODE=1
 
 # Caches that survive many writers without locks: files that are written once, under names made from their content.
 cache=${MODAL_RUNNER_CACHE:-}
+# What root has written, the user of another sandbox could not write over.
+[ -z "$cache" ] || [ -z "${MODAL_RUNNER_AS_ROOT:-}" ] || { cache="$cache/as-root"; mkdir -p "$cache"; }
 if [ -n "$cache" ] && [ -d "$cache" ]; then
     for part in pip npm huggingface toolcache; do
         mkdir -p "$cache/$part"

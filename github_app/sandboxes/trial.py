@@ -148,6 +148,7 @@ class Trials:
                 tags={"probe": "yes"},
                 secrets=[modal.Secret.from_dict(dict(environment))],
                 timeout=_TIMEOUT_S,
+                workdir="/",
                 cpu=shape.cpu,
                 memory=shape.memory_mib,
                 gpu=str(shape.gpu) if shape.gpu else None,
