@@ -223,10 +223,10 @@ async def test_the_report_is_the_last_probe_without_a_secret_or_a_name(tmp_path:
 async def test_a_real_job_is_watched_from_the_button_to_its_end(tmp_path: Path) -> None:
     async with site(tmp_path) as plane:
         process = await start(plane, "--repo", "octo-org/app")
-        assert process.stdout is not None
+        assert process.stderr is not None
         text = ""
         while "Run workflow" not in text:
-            text += (await asyncio.wait_for(process.stdout.read(4096), 60)).decode()
+            text += (await asyncio.wait_for(process.stderr.read(4096), 60)).decode()
         path = f".github/workflows/{FILE}"
         repository = plane.github.world.repositories["octo-org/app"]
         workflow = (
@@ -234,7 +234,7 @@ async def test_a_real_job_is_watched_from_the_button_to_its_end(tmp_path: Path) 
         )
         run = plane.github.actions.push(repository, {path: workflow.encode()}, path)
         run.event = "workflow_dispatch"
-        rest, _ = await asyncio.wait_for(process.communicate(), 60)
+        _, rest = await asyncio.wait_for(process.communicate(), 60)
         text += rest.decode()
 
         assert process.returncode == 0, text

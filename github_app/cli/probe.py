@@ -18,7 +18,7 @@ from github_app.errors import InputError
 from github_app.model import Gpu
 from github_app.notes import Probed, ProbeReport, ProbeResult
 from github_app.policy import is_full_name
-from github_app.probe import Probe, Wanted, hopeless, last, show
+from github_app.probe import Probe, Wanted, hopeless, last, show, was_seen_now
 from github_app.probe.job import FILE, JobProbe, snippet
 from github_app.settings import Settings, load_routing_settings
 from github_app.store import ModalDictStore
@@ -66,7 +66,7 @@ def probe(
         typer.echo(msgspec.json.encode(found).decode())
     else:
         show(found, console)
-    raise typer.Exit(1 if hopeless(found) else 0)
+    raise typer.Exit(1 if any(was_seen_now(each) for each in hopeless(found)) else 0)
 
 
 async def _probe(wanted: Wanted, repo: str | None, console: Console) -> ProbeReport:
@@ -74,21 +74,23 @@ async def _probe(wanted: Wanted, repo: str | None, console: Console) -> ProbeRep
     log.configure(settings.secrets(), level=logging.CRITICAL)
     parts = compose(settings, config, Clock())
     try:
-        console.print(f"This costs {as_money(Probe.cost_before(wanted))} at most, by list prices.", highlight=False)
+        console.print(f"This costs about {as_money(Probe.cost_before(wanted))}, by list prices.", highlight=False)
         looking = Probe(settings, config, parts)
         found = await looking.run(wanted)
         if repo is None:
             return found
-        return await looking.add(found, await _watch_a_job(repo, settings, parts, console))
+        # Before the job, for which nobody may press the button.
+        show(found, Console(stderr=True))
+        return await looking.add(found, await _watch_a_job(repo, wanted, settings, parts))
     finally:
         await parts.connection.close()
 
 
-async def _watch_a_job(repo: str, settings: Settings, parts: Parts, console: Console) -> list[ProbeResult]:
+async def _watch_a_job(repo: str, wanted: Wanted, settings: Settings, parts: Parts) -> list[ProbeResult]:
     """Watch one job, show its timeline, and return what it has shown."""
-    say = console.print
+    say = Console(stderr=True).print
     say(f"\nAdd this file to the default branch of {repo} as .github/workflows/{FILE}:\n", highlight=False)
-    say(snippet(settings.runner_label[0]), highlight=False, markup=False)
+    say(snippet(settings.runner_label[0], wanted.gpu), highlight=False, markup=False)
     page = f"{settings.host.web_url}/{repo}/actions/workflows/{FILE}"
     say(f"and press 'Run workflow' at {page}\n", highlight=False, soft_wrap=True)
     watch = JobProbe(parts.connection, parts.store, repo)

@@ -4,7 +4,7 @@ It may start sandboxes that run nothing of anyone's, and register a runner for a
 """
 
 from github_app.probe.probe import Probe, Wanted, last
-from github_app.probe.result import hopeless
+from github_app.probe.result import hopeless, was_seen_now
 from github_app.probe.show import counted, show, show_what_fails
 
-__all__ = ["Probe", "Wanted", "counted", "hopeless", "last", "show", "show_what_fails"]
+__all__ = ["Probe", "Wanted", "counted", "hopeless", "last", "show", "show_what_fails", "was_seen_now"]

@@ -67,12 +67,12 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         8,
         "a delivery's background task may outlive 150 seconds",
         "a launch that waits long for a GPU is cut off, and made again by the sweep",
-        needs="start a job with a GPU that is scarce, so that its launch waits longer, and run it with --repo then",
+        needs="run it with --repo and --gpu of a type that is scarce, so that the launch waits longer",
     ),
     Assumption(
         9,
         "a container may build and publish images",
-        "the web function cannot build an image at its first start; `modal-runner redeploy` builds them before",
+        "the web function may not be able to build an image at its start; setup and redeploy build all of them before",
     ),
     Assumption(
         10,

@@ -9,6 +9,9 @@ import os
 import sys
 import time
 
+# With it the SDK takes the token of a function's container, which a sandbox has not.
+os.environ.pop("MODAL_IS_REMOTE", None)
+
 import modal
 
 _CONTENDERS = 25

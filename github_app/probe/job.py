@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 from githubkit import GitHub, Response
 
+from github_app.catalog import gpu_key
 from github_app.errors import GitHubError, InputError
 from github_app.github import Connection
 from github_app.github.tokens import permissions
-from github_app.model import RunnerRecord
+from github_app.model import Gpu, RunnerRecord, runner_name
 from github_app.notes import ProbeResult
 from github_app.probe.result import found, unknown
 from github_app.store import HISTORY, JOBS, RUNNERS, ModalDictStore
@@ -27,14 +28,15 @@ _JOB_WITHIN_S = 1800.0
 _WEB_LIMIT_S = 150.0
 
 
-def snippet(label: str) -> str:
+def snippet(label: str, gpu: Gpu | None = None) -> str:
     """The workflow that a person adds. Its job changes nothing."""
+    labels = f"self-hosted, {label}" + (f', "gpu:{gpu_key(gpu)}:{gpu.count}"' if gpu else "")
     return f"""name: modal-runner probe
 on: workflow_dispatch
 permissions: {{}}
 jobs:
   probe:
-    runs-on: [self-hosted, {label}]
+    runs-on: [{labels}]
     timeout-minutes: 15
     steps:
       - run: |
@@ -166,15 +168,18 @@ class JobProbe:
         ]
         made = [(name, moment) for name, moment in moments if moment is not None]
         timeline = Timeline(job.id, job.conclusion, job.runner_name, sorted(made, key=lambda each: each[1]))
-        return timeline, [_long_launch(_seconds(job.created_at), _seconds(job.started_at))]
+        return timeline, [_long_launch(job)]
 
 
-def _long_launch(queued: float | None, started: float | None) -> ProbeResult:
-    if queued is None or started is None or started - queued < _WEB_LIMIT_S:
-        waited = f"{started - queued:.0f} s" if queued is not None and started is not None else "not known how long"
-        why = f"the job waited {waited}: use a GPU that is scarce, so that a launch waits longer than 150 s"
-        return unknown(8, why)
-    return found(8, f"a job was served whose launch took {started - queued:.0f} s", holds=True)
+def _long_launch(job: _Job) -> ProbeResult:
+    """What a job tells of launches that wait: one that was made anew by the sweep is a second attempt by its name."""
+    queued, started = _seconds(job.created_at), _seconds(job.started_at)
+    first = job.runner_name == runner_name(job.id, 1)
+    if queued is None or started is None or not first:
+        return unknown(8, "the job did not run on the runner of its own first launch: start it again")
+    if started - queued < _WEB_LIMIT_S:
+        return unknown(8, f"its launch took {started - queued:.0f} s: use a GPU that is scarce, so that it takes 150 s")
+    return found(8, f"a job was served by its first launch, which took {started - queued:.0f} s", holds=True)
 
 
 def _seconds(moment: datetime | None) -> float | None:

@@ -1,22 +1,28 @@
 """The whole look: on Modal and at GitHub at once, and brought together with what earlier ones found."""
 
 import asyncio
+import contextlib
 import platform
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
 import modal
+import modal.config
+import msgspec
 
 from github_app.catalog import usd_per_minute
 from github_app.compose import Parts, images_of
 from github_app.config import Config
-from github_app.deployment import Functions
+from github_app.deployment import Functions, look_up_workspace
+from github_app.errors import ModalRunnerError
 from github_app.github import AppWebhook, Jobs
 from github_app.model import Gpu, Hold, Place, Scope
 from github_app.notes import Probed, ProbeReport, ProbeResult
 from github_app.probe import on_github
+from github_app.probe.assumptions import BY_ID
 from github_app.probe.on_github import OnGitHub
 from github_app.probe.on_modal import DOCKER, PLAIN, OnModal, guarded, with_gpu
 from github_app.probe.result import complete, found, unknown
@@ -61,10 +67,12 @@ class Probe:
         self._trials = Trials(settings.modal_app_name, images_of(settings, config)["default"], client)
         self._modal = OnModal(self._trials, parts.sandboxes, settings.host.domains, lambda: parts.connection.clock_skew)
         self._github = OnGitHub(parts.connection, parts.runners)
+        # Of the workspace, the App, the accounts and repositories.
+        self._names: set[str] = {settings.modal_app_name, f"{settings.modal_app_name}-sandboxes"}
 
     @staticmethod
     def cost_before(wanted: Wanted) -> float:
-        """What a probe costs at most, by list prices."""
+        """About what a probe costs, by list prices: its machines for two minutes each."""
         machines = _PLAIN_MACHINES * usd_per_minute(PLAIN)
         if wanted.docker:
             machines += usd_per_minute(DOCKER)
@@ -78,13 +86,14 @@ class Probe:
         Raises:
             SandboxError, StoreError: Modal did not answer at all.
         """
+        await self._learn_names()
         # First of all, for it decides how all images are built.
         builder = await guarded((22,), self._modal.builder)
         await self._parts.sandboxes.prepare()
         parts = await asyncio.gather(self._on_modal(wanted), self._at_github(wanted))
         earlier = await last(self._store)
         seen = [*builder, *parts[0], *parts[1], *await self._records()]
-        results = complete(seen, earlier.report if earlier else None)
+        results = complete(seen, earlier)
         return await self._keep(ProbeReport(results, self._modal.cost_usd))
 
     async def add(self, report: ProbeReport, results: Sequence[ProbeResult]) -> ProbeReport:
@@ -93,7 +102,9 @@ class Probe:
         Raises:
             StoreError: Modal did not answer.
         """
-        return await self._keep(ProbeReport(complete(results, report), report.cost_usd))
+        now = {each.id: each for each in results}
+        merged = tuple(now.get(each.id, each) for each in report.results)
+        return await self._keep(ProbeReport(merged, report.cost_usd))
 
     async def _keep(self, report: ProbeReport) -> ProbeReport:
         versions = {
@@ -102,8 +113,32 @@ class Probe:
             "python": platform.python_version(),
             "actions/runner": self._settings.runner_version,
         }
-        await self._store.put(PROBES, _LAST, Probed(time.time(), report, versions))
+        kept = tuple(msgspec.structs.replace(each, evidence=self._redacted(each.evidence)) for each in report.results)
+        await self._store.put(PROBES, _LAST, Probed(time.time(), ProbeReport(kept, report.cost_usd), versions))
         return report
+
+    def _redacted(self, text: str) -> str:
+        """Leave out whose accounts these are: a record is made to be sent on."""
+        for name in sorted(self._names, key=len, reverse=True):
+            text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", "…", text, flags=re.IGNORECASE)
+        return text
+
+    async def _learn_names(self) -> None:
+        for learn in (self._workspace_name, self._account_names):
+            with contextlib.suppress(ModalRunnerError):
+                self._names |= {name for name in await learn() if name}
+
+    async def _workspace_name(self) -> set[str]:
+        return {(await look_up_workspace(self._client)).name, modal.config.config.get("environment") or ""}
+
+    async def _account_names(self) -> set[str]:
+        found: set[str] = set()
+        for each in await self._parts.app.installations():
+            found |= {each.account.login} if each.account else set()
+            if each.has_repositories:
+                listed, _ = await Jobs(self._parts.connection).repositories(each.id, 1, _Free())
+                found |= {name for repository in listed for name in (repository.full_name, repository.name)}
+        return found
 
     async def _on_modal(self, wanted: Wanted) -> list[ProbeResult]:
         looks = [
@@ -122,7 +157,9 @@ class Probe:
         """Whether a launch waits for a limit of Modal's."""
         claims = (await self._store.all(CLAIMS)).values()
         throttled = next((each for each in claims if each.hold is Hold.MODAL_CAPACITY), None)
-        return [] if throttled is None else [found(21, f"a launch waits: {throttled.reason}", holds=False)]
+        if throttled is None:
+            return [unknown(21, BY_ID[21].needs)]
+        return [found(21, f"a launch waits: {throttled.reason}", holds=False)]
 
     async def _at_github(self, wanted: Wanted) -> list[ProbeResult]:
         results = await guarded((5, 6, 18), self._registration)

@@ -1,9 +1,15 @@
 """From a look to a result, and from results to a whole report. Pure."""
 
+import time
 from collections.abc import Iterable
 
-from github_app.notes import ProbeReport, ProbeResult
+import msgspec
+
+from github_app.notes import Probed, ProbeReport, ProbeResult
 from github_app.probe.assumptions import ASSUMPTIONS, BY_ID
+
+_SEEN_ON = "seen on"
+_NOT_LOOKED = "it was not looked at: run the probe again"
 
 
 def found(number: int, evidence: str, *, holds: bool) -> ProbeResult:
@@ -18,17 +24,26 @@ def unknown(number: int, why: str) -> ProbeResult:
     return ProbeResult(number, BY_ID[number].text, "unknown", why)
 
 
-def complete(results: Iterable[ProbeResult], earlier: ProbeReport | None = None) -> tuple[ProbeResult, ...]:
-    """Every assumption once: as found now, else as found earlier, else unknown with what a person can do."""
+def complete(results: Iterable[ProbeResult], earlier: Probed | None = None) -> tuple[ProbeResult, ...]:
+    """Every assumption once: as found now; where nobody looked now, as found earlier, with its day; else unknown."""
     now = {each.id: each for each in results}
-    before = {each.id: each for each in (earlier.results if earlier else ()) if each.state != "unknown"}
-    every = []
-    for each in ASSUMPTIONS:
-        result = now.get(each.id)
-        if (result is None or result.state == "unknown") and each.id in before:
-            result = before[each.id]
-        every.append(result or unknown(each.id, each.needs or "nothing has shown it yet"))
-    return tuple(every)
+    before = {each.id: each for each in (earlier.report.results if earlier else ()) if each.state != "unknown"}
+    return tuple(
+        now.get(each.id) or _seen_before(before.get(each.id), earlier) or unknown(each.id, each.needs or _NOT_LOOKED)
+        for each in ASSUMPTIONS
+    )
+
+
+def _seen_before(result: ProbeResult | None, earlier: Probed | None) -> ProbeResult | None:
+    if result is None or earlier is None or result.evidence.startswith(_SEEN_ON):
+        return result
+    day = time.strftime("%Y-%m-%d", time.gmtime(earlier.at))
+    return msgspec.structs.replace(result, evidence=f"{_SEEN_ON} {day}: {result.evidence}")
+
+
+def was_seen_now(result: ProbeResult) -> bool:
+    """Tell whether a result is of this probe, and not of an earlier one."""
+    return not result.evidence.startswith(_SEEN_ON)
 
 
 def hopeless(report: ProbeReport) -> tuple[ProbeResult, ...]:

@@ -267,7 +267,7 @@ class Setup:
         wanted = Wanted(registered=self._registered and self._wish.opens_browser)
         most = as_money(Probe.cost_before(wanted))
         console.print(
-            f"\nLast, a look at what is assumed of GitHub and Modal: a minute or two, {most} at most, by list prices. "
+            f"\nLast, a look at what is assumed of GitHub and Modal: a minute or two, about {most} by list prices. "
             "--no-probe leaves it out.",
             highlight=False,
         )
