@@ -134,7 +134,9 @@ def _read_unknown(label: str, key: str, value: str, *, one_label: bool) -> Rejec
         return Rejected("docker", f"The label {label!r} says too much; write 'docker'.")
     near = lookalikes.near_miss(key, KEYS)
     if near or one_label:
-        nearest = f"{near}:{value}" if near else KEYS[get_close_matches(key, KEYS, n=1, cutoff=0.0)[0]].example
+        nearest = KEYS[near or get_close_matches(key, KEYS, n=1, cutoff=0.0)[0]].example
+        if near and not isinstance(KEYS[near].read(value), Rejected):
+            nearest = f"{near}:{value}"
         return Rejected("label", f"The label {label!r} asks for {key!r}, which there is not. Nearest: {nearest!r}.")
     # Another system's label, unless it reads like a machine; the runner is registered with it.
     return _read_lookalike(label)

@@ -1,6 +1,7 @@
 """Labels that read like a machine and ask for none: refused, for a job that meant a GPU must not run without one. Pure.
 
-Real workflows write `gpu-h100`, `8xh100`, `ram:64g`, `linux-arm64`. What an administrator has named passes.
+Real workflows write `gpu-h100`, `8xh100`, `a100_80gb`, `cuda12`, `ram:64g`, `linux-arm64`, `macos14`. What an
+administrator has named passes.
 """
 
 import re
@@ -9,19 +10,28 @@ from collections.abc import Iterable, Sequence
 from github_app.catalog import GPUS
 from github_app.globs import matches
 
-# GPUs that Modal has not, or has under a longer name.
-_OTHER_GPUS = frozenset(
-    {
-        *("v100", "p100", "p4", "k80", "m60", "a2", "a10g", "a30", "a40", "l40", "a4000", "a5000", "a6000"),
-        *("rtx", "rtx4090", "rtx5090", "gh200", "gb200", "gb300", "mi250", "mi300", "mi300x", "mi325x", "mi355x"),
-    }
+# A word of one of these says GPU whatever stands around it: families, and models whose name is nothing else.
+_FAMILY = r"(?:multi)?(?:gpu|cuda|nvidia|rocm|geforce|radeon|rtx|gtx|dgx|hgx|tpu|blackwell)[a-z0-9]*"
+_MODEL = (
+    r"(?:[abhpv][1-9]00|b300|[ah]800|a[456]000|a10g|l40s|gh200|gb[23]00|mi[23]\d{2}x?)"
+    r"(?:sxm\d?|pcie|nvl|\d{2}gb?)?"
 )
-_MAKERS = frozenset({"nvidia", "amd", "radeon", "geforce", "tesla", "cuda", "rocm", "gpu", "gpus"})
-_GPU_WORDS = frozenset(GPUS) | _OTHER_GPUS | _MAKERS
-_MEMORY_WORDS = frozenset({"ram", "mem"})
-_PLATFORM_WORDS = frozenset({"arm", "arm64", "aarch64", "armv7", "windows", "macos", "osx", "win32", "win64"})
-_COUNT = re.compile(r"(?:(?P<before>\d{1,2})x)?(?P<name>[a-z]+\d+[a-z]*)(?:x(?P<after>\d{1,2}))?")
-_SIZE = re.compile(r"\d{1,5}(m|mb|mib|g|gb|gib)?")
+# These are also a team's or a product's name: they say GPU where nothing else is said.
+_SHORT = r"t4|l4|l40|a2|a10|a16|a30|a40|p4|k80|m60|h20|tesla|titan|quadro|hopper|ampere|ada|amd"
+_COUNTED = r"(?:\d{{1,2}}x?)?(?:{names})(?:x\d{{1,2}})?"
+_SURE_GPU = re.compile(_COUNTED.format(names=f"{_FAMILY}|{_MODEL}"))
+_SHORT_GPU = re.compile(_COUNTED.format(names=_SHORT))
+_SURE_MEMORY = re.compile(r"(?:ram|mem|memory)(?:\d{1,5}(?:[mg]i?b?)?)?")
+_SURE_PLATFORM = re.compile(r"(?:arm64|armhf|armv\d|aarch64|windows|macos|osx|darwin|win(?=\d))[a-z0-9]*")
+_SHORT_PLATFORM = re.compile(r"arm|mac|win")
+_NEUTRAL = re.compile(
+    r"\d{1,2}x?|x\d{1,2}|x64|self|hosted|linux|ubuntu|latest|runners?|machines?|instances?|nodes?|os|arch|platform|type|"
+    r"accelerators?|count|with|single|multi|x?small|medium|x?large|xl|\d{2}gb?|sxm\d?|pcie|nvl"
+)
+# What a card's name may be followed by: its form.
+_FORM = r"(?:g(?!b)|-?(?:sxm\d?|pcie|nvl|\d{2}gb))?"
+_NONE_OF_IT = frozenset({"no", "non", "not", "without"})
+_SIZE = re.compile(r"(?:ram|mem|memory)?(\d{1,5}(?:m|mb|mib|g|gb|gib)?)")
 
 
 def is_passed(label: str, passes: Iterable[str]) -> bool:
@@ -31,23 +41,23 @@ def is_passed(label: str, passes: Iterable[str]) -> bool:
 
 def platform(label: str) -> bool:
     """Tell whether a label asks for a processor or system that Modal has not."""
-    return not _PLATFORM_WORDS.isdisjoint(_words(label))
+    return _says(_words(label), _SURE_PLATFORM, _SHORT_PLATFORM)
 
 
 def meant_hardware(label: str) -> str | None:
     """The label of ours that one was meant for which reads like hardware; None for any other."""
     words = _words(label)
-    if not _MEMORY_WORDS.isdisjoint(words):
-        size = next((word for word in words if _SIZE.fullmatch(word)), "32g")
+    if _says(words, _SURE_MEMORY, None):
+        size = next((found[1] for word in words if (found := _SIZE.fullmatch(word))), "32g")
         return f"'memory:{size}'"
-    counted = [_COUNT.fullmatch(word) for word in words]
-    names = {found["name"] for found in counted if found} | set(words)
-    if _GPU_WORDS.isdisjoint(names):
+    if not _says(words, _SURE_GPU, _SHORT_GPU):
         return None
-    known = next((name for name in sorted(GPUS, key=len, reverse=True) if _names(label, name)), None)
+    # As we write it: "a100_80gb", "a10080gb" and "a100-80" are "a100-80gb".
+    written = re.sub(r"a100-?([48]0)(?:gb?)?(?![0-9])", r"a100-\1gb", "-".join(words))
+    known = next((name for name in sorted(GPUS, key=len, reverse=True) if _names(written, name)), None)
     if known is None:
         return f"'gpu:TYPE' with one of {', '.join(GPUS)}"
-    count = _count(label, known)
+    count = _count(written, known)
     return f"'gpu:{known}:{count}'" if 1 < count <= GPUS[known].most else f"'gpu:{known}'"
 
 
@@ -75,12 +85,22 @@ def _words(label: str) -> list[str]:
     return [word for word in re.split(r"[^a-z0-9]+", label) if word]
 
 
-def _names(label: str, name: str) -> bool:
-    return re.search(rf"(?<![a-z0-9])(\d+x)?{re.escape(name)}(x\d+)?(?![a-z0-9])", label) is not None
+def _says(words: Sequence[str], sure: re.Pattern[str], short: re.Pattern[str] | None) -> bool:
+    """Tell whether one word says it for sure, or a short one beside which nothing else is said."""
+    if not _NONE_OF_IT.isdisjoint(words):
+        return False
+    if any(sure.fullmatch(word) for word in words):
+        return True
+    others = [word for word in words if short is None or not short.fullmatch(word)]
+    return len(others) < len(words) and all(_NEUTRAL.fullmatch(word) for word in others)
 
 
-def _count(label: str, name: str) -> int:
-    found = re.search(rf"(?:(\d{{1,2}})x)?{re.escape(name)}(?:[x:=-](\d{{1,2}})(?![0-9a-z]))?", label)
+def _names(written: str, name: str) -> bool:
+    return re.search(rf"(?<![a-z0-9])(\d+x)?{re.escape(name)}{_FORM}(x\d+)?(?![a-z0-9])", written) is not None
+
+
+def _count(written: str, name: str) -> int:
+    found = re.search(rf"(?:(\d{{1,2}})x-?)?{re.escape(name)}{_FORM}(?:[x-](\d{{1,2}})(?![0-9a-z]))?", written)
     return int((found and (found[1] or found[2])) or 1)
 
 

@@ -100,7 +100,10 @@ def test_no_gpus_at_all_is_rejected() -> None:
 
 @pytest.mark.parametrize(
     "label",
-    ["arm64", "ARM", "windows", "macOS", "aarch64", "linux-arm64", "windows-latest", "macos-14", "os:windows"],
+    [
+        *("arm64", "ARM", "windows", "macOS", "aarch64", "linux-arm64", "windows-latest", "macos-14", "os:windows"),
+        *("macos14", "windows11", "win10", "armhf", "mac", "linux-arm"),
+    ],
 )
 def test_another_platform_is_rejected(label: str) -> None:
     rejected = parse(["modal", label], OURS)
@@ -123,7 +126,21 @@ def test_another_platform_is_rejected(label: str) -> None:
         ("v100", "'gpu:TYPE'"),
         ("gpu-l40s", "'gpu:l40s'"),
         ("machine:gpu-large", "'gpu:TYPE'"),
-        ("cuda-12", "'gpu:TYPE'"),
+        *((other, "'gpu:TYPE'") for other in ("cuda-12", "cuda12", "cuda12.4", "gpu1", "gpux2", "2gpu", "multigpu")),
+        *((other, "'gpu:TYPE'") for other in ("rtx3090", "gtx1080", "titan", "quadro", "h20", "h800", "a16", "b100")),
+        *((other, "'gpu:TYPE'") for other in ("a2", "blackwell", "hopper", "dgx", "tpu", "mi300x", "tesla", "amd")),
+        *((t4, "'gpu:t4'") for t4 in ("t4", "linux-t4", "t4-small", "gpu-t4", "accelerator:t4")),
+        ("a10g", "'gpu:a10'"),
+        ("4xt4", "'gpu:t4:4'"),
+        ("h100sxm", "'gpu:h100'"),
+        ("h100-sxm5:8", "'gpu:h100:8'"),
+        ("h100-80gb", "'gpu:h100'"),
+        ("h100_8", "'gpu:h100:8'"),
+        ("4x-h100", "'gpu:h100:4'"),
+        ("a100_80gb", "'gpu:a100-80gb'"),
+        ("a10040gb", "'gpu:a100-40gb'"),
+        ("4x_a100_80gb", "'gpu:a100-80gb:4'"),
+        ("ram32", "'memory:32'"),
         ("ram:64g", "'memory:64g'"),
         ("ram=32", "'memory:32'"),
         ("mem-heavy", "'memory:32g'"),
@@ -135,6 +152,17 @@ def test_a_label_that_reads_like_hardware_is_refused_with_the_nearest_of_ours(la
     assert isinstance(rejected, Rejected)
     assert rejected.code == "hardware"
     assert meant in rejected.sentence
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        *("no-gpu", "team-a2", "p4-perforce", "tesla-team", "arm-team", "a10-build", "ada-lovelace", "amd64"),
+        *("win-team", "gpt-eval", "program", "memcached", "winter", "armory", "machine-large"),
+    ],
+)
+def test_a_name_that_is_not_only_a_cards_passes(label: str) -> None:
+    assert parse(["self-hosted", "modal", label], OURS) == Wanted()
 
 
 @pytest.mark.parametrize("passes", [["gpu-team"], ["gpu-*"]])
@@ -151,7 +179,10 @@ def test_a_glob_that_names_nothing_lets_nothing_pass() -> None:
 
 @pytest.mark.parametrize(
     ("label", "nearest"),
-    [("gup:h100", "gpu:h100"), ("vcpu:8", "cpu:8"), ("memroy:8g", "memory:8g"), ("timout:2h", "timeout:2h")],
+    [
+        *(("gup:h100", "gpu:h100"), ("vcpu:8", "cpu:8"), ("memroy:8g", "memory:8g"), ("timout:2h", "timeout:2h")),
+        ("gpus:2", "gpu:h100:2"),
+    ],
 )
 def test_a_slip_in_a_key_of_ours_is_refused_with_what_was_meant(label: str, nearest: str) -> None:
     rejected = parse(["modal", label], OURS)
