@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from github_app import pasted
 from github_app.admission import LONGEST, hook_rules
 from github_app.errors import ConfigError
 from github_app.model import Network, SandboxSpec, Shape
@@ -98,7 +99,8 @@ def load_all() -> tuple[Settings, Config]:
         ConfigError: lists everything that is wrong with either.
     """
     problems: list[str] = []
-    path = Path(os.environ["MODAL_RUNNER_CONFIG"]) if os.environ.get("MODAL_RUNNER_CONFIG") else None
+    named = os.environ.get("MODAL_RUNNER_CONFIG")
+    path = pasted.path(Path(named)) if named else None
     try:
         settings = load_settings()
     except ConfigError as error:

@@ -8,6 +8,7 @@ import binascii
 import json
 import re
 import textwrap
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -16,6 +17,8 @@ _KEY_ADVICE = "give the PEM that the App's settings page made under 'Private key
 _PEM = re.compile(r"(?P<begin>-----BEGIN [A-Z ]+-----)(?P<body>.*)(?P<end>-----END [A-Z ]+-----)", re.DOTALL)
 # "Iv1.8a61f9b3a7aba766", "Iv23liABCdefGHI12345".
 _CLIENT_ID = re.compile(r"Iv\d{1,2}\.?[A-Za-z0-9]{8,}")
+# Of any alphabet, but nothing that quotes or divides.
+_LABEL = re.compile(r"[^\s'\"`;,\[\]{}()]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -42,6 +45,30 @@ def names(text: str, what: str = "names") -> tuple[str, ...]:
     if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
         raise ValueError(f"no list of {what}; write them with commas between, or as a JSON list of strings")
     return tuple(each.strip() for each in listed if each.strip())
+
+
+def labels(text: str) -> tuple[str, ...]:
+    """Read labels that select us.
+
+    Raises:
+        ValueError: it is no list, or one of them cannot be such a label.
+    """
+    found = names(text)
+    if any("/" in name or ":" in name for name in found):
+        raise ValueError("a label that selects us has neither '/' nor ':'")
+    if not all(_LABEL.fullmatch(name) for name in found):
+        raise ValueError(
+            "a label has no blanks, quotes or semicolons in it; write several with commas between, or as a JSON list"
+        )
+    return found
+
+
+def path(written: Path) -> Path:
+    """Read a path, also below the home directory where there is one."""
+    try:
+        return written.expanduser()
+    except RuntimeError:
+        return written
 
 
 def variables(text: str) -> dict[str, str]:
@@ -88,9 +115,12 @@ def enterprise_domain(value: object) -> object:
     text = value.strip().lower()
     if "://" in text:
         raise ValueError("write the host alone, without https:// and without a path")
-    if text.rstrip("/") in {"github.com", "www.github.com", "api.github.com"}:
+    name = text.rstrip("/").partition(":")[0].rstrip(".")
+    if re.fullmatch(r"(.*\.)?(github\.com|githubusercontent\.com)", name):
         raise ValueError("that is GitHub.com, for which this stays unset")
-    if text.startswith("api."):
+    if name == "ghe.com":
+        raise ValueError("write the enterprise's own host, SUBDOMAIN.ghe.com")
+    if name.startswith("api."):
         raise ValueError("that is the API's host; write the one that people open in a browser, without 'api.'")
     if "/" in text:
         raise ValueError("write the host alone, without a path")
@@ -103,8 +133,8 @@ def pem(text: str) -> str:
     Raises:
         ValueError: there is no PEM in it.
     """
-    plain = text.strip().strip("'\"").replace("\\r", "").replace("\\n", "\n").replace("\r", "").strip()
-    found = _PEM.search(plain) or _PEM.search(_decoded(plain))
+    plain = _unescaped(text)
+    found = _PEM.search(plain) or _PEM.search(_unescaped(_decoded(plain)))
     if found is None and re.fullmatch(r"[~./\w-]*\.(pem|key)", plain):
         raise ValueError("that is the name of a file; give it as GITHUB_PRIVATE_KEY_PATH")
     if found is None:
@@ -137,8 +167,15 @@ def no_key() -> ValueError:
     return ValueError(f"missing (or GITHUB_PRIVATE_KEY_PATH); {_KEY_ADVICE}")
 
 
+def _unescaped(text: str) -> str:
+    plain = text.strip("\ufeff \t\r\n").strip("'\"")
+    return plain.replace("\\r", "").replace("\\n", "\n").replace("\r", "").strip()
+
+
 def _decoded(text: str) -> str:
+    # Some tools leave the padding out, and some write the alphabet that URLs take.
+    digits = "".join(text.split()).rstrip("=").translate(str.maketrans("-_", "+/"))
     try:
-        return base64.b64decode("".join(text.split()), validate=True).decode("ascii")
+        return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True).decode("utf-8-sig")
     except (binascii.Error, UnicodeDecodeError, ValueError):
         return ""

@@ -32,7 +32,11 @@ from github_app.policy import PATTERN
 
 # Environment variables that hold nothing come from unset CI variables and empty lines of env files.
 _CONFIG = SettingsConfigDict(
-    extra="ignore", env_ignore_empty=True, hide_input_in_errors=True, frozen=True, populate_by_name=True
+    extra="ignore",
+    env_ignore_empty=True,
+    hide_input_in_errors=True,
+    frozen=True,
+    populate_by_name=True,
 )
 DomainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\d+)?$")]
 DictPrefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,40}$")]
@@ -116,6 +120,13 @@ class RoutingSettings(BaseSettings):
         override = str(self.github_api_url).rstrip("/") if self.github_api_url else None
         return host(self.github_enterprise_domain, override)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_blanks_around(cls, data: object) -> object:
+        if not isinstance(data, dict):
+            return data
+        return {name: value.strip() if isinstance(value, str) else value for name, value in data.items()}
+
     @field_validator("allowed_repos", mode="before")
     @classmethod
     def _globs(cls, value: object) -> object:
@@ -131,10 +142,7 @@ class RoutingSettings(BaseSettings):
     def _labels(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        names = pasted.names(value)
-        if wrong := [name for name in names if "/" in name or ":" in name]:
-            raise ValueError(f"{', '.join(wrong)}: a label that selects us has neither '/' nor ':'")
-        return names
+        return pasted.labels(value)
 
     @field_validator("allowed_cidrs", mode="before")
     @classmethod
@@ -147,7 +155,8 @@ class RoutingSettings(BaseSettings):
     @classmethod
     def _region(cls, value: object) -> object:
         # The original project's default was a name of AWS.
-        region = {"us-east-1": "us-east"}.get(str(value), value)
+        region = value.lower() if isinstance(value, str) else value
+        region = {"us-east-1": "us-east"}.get(str(region), region)
         if region is not None and region not in REGIONS:
             nearest = get_close_matches(str(region), REGIONS, n=1, cutoff=0.0)[0]
             raise ValueError(f"{region!r} is no region of Modal. Nearest: {nearest}. All: {', '.join(REGIONS)}")
@@ -164,6 +173,16 @@ class RoutingSettings(BaseSettings):
     @classmethod
     def _domain(cls, value: object) -> object:
         return pasted.enterprise_domain(value)
+
+    @field_validator("runner_version", "runner_sha256", mode="before")
+    @classmethod
+    def _release(cls, value: object) -> object:
+        return value.lower().removeprefix("v") if isinstance(value, str) else value
+
+    @field_validator("modal_runner_config", mode="after")
+    @classmethod
+    def _below_home(cls, value: Path | None) -> Path | None:
+        return value and pasted.path(value)
 
 
 _SECRETS = ("webhook_secret", "webhook_secret_old", "github_client_secret", "github_client_id")
@@ -315,6 +334,6 @@ def _problem(kind: str, field: str, message: str) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.expanduser().read_text()
+        return pasted.path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"the file of GITHUB_PRIVATE_KEY_PATH cannot be read ({type(error).__name__})") from None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from github_app.config import Config, parse_config, warnings
+from github_app.config import Config, load_all, parse_config, warnings
 from github_app.errors import ConfigError
 from github_app.settings import load_routing_settings, load_settings
 
@@ -30,6 +30,9 @@ PASTES: dict[str, Callable[[str], str]] = {
     "with the line ends of Windows": lambda pem: pem.replace("\n", "\r\n"),
     "in one line": lambda pem: pem.replace("\n", " "),
     "base64": lambda pem: base64.b64encode(pem.encode()).decode(),
+    "base64 without padding": lambda pem: base64.b64encode((pem + "\n").encode()).decode().rstrip("="),
+    "base64 of escaped": lambda pem: base64.b64encode(pem.replace("\n", "\\n").encode()).decode(),
+    "with a byte order mark": lambda pem: f"\ufeff{pem}",
     "base64 in lines": lambda pem: base64.encodebytes(pem.encode()).decode(),
 }
 
@@ -63,6 +66,14 @@ def test_the_key_may_be_pasted_in_any_form(
         ("GITHUB_ENTERPRISE_DOMAIN", "api.octo.ghe.com", "without 'api.'"),
         ("GITHUB_ENTERPRISE_DOMAIN", "https://ghe.example.com", "without https://"),
         ("GITHUB_ENTERPRISE_DOMAIN", "ghe.example.com/org", "without a path"),
+        ("GITHUB_ENTERPRISE_DOMAIN", "github.com:443", "that is GitHub.com"),
+        ("GITHUB_ENTERPRISE_DOMAIN", "raw.githubusercontent.com", "that is GitHub.com"),
+        ("GITHUB_ENTERPRISE_DOMAIN", "gist.github.com", "that is GitHub.com"),
+        ("GITHUB_ENTERPRISE_DOMAIN", "ghe.com", "SUBDOMAIN.ghe.com"),
+        ("RUNNER_LABEL", "modal;gpu-box", "no blanks, quotes or semicolons"),
+        ("RUNNER_LABEL", "modal gpu-box", "no blanks, quotes or semicolons"),
+        ("RUNNER_LABEL", "'modal'", "no blanks, quotes or semicolons"),
+        ("RUNNER_LABEL", "modal/gpu=h100", "neither '/' nor ':'"),
         ("RUNNER_LABEL", '["modal", 3]', "no list of names"),
     ],
 )
@@ -105,6 +116,44 @@ def test_blanks_around_a_secret_are_left_out_and_that_is_said(settings_environme
     told = [warning for warning in found if "blanks or line ends around it" in warning]
     assert [warning.partition(":")[0] for warning in told] == ["WEBHOOK_SECRET", "GITHUB_CLIENT_SECRET"]
     assert "canary" not in "".join(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("RUNNER_VERSION", " v2.400.1\n", "2.400.1"),
+        ("RUNNER_SHA256", "AB" * 32, "ab" * 32),
+        ("MODAL_APP_NAME", " my-runner ", "my-runner"),
+        ("MODAL_REGION", "US-East ", "us-east"),
+        ("CACHE_VOLUME_NAME", "cache ", "cache"),
+        ("GITHUB_ENTERPRISE_DOMAIN", " GHE.example.com ", "GHE.example.com"),
+    ],
+)
+def test_what_is_meant_is_read(settings_environment: Environment, name: str, value: str, read: str) -> None:
+    settings_environment.setenv(name, value)
+
+    assert getattr(load_routing_settings(), name.lower()) == read
+
+
+def test_a_variable_for_sandboxes_keeps_its_blanks(settings_environment: Environment) -> None:
+    settings_environment.setenv("SANDBOX_EXTRA_ENV", '{"INDENT": "  "}')
+
+    assert load_routing_settings().sandbox_extra_env["INDENT"].get_secret_value() == "  "
+
+
+def test_a_file_may_be_named_below_the_home_directory(settings_environment: Environment, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('[labels]\npass = ["gpu-team"]\n')
+    settings_environment.setenv("HOME", str(tmp_path))
+    settings_environment.setenv("MODAL_RUNNER_CONFIG", "~/mine.toml")
+
+    assert load_all()[1].labels.pass_ == ("gpu-team",)
+
+
+def test_a_home_that_nobody_has_is_a_file_that_cannot_be_read(settings_environment: Environment) -> None:
+    settings_environment.delenv("GITHUB_PRIVATE_KEY")
+    settings_environment.setenv("GITHUB_PRIVATE_KEY_PATH", "~nobody-of-this-name/app.pem")
+
+    assert "GITHUB_PRIVATE_KEY_PATH cannot be read" in _problem()
 
 
 def test_labels_that_pass_stand_in_the_file() -> None:

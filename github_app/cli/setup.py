@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from github_app import log
+from github_app import log, pasted
 from github_app.config import load_config
 from github_app.deploying import configuration_file
 from github_app.deployment.functions import application_file
@@ -80,7 +80,7 @@ def setup(
         raise InputError(f"--env-file {env_file}: nothing can be written in {env_file.parent}")
     routing = load_routing_settings()
     if host is not None:
-        domain = None if host.lower() == "github.com" else host.lower()
+        domain = None if host.lower() == "github.com" else _enterprise(host)
         routing = routing.model_copy(update={"github_enterprise_domain": domain})
     file = configuration_file(routing.modal_runner_config)
     config = load_config(file)
@@ -117,3 +117,10 @@ async def _until_told_to_stop(run: Setup) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel if task else lambda: None)
     await run.run()
+
+
+def _enterprise(host: str) -> str:
+    try:
+        return str(pasted.enterprise_domain(host)).lower()
+    except ValueError as error:
+        raise InputError(f"--host {host!r}: {error}") from None
