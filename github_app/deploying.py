@@ -21,6 +21,7 @@ from github_app.host import Host
 from github_app.model import Place, RunnerRelease, Scope
 from github_app.notes import Swept
 from github_app.sandboxes import ModalSandboxes
+from github_app.sandboxes.trial import Trials
 from github_app.settings import RoutingSettings
 from github_app.store import SWEEPS, ModalDictStore
 
@@ -65,10 +66,14 @@ async def offered_release(runners: Runners, installations: list[Installation]) -
 async def build_images(settings: RoutingSettings, config: Config) -> None:
     """Build and publish the runner images that are missing, before anything is deployed that needs them.
 
+    Also where none is missing the builder's version is tried, for `modal deploy` builds by it next.
+
     Raises:
         SandboxError: Modal refused, did not answer, or could not build one.
     """
-    await ModalSandboxes(settings.modal_app_name, images_of(settings, config)).prepare()
+    images = images_of(settings, config)
+    await Trials(settings.modal_app_name, images["default"]).builder()
+    await ModalSandboxes(settings.modal_app_name, images).prepare()
 
 
 async def deploy(settings: RoutingSettings, workspace: Workspace, file: Path | None) -> str:

@@ -79,6 +79,14 @@ async def test_a_plain_probe_decides_what_it_can_and_says_of_the_rest_what_to_do
 WORLDS: dict[str, tuple[Limits, dict[str, bool], dict[int, str], int]] = {
     "no setuid": (Limits(setuid=False), {}, {1: "does-not-hold"}, 0),
     "threads by the limit": (Limits(threads="limit"), {}, {2: "holds"}, 0),
+    "labels refused": (Limits(), {"labels_refused": True}, {5: "does-not-hold", 18: "holds", 6: "does-not-hold"}, 1),
+    "labels and narrow tokens refused": (
+        Limits(),
+        {"labels_refused": True, "narrowed_tokens_register": False},
+        {5: "does-not-hold", 18: "does-not-hold"},
+        1,
+    ),
+    "patterns of one level": (Limits(deep_wildcards=False), {}, {19: "does-not-hold"}, 0),
     "labels changed": (Limits(), {"labels_lowered": True}, {5: "does-not-hold"}, 1),
     "runners that do not update": (Limits(), {"runners_update": False}, {6: "holds"}, 0),
     "a blind witness": (Limits(sees_processes=False), {}, {7: "does-not-hold"}, 1),
@@ -144,6 +152,37 @@ async def test_docker_and_a_gpu_are_looked_at_where_asked_for(
         assert "T4" in kinds
 
 
+class NoSuchMachine:
+    """Refuses virtual machines, and machines with a GPU."""
+
+    async def before(self, rpc: str, request: Any) -> None:
+        definition: Any = getattr(request, "definition", None)
+        if rpc.startswith("SandboxCreate") and (definition.runtime == "vm" or definition.resources.gpu_config.gpu_type):
+            raise GRPCError(Status.INVALID_ARGUMENT, "not in this workspace")
+
+    async def after(self, rpc: str, request: Any, response: Any) -> None:
+        pass
+
+
+async def test_a_machine_that_modal_refuses_does_not_hold(tmp_path: Path) -> None:
+    async with site(tmp_path, Limits(docker=True)) as plane:
+        plane.modal.interceptor = NoSuchMachine()
+        code, lines, _ = await probe(plane, "--gpu", "t4", "--docker")
+
+        assert states(lines, 3, 4) == ["does-not-hold", "does-not-hold"]
+        assert "not in this workspace" in lines[3]["evidence"]
+        assert code == 1
+
+
+async def test_a_registry_that_refuses_says_nothing_of_docker(tmp_path: Path) -> None:
+    async with site(tmp_path, Limits(docker=True, docker_pulls=False)) as plane:
+        code, lines, _ = await probe(plane, "--docker")
+
+        assert lines[3]["state"] == "unknown"
+        assert "toomanyrequests" in lines[3]["evidence"]
+        assert code == 0
+
+
 async def test_deliveries_tell_of_order_and_of_the_first_answer_after_an_idle_hour(tmp_path: Path) -> None:
     async with site(tmp_path) as plane:
         await plane.github.webhooks.settle()
@@ -152,7 +191,7 @@ async def test_deliveries_tell_of_order_and_of_the_first_answer_after_an_idle_ho
         for each in later:
             each.duration, each.delivered_at = 4.2, time.time()
         _, holds, _ = await probe(plane)
-        later[-1].duration = 11.0
+        later[-1].duration, later[-1].status = 10.0, "timed out"
         first.delivered_at = time.time() + 60
         _, otherwise, _ = await probe(plane)
 

@@ -34,7 +34,7 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
     ),
     Assumption(
         3,
-        "a VM sandbox takes CPU, memory, name and tags, and runs dockerd, a container and a container's port",
+        "a VM sandbox takes CPU, memory, a closed network, name and tags, and runs dockerd, a container and its port",
         "jobs with the label docker do not run: leave it away, or use GitHub's own runners for them",
         has_another_way=False,
         needs="run it with --docker",

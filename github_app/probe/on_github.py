@@ -25,6 +25,9 @@ from github_app.wire import Repository
 
 # What one label of each form that we read looks like.
 LABELS = ("self-hosted", "modal-runner-probe", "gpu:h100:2", "modal-runner-probe/gpu=h100/run=1-0")
+_PLAIN_LABELS = ("self-hosted", "modal-runner-probe")
+_INVALID = 422
+_FORBIDDING = frozenset({401, 403, 404, _INVALID})
 _ORG = permissions({"organization_self_hosted_runners": "write"})
 _IDLE_S = 3600.0
 # GitHub waits so long for an answer (docs: "Best practices for using webhooks").
@@ -59,29 +62,38 @@ class OnGitHub:
             GitHubError: GitHub refused or did not answer, also with the token that the product uses.
         """
         group = await self._runners.group_of(place)
-        results = []
-        answer: _JitAnswer | None = None
+        narrowed = None if repository is None else repository.id
+        labels: Sequence[str] = LABELS
+        refused: dict[int, str] = {}
+        while True:
+            try:
+                answer = await self._register(place, group, narrowed, labels)
+                break
+            except GitHubError as error:
+                if error.status == _INVALID and labels is LABELS:
+                    labels, refused = _PLAIN_LABELS, refused | {5: f"GitHub answered 422 to {list(LABELS)}"}
+                elif narrowed is not None and error.status in _FORBIDDING:
+                    # Refused with plain labels too: not for the labels.
+                    refused = {18: f"GitHub answered {error.status} to a narrowed token"}
+                    narrowed, labels = None, LABELS
+                else:
+                    raise
+        await self._runners.remove(place, answer.runner.id)
+        results = [found(number, why, holds=False) for number, why in refused.items()]
+        if 5 not in refused:
+            results.append(_echoed(answer))
         if repository is None:
             results.append(unknown(18, "the App reaches no repository to narrow a token to: choose one, run it again"))
-        else:
-            try:
-                answer = await self._register(place, group, repository.id)
-                results.append(found(18, "a runner was registered with a narrowed token", holds=True))
-            except GitHubError as error:
-                if error.retryable:
-                    raise
-                results.append(found(18, f"GitHub answered {error.status} to a narrowed token", holds=False))
-        if answer is None:
-            answer = await self._register(place, group, None)
-        await self._runners.remove(place, answer.runner.id)
-        return [*results, _echoed(answer), _updates(JitConfig(answer.runner.id, SecretStr(answer.encoded_jit_config)))]
+        elif 18 not in refused:
+            results.append(found(18, "a runner was registered with a narrowed token", holds=True))
+        return [*results, _updates(JitConfig(answer.runner.id, SecretStr(answer.encoded_jit_config)))]
 
-    async def _register(self, place: Place, group: int, repository_id: int | None) -> _JitAnswer:
+    async def _register(self, place: Place, group: int, repository_id: int | None, labels: Sequence[str]) -> _JitAnswer:
         name = f"modal-runner-probe-{secrets.token_hex(6)}"
 
         async def call(github: GitHub[Any]) -> Response[Any, Any]:
             return await github.rest.actions.async_generate_runner_jitconfig_for_org(
-                place.scope.owner, name=name, runner_group_id=group, labels=list(LABELS)
+                place.scope.owner, name=name, runner_group_id=group, labels=list(labels)
             )
 
         return await self._connection.as_installation(
@@ -129,7 +141,7 @@ async def ping(url: str, secret: SecretStr) -> float:
 
 def answered(seconds: float, cold: ProbeResult) -> ProbeResult:
     """Bring the ping together with what deliveries tell."""
-    if seconds > _ANSWER_S:
+    if seconds >= _ANSWER_S:
         return found(10, f"a signed ping was answered after {seconds:.1f} s", holds=False)
     evidence = f"a signed ping was answered after {seconds:.1f} s; {cold.evidence}"
     return msgspec.structs.replace(cold, evidence=evidence)
@@ -154,14 +166,17 @@ def _updates(jit: JitConfig) -> ProbeResult:
 def _order(timed: Sequence[Delivery]) -> ProbeResult:
     if len(timed) < 2:
         return unknown(14, "the App has had fewer than two deliveries: run it again when it has")
-    fell = sum(later.id <= earlier.id for earlier, later in pairwise(timed) if _time(later) > _time(earlier))
+    apart = [(earlier.id, later.id) for earlier, later in pairwise(timed) if _time(later) > _time(earlier)]
+    if not apart:
+        return unknown(14, "all deliveries of the App came in one second: run it again when it has had others")
+    fell = sum(later <= earlier for earlier, later in apart)
     return found(14, f"of the last {len(timed)} deliveries {fell} had a lower id than the one before", holds=fell == 0)
 
 
 def _cold(timed: Sequence[Delivery]) -> ProbeResult:
-    late = [each for each in timed if each.duration > _ANSWER_S]
+    late = [each for each in timed if each.duration >= _ANSWER_S or "timed out" in each.status.lower()]
     if late:
-        return found(10, f"{len(late)} of the last {len(timed)} deliveries took longer than 10 s", holds=False)
+        return found(10, f"{len(late)} of the last {len(timed)} deliveries had no answer within 10 s", holds=False)
     after_idle = [
         later for earlier, later in pairwise(timed) if _time(later) - _time(earlier) > _IDLE_S and later.arrived
     ]

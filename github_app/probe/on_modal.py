@@ -4,13 +4,17 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.resources import files
+from urllib.parse import urlsplit
 
+import modal
+import modal.exception
 import msgspec
 
 from github_app.catalog import usd_per_minute
-from github_app.errors import ModalRunnerError
+from github_app.errors import ModalRunnerError, SandboxError
+from github_app.host import host
 from github_app.model import Gpu, Network, Shape, Witness
 from github_app.network import GITHUB_ONLY
 from github_app.notes import ProbeResult
@@ -30,6 +34,10 @@ _SMALL = Shape((0.25, 1.0), (512, 1024), 900)
 
 
 DOCKER = Shape(PLAIN_CPU, DOCKER_MEMORY_MIB, 900, docker=True)
+_FORBIDDEN = "example.com"
+# The pattern of which a name one level down and one two levels down are tried.
+_CONTENT = "*.githubusercontent.com"
+_BELOW_CONTENT = ("objects.githubusercontent.com", "results-receiver.actions.githubusercontent.com")
 # Where the two small images come from.
 _DOCKER_HUB = ("*.docker.io", "*.docker.com", "*.r2.cloudflarestorage.com")
 
@@ -51,11 +59,15 @@ class OnModal:
     """The looks at Modal. Each returns the assumptions that it decides, or says why it could not."""
 
     def __init__(
-        self, trials: Trials, sandboxes: ModalSandboxes, domains: Sequence[str], told_skew: Callable[[], float | None]
+        self,
+        trials: Trials,
+        sandboxes: ModalSandboxes,
+        enterprise_domain: str | None,
+        told_skew: Callable[[], float | None],
     ) -> None:
         self._trials = trials
         self._sandboxes = sandboxes
-        self._domains = tuple(domains)
+        self._host = host(enterprise_domain)
         self._told_skew = told_skew
 
     @property
@@ -81,14 +93,19 @@ class OnModal:
 
     async def network(self) -> list[ProbeResult]:
         """A closed network."""
+        names = [urlsplit(self._host.api_url).hostname or ""]
+        if _CONTENT in self._host.domains:
+            names += _BELOW_CONTENT
         shape = msgspec.structs.replace(_SMALL, network=self._closed())
-        async with self._trials.machine(_text("network.sh"), shape) as trial:
+        variables = {"PROBE_NAMES": " ".join([*names, _FORBIDDEN])}
+        async with self._trials.machine(_text("network.sh"), shape, variables) as trial:
             said = await self._trials.lines(trial, _SAYS_S)
-        allowed, forbidden = _reached(said.get("allowed")), _reached(said.get("forbidden"))
-        evidence = f"api.github.com: {said.get('allowed') or 'no answer'}, example.com: {said.get('forbidden')}"
-        if not allowed and not forbidden:
+        codes = dict(each.partition(":")[::2] for each in said.get("reached", "").split())
+        reached = [_reached(codes.get(name)) for name in names]
+        evidence = ", ".join(f"{name}: {codes.get(name) or 'no answer'}" for name in [*names, _FORBIDDEN])
+        if not any(reached) and not _reached(codes.get(_FORBIDDEN)):
             return [unknown(19, f"no name at all was reached ({evidence}); check this workspace's network policy")]
-        return [found(19, evidence, holds=allowed and not forbidden)]
+        return [found(19, evidence, holds=all(reached) and not _reached(codes.get(_FORBIDDEN)))]
 
     async def containers(self) -> list[ProbeResult]:
         """A Dict between two sandboxes, and a build from inside one."""
@@ -112,7 +129,8 @@ class OnModal:
         finally:
             await self._trials.forget([], [name])
         read = [each.get("link") == me for me, each in said]
-        evidence = f"of two sandboxes {sum(read)} wrote as the runner's user, and read through a link of its own"
+        users = sorted({each.get("user", "nobody") for _, each in said})
+        evidence = f"of two sandboxes {sum(read)} wrote as {' and '.join(users)}, and read through a link of its own"
         return [found(15, evidence, holds=all(read))]
 
     async def _fill(self, shape: Shape, me: str) -> tuple[str, dict[str, str]]:
@@ -125,22 +143,34 @@ class OnModal:
         port = str(20_000 + secrets.randbelow(10_000))
         variables = {"PROBE_DOCKER": "yes", "PROBE_PORT": port}
         shape = msgspec.structs.replace(DOCKER, network=self._closed(*_DOCKER_HUB))
-        async with self._trials.machine(_text("machine.sh"), shape, variables) as trial:
-            said = await self._trials.lines(trial, _SAYS_S)
+        said = await self._machine_or_refusal(shape, variables)
         evidence = f"container: {said.get('docker', 'none')}; its port: {said.get('port', 'none')}"
+        if "pull" in said:
+            return [unknown(3, f"dockerd runs, but loaded no image to try: {said['pull']}; run the probe again")]
         if "ready" not in said:
-            evidence = said.get("first", "it ended without a word")
+            evidence = said.get("told", "it ended without a word")
         return [found(3, evidence, holds=said.get("docker") == "works" and said.get("port") == "200")]
 
     async def gpu(self, gpu: Gpu) -> list[ProbeResult]:
         """A GPU, for the user runner."""
         shape = msgspec.structs.replace(with_gpu(gpu), network=self._closed())
-        async with self._trials.machine(_text("machine.sh"), shape, {"PROBE_GPU": "yes"}) as trial:
-            said = await self._trials.lines(trial, _SAYS_S)
+        said = await self._machine_or_refusal(shape, {"PROBE_GPU": "yes"})
+        if "ready" not in said:
+            return [found(4, said.get("told", "it ended without a word"), holds=False)]
         libcuda, devices = said.get("libcuda", "0"), said.get("devices", "0")
         evidence = f"as {said.get('user')}: {said.get('gpu', 'none')}; libcuda {libcuda}, device files {devices}"
         holds = said.get("gpu", "").startswith("GPU ") and libcuda != "0" and devices != "0"
         return [found(4, evidence, holds=holds)]
+
+    async def _machine_or_refusal(self, shape: Shape, variables: Mapping[str, str]) -> dict[str, str]:
+        """What the machine says; where Modal refuses to make such a one, its words are the first."""
+        try:
+            async with self._trials.machine(_text("machine.sh"), shape, variables) as trial:
+                return await self._trials.lines(trial, _SAYS_S)
+        except SandboxError as error:
+            if not isinstance(error.__cause__, modal.exception.InvalidError):
+                raise
+            return {"told": str(error)}
 
     async def _witness(self, trial: Trial) -> list[ProbeResult]:
         """Ask the witness's question of a sandbox with a Runner.Worker, and of one with none."""
@@ -152,7 +182,7 @@ class OnModal:
         return [found(7, evidence, holds=(busy, idle) == (Witness.WORKING, Witness.IDLE))]
 
     def _closed(self, *more: str) -> Network:
-        return Network(GITHUB_ONLY, (*self._domains, *more))
+        return Network(GITHUB_ONLY, (*self._host.domains, *more))
 
     def _clocks(self, sandbox: float) -> ProbeResult:
         github = self._told_skew()
@@ -171,7 +201,11 @@ async def guarded(ids: Sequence[int], look: Callable[[], Awaitable[list[ProbeRes
     try:
         return await look()
     except ModalRunnerError as error:
-        return [unknown(each, f"it could not be looked at ({str(error)[:300]}); run the probe again") for each in ids]
+        why = str(error)[:300]
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        # What a machine says is foreign text, and may be of another form than the scripts print.
+        why = f"an answer of another form than expected, {type(error).__name__}"
+    return [unknown(each, f"it could not be looked at ({why}); run the probe again") for each in ids]
 
 
 def _text(name: str) -> str:
@@ -184,14 +218,14 @@ def _reached(code: str | None) -> bool:
 
 def _sudo(said: dict[str, str]) -> ProbeResult:
     if "uid" not in said:
-        return unknown(1, f"the start script did not come to the runner: {said.get('first', 'nothing was said')}")
+        return unknown(1, f"the start script did not come to the runner: {said.get('told', 'nothing was said')}")
     evidence = f"as user {said['uid']}: sudo -n id -u prints {said.get('sudo')}"
     return found(1, evidence, holds=said["uid"] != "0" and said.get("sudo") == "0")
 
 
 def _threads(said: dict[str, str]) -> ProbeResult:
     if "nproc" not in said:
-        return unknown(2, f"the start script did not come to the runner: {said.get('first', 'nothing was said')}")
+        return unknown(2, f"the start script did not come to the runner: {said.get('told', 'nothing was said')}")
     limit = int(PLAIN_CPU[1] * 2)
     evidence = (
         f"OMP_NUM_THREADS is {said.get('given')} as Modal gives it and {said.get('threads')} for a job; nproc "

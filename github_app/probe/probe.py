@@ -65,7 +65,9 @@ class Probe:
         self._store = ModalDictStore(settings.modal_app_name, client)
         self._client = client
         self._trials = Trials(settings.modal_app_name, images_of(settings, config)["default"], client)
-        self._modal = OnModal(self._trials, parts.sandboxes, settings.host.domains, lambda: parts.connection.clock_skew)
+        self._modal = OnModal(
+            self._trials, parts.sandboxes, settings.github_enterprise_domain, lambda: parts.connection.clock_skew
+        )
         self._github = OnGitHub(parts.connection, parts.runners)
         # Of the workspace, the App, the accounts and repositories.
         self._names: set[str] = {settings.modal_app_name, f"{settings.modal_app_name}-sandboxes"}

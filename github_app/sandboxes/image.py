@@ -40,7 +40,9 @@ _FIRST = (
     _ENVIRONMENT,
     (
         f"RUN apt-get update && apt-get install -y --no-install-recommends {' '.join(PACKAGES)} "
-        "&& locale-gen en_US.UTF-8 && rm -rf /var/lib/apt/lists/*"
+        "&& locale-gen en_US.UTF-8 && rm -rf /var/lib/apt/lists/* "
+        # Those builders go on with `pip install --upgrade`, which cannot replace the pip that is Debian's.
+        "&& python3 -m pip install --no-cache-dir --ignore-installed pip wheel"
     ),
 )
 _NODE = f"node-v{NODE_VERSION}-linux-x64.tar.xz"
@@ -61,7 +63,7 @@ _TOOLS = (
         f"RUN cd /tmp && curl -fsSLO {_NODES}/{_NODE} "
         f"&& curl -fsSL {_NODES}/SHASUMS256.txt | grep ' {_NODE}$' | sha256sum --check - "
         f"&& tar -xJf {_NODE} -C /usr/local --strip-components=1 --no-same-owner && rm {_NODE} "
-        "&& npm install --global yarn && chmod 777 /usr/local/lib/node_modules"
+        "&& npm install --global yarn && chmod -R a+rwX /usr/local/lib/node_modules"
     ),
     (
         "RUN cd /tmp && curl -fsSLo aws.zip https://awscli.amazonaws.com/awscli-exe-linux-x86_64.zip "

@@ -77,8 +77,7 @@ if [ "${MODAL_RUNNER_DOCKER:-no}" != no ]; then
     until docker info >/dev/null 2>&1; do
         tries=$((tries + 1))
         if [ "$tries" -gt 60 ]; then
-            echo "dockerd was not ready in a minute:"
-            tail -n 5 /tmp/dockerd.log
+            echo "dockerd was not ready in a minute: $(tail -n 5 /tmp/dockerd.log)"
             exit 1
         fi
         sleep 1

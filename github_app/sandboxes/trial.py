@@ -41,12 +41,13 @@ class Trial:
     ended: float | None = None
 
     def hear(self, line: str) -> None:
-        """Take one line: what it says, or else the first that says something else."""
+        """Take one line: what it says by a name, and else as the beginning of what it `told` besides."""
         name, found, value = line.partition("=")
         if found and name.isidentifier():
             self.said[name] = value.strip()
         elif line.strip():
-            self.said.setdefault("first", line.strip()[:200])
+            told = self.said.get("told")
+            self.said["told"] = (f"{told}; {line.strip()}" if told else line.strip())[:300]
 
     @property
     def id(self) -> str:

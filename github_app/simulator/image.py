@@ -38,7 +38,8 @@ _CHOWN = """#!/bin/sh
 [ "$1" = runner:runner ] || PATH=${PATH#*:} exec chown "$@"
 """
 # What only some simulated machines have is told by variables of the simulated Modal: SIMULATED_DOCKER, SIMULATED_GPU,
-# SIMULATED_DOMAINS. dockerd and update-alternatives would change the machine that the simulation runs on.
+# SIMULATED_DOMAINS, SIMULATED_ONE_LEVEL. dockerd and update-alternatives would change the machine that the simulation
+# runs on.
 _DOCKERD = """#!/bin/sh
 [ -z "${SIMULATED_DOCKER:-}" ] || exec sleep 3600
 echo "there is no dockerd in the simulated image" >&2
@@ -49,6 +50,7 @@ _DOCKER = """#!/bin/sh
 [ -n "${SIMULATED_DOCKER:-}" ] || PATH=${PATH#*:} exec docker "$@"
 case "$*" in
     info) ;;
+    pull*) [ "$SIMULATED_DOCKER" != "no pulls" ] || { echo "toomanyrequests: pull rate limit" >&2; exit 1; } ;;
     *--publish*) python -m http.server --bind 127.0.0.1 "$(echo "$*" | sed 's/.*--publish \\([0-9]*\\):.*/\\1/')" & ;;
     *echo*) echo "${*##*echo }" ;;
 esac
@@ -74,7 +76,9 @@ host=${host%%/*}
 set -f
 for pattern in $SIMULATED_DOMAINS; do
     case "$host" in
-        $pattern) printf 200; exit 0 ;;
+        $pattern)
+            below=${host%"${pattern#\\*}"}
+            [ -n "${SIMULATED_ONE_LEVEL:-}" ] && [ "$below" != "${below#*.}" ] || { printf 200; exit 0; } ;;
     esac
 done
 printf 000

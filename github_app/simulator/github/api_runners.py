@@ -18,6 +18,8 @@ async def _create_jit_config(call: Call) -> Reply:
     name, labels, group = _jit_request(call, home)
     if any(runner.name == name for runner in call.github.world.runners_of(home)):
         raise ApiError(409, "Already exists - A runner with the name already exists.")
+    if call.github.labels_refused and any(re.search(r"[:/=]", label) for label in labels):
+        raise ApiError(422, "Invalid request: labels")
     if call.github.labels_lowered:
         labels = tuple(re.sub(r"[^a-z0-9-]", "-", label.lower()) for label in labels)
     runner = call.github.world.add_runner(name, labels, home, group)

@@ -62,10 +62,12 @@ class SimulatedGitHub:
         self.clock = clock
         self.rest_version = _SERVER_VERSION if enterprise else None
         self.faults: Faults = NoFaults()
-        # What nobody has told of the real one: whether a JIT config lets the runner update itself, whether labels come
-        # back as they were sent, and whether a token for chosen repositories may register an organisation's runner.
+        # What nobody has told of the real one: whether a JIT config lets the runner update itself, whether labels are
+        # taken and come back as they were sent, and whether a token for chosen repositories may register an
+        # organisation's runner.
         self.runners_update = True
         self.labels_lowered = False
+        self.labels_refused = False
         self.narrowed_tokens_register = True
         # Runners that a DELETE deregistered while their Runner.Worker was there to be seen.
         self.deregistered_at_work = 0

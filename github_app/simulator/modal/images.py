@@ -129,8 +129,9 @@ class Images:
 
 
 def _broken(commands: Iterable[str]) -> str | None:
-    """Say which line of a Dockerfile fails, of those that call python in an image that has none."""
+    """Say which line of a Dockerfile fails, of those that call python in an image without one, or with Debian's pip."""
     has: set[str] = {"python", "pip"}
+    debians = False
     for command in commands:
         if command.startswith("FROM "):
             bare = command.split()[1].startswith(_BARE)
@@ -140,6 +141,11 @@ def _broken(commands: Iterable[str]) -> str | None:
             has |= {"python"}
         if words & {"python3-pip", "python-build-standalone"} or "/python/." in command:
             has |= {"pip"}
+        # Ubuntu's own pip cannot be replaced, from 24.04 on; one beside it can.
+        debians |= "python3-pip" in words
+        debians &= not ("--ignore-installed" in command and "pip" in words)
+        if debians and re.match(r"RUN python -m pip install --upgrade [^&]*\bpip\b", command):
+            return "Cannot uninstall pip 24.0, RECORD file not found. Hint: The package was installed by debian."
         if command.startswith("RUN python -m pip") and has < {"python", "pip"}:
             return f"{command.split(' && ')[0][:80]}: /bin/sh: 1: python: not found"
     return None

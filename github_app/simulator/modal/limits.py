@@ -15,7 +15,8 @@ class Limits:
     `setuid`: whether setuid programs have an effect under gVisor, which nobody has told of Modal's. `builder` is the
     environment's version of the image builder, `builders` are those that it takes. `docker`, `gpu_works`: virtual
     machines run containers, and GPUs are seen. `threads`: what the thread variables are derived from. `sees_processes`:
-    a command in a sandbox sees those of its entrypoint. `open_to_all`: closed networks are none.
+    a command in a sandbox sees those of its entrypoint. `open_to_all`: closed networks are none. `deep_wildcards`: a
+    pattern of a domain means every depth below. `docker_pulls`: Docker Hub lets images be loaded.
     """
 
     containers: int | None = None
@@ -25,10 +26,12 @@ class Limits:
     setuid: bool = True
     builder: str = "2025.06"
     docker: bool = False
+    docker_pulls: bool = True
     gpu_works: bool = True
     threads: Literal["request", "limit"] = "request"
     sees_processes: bool = True
     open_to_all: bool = False
+    deep_wildcards: bool = True
     builders: frozenset[str] = frozenset({"2023.12", "2024.04", "2024.10", "2025.06", "2026.10"})
 
 

@@ -159,12 +159,14 @@ class Sandbox:
         cores = resources.milli_cpu / 1000 if limits.threads == "request" else resources.milli_cpu_max / 500
         found = dict.fromkeys(_THREADS, str(max(1, int(cores))))
         if limits.docker and self.definition.runtime == "vm":
-            found["SIMULATED_DOCKER"] = "yes"
+            found["SIMULATED_DOCKER"] = "yes" if limits.docker_pulls else "no pulls"
         if limits.gpu_works and self.gpus:
             found["SIMULATED_GPU"] = resources.gpu_config.gpu_type
         domains = self.definition.network_access.allowed_domains
         if domains:
             found["SIMULATED_DOMAINS"] = "*" if limits.open_to_all else " ".join(domains)
+        if not limits.deep_wildcards:
+            found["SIMULATED_ONE_LEVEL"] = "yes"
         return found
 
     def _without_setuid(self) -> list[str]:
