@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from grpclib import GRPCError, Status
 
 from github_app.manifest import load_manifest
+from github_app.sandboxes.image import BUILDER_VERSION
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.faults import NoFaults
 from tests.setup_run import PATH, WORKFLOW, Site, site
@@ -172,6 +174,28 @@ async def test_a_redeploy_takes_the_newest_runner_and_changed_settings_and_mends
     assert (it.secret["RUNNER_VERSION"], it.secret["MAX_CONCURRENT"]) == ("2.999.1", "5")
     assert app.hook_url == f"{it.modal.web_url('modal-runner', 'web')}/webhook"
     assert app.webhook_secret == secret
+
+
+class OtherBuilder:
+    """A Modal whose builder has gone on since the images were built."""
+
+    async def before(self, rpc: str, request: Any) -> None:
+        if rpc == "ImageGetOrCreate" and request.builder_version == BUILDER_VERSION:
+            raise GRPCError(Status.INVALID_ARGUMENT, "this version of the builder is no more")
+
+    async def after(self, rpc: str, request: Any, response: Any) -> None:
+        if rpc == "EnvironmentGetOrCreate":
+            response.metadata.settings.image_builder_version = "2026.10"
+        if rpc == "ClientHello":
+            response.image_builder_version = "2026.10"
+
+
+async def test_a_redeploy_goes_by_the_builder_that_there_is(it: Site) -> None:
+    it.modal.interceptor = OtherBuilder()
+    code, text = await it.run("redeploy", "--keep-version")
+    await it.job_runs()
+
+    assert code == 0, text
 
 
 async def test_a_setting_that_cannot_be_changed_so_changes_nothing(it: Site) -> None:
