@@ -63,17 +63,19 @@ async def offered_release(runners: Runners, installations: list[Installation]) -
     return None
 
 
-async def build_images(settings: RoutingSettings, config: Config) -> None:
+async def build_images(settings: RoutingSettings, config: Config) -> str:
     """Build and publish the runner images that are missing, before anything is deployed that needs them.
 
-    Also where none is missing the builder's version is tried, for `modal deploy` builds by it next.
+    Also where none is missing the builder's version is tried, for `modal deploy` builds by it next. Returns what there
+    is to say of that, which is nothing as a rule.
 
     Raises:
         SandboxError: Modal refused, did not answer, or could not build one.
     """
     images = images_of(settings, config)
-    await Trials(settings.modal_app_name, images["default"]).builder()
+    refused = await Trials(settings.modal_app_name, images["default"]).builder()
     await ModalSandboxes(settings.modal_app_name, images).prepare()
+    return f"Modal refuses this version of its image builder, so its environment's builds: {refused}" if refused else ""
 
 
 async def deploy(settings: RoutingSettings, workspace: Workspace, file: Path | None) -> str:

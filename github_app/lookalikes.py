@@ -11,13 +11,13 @@ from github_app.catalog import GPUS
 from github_app.globs import matches
 
 # A word of one of these says GPU whatever stands around it: families, and models whose name is nothing else.
-_FAMILY = r"(?:multi)?(?:gpu|cuda|nvidia|rocm|geforce|radeon|rtx|gtx|dgx|hgx|tpu|blackwell)[a-z0-9]*"
+_FAMILY = r"(?:multi)?(?:gpu|cuda|nvidia|rocm|geforce|radeon|rtx|gtx|dgx|hgx|tpu|blackwell)[a-z0-9]*|amd"
 _MODEL = (
-    r"(?:[abhpv][1-9]00|b300|[ah]800|a[456]000|a10g|l40s|gh200|gb[23]00|mi[23]\d{2}x?)"
+    r"(?:[abhpv][1-9]00|b300|[ah]800|a[456]000|a10g?|l4|l40s|t4|gh200|gb[23]00|mi[23]\d{2}x?)"
     r"(?:sxm\d?|pcie|nvl|\d{2}gb?)?"
 )
 # These are also a team's or a product's name: they say GPU where nothing else is said.
-_SHORT = r"t4|l4|l40|a2|a10|a16|a30|a40|p4|k80|m60|h20|tesla|titan|quadro|hopper|ampere|ada|amd"
+_SHORT = r"l40|a2|a16|a30|a40|p4|k80|m60|h20|tesla|titan|quadro|hopper|ampere|ada"
 _COUNTED = r"(?:\d{{1,2}}x?)?(?:{names})(?:x\d{{1,2}})?"
 _SURE_GPU = re.compile(_COUNTED.format(names=f"{_FAMILY}|{_MODEL}"))
 _SHORT_GPU = re.compile(_COUNTED.format(names=_SHORT))

@@ -129,7 +129,7 @@ def test_another_platform_is_rejected(label: str) -> None:
         *((other, "'gpu:TYPE'") for other in ("cuda-12", "cuda12", "cuda12.4", "gpu1", "gpux2", "2gpu", "multigpu")),
         *((other, "'gpu:TYPE'") for other in ("rtx3090", "gtx1080", "titan", "quadro", "h20", "h800", "a16", "b100")),
         *((other, "'gpu:TYPE'") for other in ("a2", "blackwell", "hopper", "dgx", "tpu", "mi300x", "tesla", "amd")),
-        *((t4, "'gpu:t4'") for t4 in ("t4", "linux-t4", "t4-small", "gpu-t4", "accelerator:t4")),
+        *((t4, "'gpu:t4'") for t4 in ("t4", "linux-t4", "t4-small", "build-t4", "gpu-t4", "accelerator:t4")),
         ("a10g", "'gpu:a10'"),
         ("4xt4", "'gpu:t4:4'"),
         ("h100sxm", "'gpu:h100'"),
@@ -157,7 +157,7 @@ def test_a_label_that_reads_like_hardware_is_refused_with_the_nearest_of_ours(la
 @pytest.mark.parametrize(
     "label",
     [
-        *("no-gpu", "team-a2", "p4-perforce", "tesla-team", "arm-team", "a10-build", "ada-lovelace", "amd64"),
+        *("no-gpu", "team-a2", "p4-perforce", "tesla-team", "arm-team", "ada-lovelace", "amd64"),
         *("win-team", "gpt-eval", "program", "memcached", "winter", "armory", "machine-large"),
     ],
 )

@@ -118,7 +118,7 @@ async def test_what_is_wrong_at_github_comes_with_the_click_that_mends_it(it: Si
     assert "https://elsewhere.example.com/webhook" in pending["webhook"]["detail"]
     assert "redeploy" in pending["webhook"]["cure"]
     assert "1 get no runner: the runner group Default does not admit octo-org/" in grouped["runner-group"]["detail"]
-    assert "for the workflows octo-org/other/.github/workflows/x.yml" in restricted["runner-group"]["detail"]
+    assert "restricted to the workflows octo-org/other/.github/workflows/x.yml" in restricted["runner-group"]["detail"]
     # A public repository that nobody has allowed is not served anyway.
     assert public["runner-group"]["status"] == "ok"
     assert "unsuspends" in suspended["installations"]["cure"]
@@ -196,6 +196,7 @@ async def test_a_redeploy_goes_by_the_builder_that_there_is(it: Site) -> None:
     await it.job_runs()
 
     assert code == 0, text
+    assert "this version of the builder is no more" in text
 
 
 async def test_a_setting_that_cannot_be_changed_so_changes_nothing(it: Site) -> None:

@@ -90,8 +90,7 @@ async def _redeploy(progress: Progress, changes: dict[str, str], *, keep_version
             progress.done(release.version if release else f"it tells none; {settings.runner_version} stays")
         settings = settings_of(stored | changes)
         progress.begin("Modal: build the runner's images (minutes, when something changed)")
-        await deploying.build_images(settings, config)
-        progress.done()
+        progress.done(await deploying.build_images(settings, config))
         if changes:
             progress.begin("Modal: store what changed")
             await SettingsSecret(name).store(changes)

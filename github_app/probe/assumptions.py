@@ -60,7 +60,7 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
     Assumption(
         7,
         "a process called Runner.Worker is seen by a command in its sandbox, and none where there is none",
-        "a busy runner is told from an idle one by the mark of the job-started hook alone, a second or two late",
+        "a busy runner is known by the mark of the job-started hook alone, and a job may be ended in its first seconds",
         has_another_way=False,
     ),
     Assumption(

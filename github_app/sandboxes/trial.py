@@ -109,7 +109,9 @@ class Trials:
             try:
                 await modal.Image.debian_slim(python_version="3.12").run_commands("true").build.aio(app)
             except (modal.exception.VersionError, modal.exception.InvalidError) as error:
-                unpin_builder()
+                if not unpin_builder():
+                    # An administrator named it.
+                    raise
                 return f"{type(error).__name__}: {str(error)[:200]}"
         return None
 

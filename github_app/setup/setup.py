@@ -111,7 +111,7 @@ class Setup:
         return {} if release is None else deploying.version_variables(release)
 
     @contextlib.asynccontextmanager
-    async def _images(self, known: dict[str, str]) -> AsyncIterator["asyncio.Task[None]"]:
+    async def _images(self, known: dict[str, str]) -> AsyncIterator["asyncio.Task[str]"]:
         """Build the runner's image while the person is busy with the browser."""
         given = {name.lower(): value for name, value in known.items() if name in ("RUNNER_VERSION", "RUNNER_SHA256")}
         routing = self._routing.model_copy(update=given)
@@ -122,7 +122,7 @@ class Setup:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _from_the_start(self, known: dict[str, str], images: "asyncio.Task[None]") -> None:
+    async def _from_the_start(self, known: dict[str, str], images: "asyncio.Task[str]") -> None:
         if self._env_file is not None and self._env_file.exists():
             raise InputError(f"--env-file {self._env_file}: there is such a file already; name a new one")
         where = self._wish.owner or "your personal account"
@@ -187,7 +187,7 @@ class Setup:
             found["GITHUB_API_URL"] = api_url
         return found
 
-    async def _go_on(self, known: dict[str, str], images: "asyncio.Task[None]", new: NewApp | None = None) -> None:
+    async def _go_on(self, known: dict[str, str], images: "asyncio.Task[str]", new: NewApp | None = None) -> None:
         """All after the registration; `new` is the App that was registered in this run."""
         if self._env_file is not None:
             write_env_file(self._env_file, known)
@@ -232,12 +232,12 @@ class Setup:
         check_owner(record, self._wish.owner, self._secret.name)
         return record
 
-    async def _deploy(self, settings: Settings, images: "asyncio.Task[None]") -> str:
+    async def _deploy(self, settings: Settings, images: "asyncio.Task[str]") -> str:
         self._progress.begin("Modal: build the runner's image (minutes, the first time)")
-        await images
+        told = await images
         release = RunnerRelease(settings.runner_version, settings.runner_sha256)
         checked = "its checksum checked" if release.sha256 else "without a checksum"
-        self._progress.done(f"actions/runner {release.version}, {checked}")
+        self._progress.done(". ".join(filter(None, (f"actions/runner {release.version}, {checked}", told))))
         self._progress.begin("Modal: deploy the web function and the sweep")
         url = await deploying.deploy(settings, self._workspace, self._file)
         self._progress.done(url)
