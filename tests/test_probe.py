@@ -87,6 +87,7 @@ WORLDS: dict[str, tuple[Limits, dict[str, bool], dict[int, str], int]] = {
         1,
     ),
     "patterns of one level": (Limits(deep_wildcards=False), {}, {19: "does-not-hold"}, 0),
+    "labels of GitHub's own besides": (Limits(), {"labels_added": True}, {5: "holds"}, 0),
     "labels changed": (Limits(), {"labels_lowered": True}, {5: "does-not-hold"}, 1),
     "runners that do not update": (Limits(), {"runners_update": False}, {6: "holds"}, 0),
     "a blind witness": (Limits(sees_processes=False), {}, {7: "does-not-hold"}, 1),

@@ -24,8 +24,11 @@ async def _create_jit_config(call: Call) -> Reply:
         labels = tuple(re.sub(r"[^a-z0-9-]", "-", label.lower()) for label in labels)
     runner = call.github.world.add_runner(name, labels, home, group)
     runner.conduct, runner.created_at = call.github.faults.conduct(), call.github.clock()
+    shape = call.github.shapes.runner(runner)
+    if call.github.labels_added:
+        shape["labels"].append({"id": 0, "name": "X64", "type": "read-only"})
     body = {
-        "runner": call.github.shapes.runner(runner),
+        "runner": shape,
         "encoded_jit_config": encode_jit_config(runner, call.github.url, updates=call.github.runners_update),
     }
     return Reply(body, 201)

@@ -68,6 +68,7 @@ class SimulatedGitHub:
         self.runners_update = True
         self.labels_lowered = False
         self.labels_refused = False
+        self.labels_added = False
         self.narrowed_tokens_register = True
         # Runners that a DELETE deregistered while their Runner.Worker was there to be seen.
         self.deregistered_at_work = 0
