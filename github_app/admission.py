@@ -3,9 +3,9 @@
 Any job that the runner group admits can take a runner, whatever was decided about the job that it was started for. So
 the same rules are applied there again, to what GitHub tells a job of itself: its repository, event, branch, workflow
 and whose code it is. Labels are not among that. A job has none that its runner has not; so a route that asks for
-others is none for this sandbox. Of one whose labels the runner has nobody knows whether the job has them too. It is
-taken so that the repository for which the sandbox was made is served, whose job was admitted, and any other fails
-closed: for it such a route refuses, if it refuses, and does not admit.
+others is none for this sandbox. Of one whose labels the runner has nobody knows whether the job has them too. In the
+repository for which the sandbox was made a job is taken to ask for what that job asked for, which was admitted; for any
+other such a route refuses, if it refuses, and does not admit.
 """
 
 import json
@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from github_app import labels
 from github_app.catalog import gpu_key
 from github_app.globs import as_regex, matches
+from github_app.labels import Wanted
 from github_app.model import MadeFor, SandboxSpec
 from github_app.policy import FORK_REFUSED, NOT_NAMED, PUBLIC, UNKNOWN, UNSEEN_SECRETS, is_full_name
 from github_app.profiles import Route
-from github_app.routing import Rules
+from github_app.routing import Rules, asked_for
 
 # Of a variable in a Modal Secret, which is what a sandbox's environment is made of (modal.com/docs/guide/secrets).
 LONGEST = 32_768
@@ -37,7 +38,7 @@ def hook_rules(spec: SandboxSpec, rules: Rules, *, can_withhold: bool = True) ->
         "private": spec.repository.lower() if spec.private else None,
         "forks": [as_regex(glob) for glob in shape.forks],
         "made_for": None if shape.made_for is None else _made_for(shape.made_for),
-        "routes": [_route(route) for route in rules.routes if _may_mean(route, _asks(spec, rules))],
+        "routes": _routes(spec, rules),
         "can_withhold": can_withhold,
         "sentences": {
             "named": NOT_NAMED,
@@ -54,10 +55,21 @@ def _made_for(made_for: MadeFor) -> dict[str, object]:
     return _conditions(made_for.repositories, made_for.branch, made_for.workflow, made_for.events)
 
 
-def _route(route: Route) -> dict[str, object]:
-    owner = None if route.org is None else as_regex(f"{route.org}/*")
-    conditions = _conditions(route.repositories, route.branch, route.workflow, route.events)
-    return {**conditions, "owner": owner, "labels": bool(route.labels), "refuse": route.refuse}
+def _routes(spec: SandboxSpec, rules: Rules) -> list[dict[str, object]]:
+    """Those that may be meant: `home` for the repository that the sandbox was made for, `away` for others."""
+    wanted = labels.parse(spec.labels, rules.labels, rules.passes)
+    certain = asked_for(spec.labels, wanted, rules) if isinstance(wanted, Wanted) else list(spec.labels)
+    gpu = spec.shape.gpu
+    possible = [*certain, f"gpu:{gpu_key(gpu)}:{gpu.count}"] if gpu else certain
+    told = []
+    for route in rules.routes:
+        home = _means(route, certain)
+        away = not route.labels or (route.refuse is not None and _means(route, possible))
+        if home or away:
+            owner = None if route.org is None else as_regex(f"{route.org}/*")
+            conditions = _conditions(route.repositories, route.branch, route.workflow, route.events)
+            told.append({**conditions, "owner": owner, "home": home, "away": away, "refuse": route.refuse})
+    return told
 
 
 def _conditions(
@@ -71,11 +83,5 @@ def _conditions(
     }
 
 
-def _asks(spec: SandboxSpec, rules: Rules) -> list[str]:
-    """What a job on this runner may have asked for."""
-    asks = labels.spelled_out(spec.labels, rules.labels)
-    return [*asks, f"gpu:{gpu_key(spec.shape.gpu)}:{spec.shape.gpu.count}"] if spec.shape.gpu else asks
-
-
-def _may_mean(route: Route, asks: Sequence[str]) -> bool:
+def _means(route: Route, asks: Sequence[str]) -> bool:
     return all(any(matches(label, glob) for label in asks) for glob in route.labels)

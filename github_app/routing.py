@@ -5,7 +5,7 @@ in the rest; limits bound what a label (not an administrator) may ask for.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from hashlib import sha256
@@ -117,7 +117,7 @@ def needs_run(event: JobEvent, rules: Rules) -> bool:
     wanted = labels.parse(event.labels, rules.labels, rules.passes)
     if not isinstance(wanted, Wanted):
         return False
-    asks = _asks(event, wanted, rules)
+    asks = asked_for(event.labels, wanted, rules)
     for each in rules.routes:
         if each.fits(event, asks):
             if each.events:
@@ -135,9 +135,9 @@ def _may_be_a_forks(event: JobEvent) -> bool:
     return event.forked or not event.private
 
 
-def _asks(event: JobEvent, wanted: Wanted, rules: Rules) -> list[str]:
+def asked_for(written: Sequence[str], wanted: Wanted, rules: Rules) -> list[str]:
     """What a job asks for, as labels: also by the one-label form, by the profile that it names and by the defaults."""
-    asks = labels.spelled_out(event.labels, rules.labels)
+    asks = labels.spelled_out(written, rules.labels)
     profile = rules.profiles.get(wanted.profile or "")
     if wanted.gpu is None and (gpu := (profile and profile.gpu) or rules.defaults.gpu):
         asks.append(f"gpu:{gpu_key(gpu)}:{gpu.count}")
@@ -145,7 +145,7 @@ def _asks(event: JobEvent, wanted: Wanted, rules: Rules) -> list[str]:
 
 
 def _route_of(event: JobEvent, wanted: Wanted, rules: Rules) -> Route | None:
-    asks = _asks(event, wanted, rules)
+    asks = asked_for(event.labels, wanted, rules)
     for each in rules.routes:
         if each.fits(event, asks) and (not each.events or (event.run is not None and event.run.event in each.events)):
             return each

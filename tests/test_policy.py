@@ -219,8 +219,9 @@ def test_a_branch_named_base_is_none_of_a_forks(hook: Hook) -> None:
 ROUTES = (
     Route(name="nightly", repositories=("octo/app",), workflow="nightly *", profile="big"),
     Route(name="no-gpus", repositories=("octo/a*",), labels=("gpu:*",), refuse="No GPUs for {repository}."),
-    Route(name="gpus", labels=("gpu:*",), profile="gpu"),
+    Route(name="no-gpus-for-bots", labels=("gpu:*",), branch="bots/*", refuse="No GPUs for bots."),
     Route(name="bots", org="octo", branch="dependabot/*", events=("push",), refuse="Not for bots."),
+    Route(name="gpus", labels=("gpu:*",), profile="gpu"),
     Route(name="only-gpus", repositories=("octo/train",), refuse="GPUs alone for {repository}."),
 )
 GPU_LABELS = ("modal", "gpu:t4")
@@ -242,7 +243,16 @@ GPU_LABELS = ("modal", "gpu:t4")
         # On a runner of its own repository's the job was admitted with these labels.
         ({"GITHUB_REPOSITORY": "octo/train"}, GPU_LABELS, "octo/train", None),
         ({"GITHUB_REPOSITORY": "octo/train"}, ("modal",), "octo/train", "GPUs alone for octo/train."),
-        ({}, GPU_LABELS, "octo/app", None),
+        # Also there it is taken to ask for what the runner was made for.
+        ({}, GPU_LABELS, "octo/app", "No GPUs for Octo/App."),
+        ({"GITHUB_WORKFLOW": "Nightly run"}, GPU_LABELS, "octo/app", None),
+        (
+            {"GITHUB_REPOSITORY": "octo/train", "GITHUB_REF_NAME": "bots/x"},
+            GPU_LABELS,
+            "octo/train",
+            "No GPUs for bots.",
+        ),
+        ({"GITHUB_REPOSITORY": "octo/train", "GITHUB_REF_NAME": "bots/x"}, GPU_LABELS, "octo/x", "No GPUs for bots."),
     ],
 )
 def test_a_route_that_refuses_does_so_in_the_sandbox_too(

@@ -23,7 +23,7 @@
 | (($code | type) == "string" and ($code | ascii_downcase) == ($repository | ascii_downcase)) as $own
 | any($rules.named[]; . == ($repository | ascii_downcase)) as $named
 | (($repository | ascii_downcase) == $rules.own) as $at_home
-| ([$rules.routes[] | select(fits(.) and ((.labels | not) or (.refuse == null) == $at_home))] | .[0].refuse) as $refused
+| ([$rules.routes[] | select(fits(.) and (if $at_home then .home else .away end))] | .[0].refuse) as $refused
 | if $named | not then
       if like($repository; $rules.admitted) | not then refuse($rules.sentences.named)
       elif $visibility != "private" then refuse($rules.sentences[$visibility])
