@@ -99,7 +99,7 @@ def load_all() -> tuple[Settings, Config]:
         ConfigError: lists everything that is wrong with either.
     """
     problems: list[str] = []
-    named = os.environ.get("MODAL_RUNNER_CONFIG")
+    named = os.environ.get("MODAL_RUNNER_CONFIG", "").strip()
     path = pasted.path(Path(named)) if named else None
     try:
         settings = load_settings()

@@ -11,21 +11,25 @@ from github_app.catalog import GPUS
 from github_app.globs import matches
 
 # A word of one of these says GPU whatever stands around it: families, and models whose name is nothing else.
-_FAMILY = r"(?:multi)?(?:gpu|cuda|nvidia|rocm|geforce|radeon|rtx|gtx|dgx|hgx|tpu|blackwell)[a-z0-9]*|amd"
+_FAMILY = (
+    r"(?:multi|high|ultra|mega)?(?:gpu|cuda|nvidia|rocm|geforce|radeon|rtx|gtx|dgx|hgx|tpu|blackwell)[a-z0-9]*|amd"
+)
 _MODEL = (
-    r"(?:[abhpv][1-9]00|b300|[ah]800|a[456]000|a10g?|l4|l40s|t4|gh200|gb[23]00|mi[23]\d{2}x?)"
+    r"(?:[abhpv]100|[bh]200|b300|[ah]800|a[456]000|a10g?|a[34]0|l4|l40s?|t4|k80|gh200|gb[23]00|mi[23]\d{2}x?)"
     r"(?:sxm\d?|pcie|nvl|\d{2}gb?)?"
 )
 # These are also a team's or a product's name: they say GPU where nothing else is said.
-_SHORT = r"l40|a2|a16|a30|a40|p4|k80|m60|h20|tesla|titan|quadro|hopper|ampere|ada"
+_SHORT = r"a2|a16|p4|m60|h20|tesla|titan|quadro|hopper|ampere|ada"
 _COUNTED = r"(?:\d{{1,2}}x?)?(?:{names})(?:x\d{{1,2}})?"
 _SURE_GPU = re.compile(_COUNTED.format(names=f"{_FAMILY}|{_MODEL}"))
 _SHORT_GPU = re.compile(_COUNTED.format(names=_SHORT))
-_SURE_MEMORY = re.compile(r"(?:ram|mem|memory)(?:\d{1,5}(?:[mg]i?b?)?)?")
+_SURE_MEMORY = re.compile(r"ram(?:\d{1,5})?|(?:ram|mem|memory)\d{1,5}[mg]i?b?|mem")
+_SHORT_MEMORY = re.compile(r"memory")
 _SURE_PLATFORM = re.compile(r"(?:arm64|armhf|armv\d|aarch64|windows|macos|osx|darwin|win(?=\d))[a-z0-9]*")
 _SHORT_PLATFORM = re.compile(r"arm|mac|win")
+_SYSTEMS = frozenset({"linux", "ubuntu", "debian", "alpine", "runner", "runners"})
 _NEUTRAL = re.compile(
-    r"\d{1,2}x?|x\d{1,2}|x64|self|hosted|linux|ubuntu|latest|runners?|machines?|instances?|nodes?|os|arch|platform|type|"
+    r"\d{1,4}x?|x\d{1,2}|\d{0,3}v?(?:cpus?|cores?)|x64|high|low|self|hosted|linux|ubuntu|latest|runners?|machines?|instances?|nodes?|os|arch|platform|type|"
     r"accelerators?|count|with|single|multi|x?small|medium|x?large|xl|\d{2}gb?|sxm\d?|pcie|nvl"
 )
 # What a card's name may be followed by: its form.
@@ -41,13 +45,16 @@ def is_passed(label: str, passes: Iterable[str]) -> bool:
 
 def platform(label: str) -> bool:
     """Tell whether a label asks for a processor or system that Modal has not."""
-    return _says(_words(label), _SURE_PLATFORM, _SHORT_PLATFORM)
+    words = _words(label)
+    # "ubuntu-2404-arm", whoever offers it.
+    beside_a_system = "arm" in words and not _SYSTEMS.isdisjoint(words)
+    return beside_a_system or _says(words, _SURE_PLATFORM, _SHORT_PLATFORM)
 
 
 def meant_hardware(label: str) -> str | None:
     """The label of ours that one was meant for which reads like hardware; None for any other."""
     words = _words(label)
-    if _says(words, _SURE_MEMORY, None):
+    if _says(words, _SURE_MEMORY, _SHORT_MEMORY):
         size = next((found[1] for word in words if (found := _SIZE.fullmatch(word))), "32g")
         return f"'memory:{size}'"
     if not _says(words, _SURE_GPU, _SHORT_GPU):
@@ -85,13 +92,13 @@ def _words(label: str) -> list[str]:
     return [word for word in re.split(r"[^a-z0-9]+", label) if word]
 
 
-def _says(words: Sequence[str], sure: re.Pattern[str], short: re.Pattern[str] | None) -> bool:
+def _says(words: Sequence[str], sure: re.Pattern[str], short: re.Pattern[str]) -> bool:
     """Tell whether one word says it for sure, or a short one beside which nothing else is said."""
     if not _NONE_OF_IT.isdisjoint(words):
         return False
     if any(sure.fullmatch(word) for word in words):
         return True
-    others = [word for word in words if short is None or not short.fullmatch(word)]
+    others = [word for word in words if not short.fullmatch(word)]
     return len(others) < len(words) and all(_NEUTRAL.fullmatch(word) for word in others)
 
 

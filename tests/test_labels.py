@@ -103,6 +103,7 @@ def test_no_gpus_at_all_is_rejected() -> None:
     [
         *("arm64", "ARM", "windows", "macOS", "aarch64", "linux-arm64", "windows-latest", "macos-14", "os:windows"),
         *("macos14", "windows11", "win10", "armhf", "mac", "linux-arm"),
+        *("ubuntu-2404-arm", "ubuntu-latest-4-cores-arm", "bigcorp-8vcpu-ubuntu-2204-arm"),
     ],
 )
 def test_another_platform_is_rejected(label: str) -> None:
@@ -130,6 +131,8 @@ def test_another_platform_is_rejected(label: str) -> None:
         *((other, "'gpu:TYPE'") for other in ("rtx3090", "gtx1080", "titan", "quadro", "h20", "h800", "a16", "b100")),
         *((other, "'gpu:TYPE'") for other in ("a2", "blackwell", "hopper", "dgx", "tpu", "mi300x", "tesla", "amd")),
         *((t4, "'gpu:t4'") for t4 in ("t4", "linux-t4", "t4-small", "build-t4", "gpu-t4", "accelerator:t4")),
+        *((other, "'gpu:TYPE'") for other in ("a2-highgpu-1g", "pod-a40", "k80-pool")),
+        ("high-memory", "'memory:32g'"),
         ("a10g", "'gpu:a10'"),
         ("4xt4", "'gpu:t4:4'"),
         ("h100sxm", "'gpu:h100'"),
@@ -159,6 +162,7 @@ def test_a_label_that_reads_like_hardware_is_refused_with_the_nearest_of_ours(la
     [
         *("no-gpu", "team-a2", "p4-perforce", "tesla-team", "arm-team", "ada-lovelace", "amd64"),
         *("win-team", "gpt-eval", "program", "memcached", "winter", "armory", "machine-large"),
+        *("api-v300", "mem0-tests", "memory-leak-tests", "team-b42"),
     ],
 )
 def test_a_name_that_is_not_only_a_cards_passes(label: str) -> None:

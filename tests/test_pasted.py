@@ -144,7 +144,7 @@ def test_a_variable_for_sandboxes_keeps_its_blanks(settings_environment: Environ
 def test_a_file_may_be_named_below_the_home_directory(settings_environment: Environment, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('[labels]\npass = ["gpu-team"]\n')
     settings_environment.setenv("HOME", str(tmp_path))
-    settings_environment.setenv("MODAL_RUNNER_CONFIG", "~/mine.toml")
+    settings_environment.setenv("MODAL_RUNNER_CONFIG", " ~/mine.toml\n")
 
     assert load_all()[1].labels.pass_ == ("gpu-team",)
 

@@ -87,8 +87,10 @@ class OnModal:
 
     async def builder(self) -> list[ProbeResult]:
         """The version of the image builder."""
+        if os.environ.get(BUILDER_VARIABLE) == "":
+            return [found(22, f"version {BUILDER_VERSION} was refused a moment ago", holds=False)]
         refused = await self._trials.builder()
-        version = os.environ.get(BUILDER_VARIABLE) or BUILDER_VERSION
+        version = os.environ.get(BUILDER_VARIABLE, BUILDER_VERSION)
         return [found(22, refused or f"an image was built by version {version}", holds=refused is None)]
 
     async def network(self) -> list[ProbeResult]:
@@ -128,6 +130,8 @@ class OnModal:
             said = await asyncio.gather(*(self._fill(shape, me) for me in ("first", "second")))
         finally:
             await self._trials.forget([], [name])
+        if any("ready" not in each for _, each in said):
+            return [_ended_early(15, next(each for _, each in said if "ready" not in each))]
         read = [each.get("link") == me for me, each in said]
         users = sorted({each.get("user", "nobody") for _, each in said})
         evidence = f"of two sandboxes {sum(read)} wrote as {' and '.join(users)}, and read through a link of its own"
@@ -148,7 +152,7 @@ class OnModal:
         if "pull" in said:
             return [unknown(3, f"dockerd runs, but loaded no image to try: {said['pull']}; run the probe again")]
         if "ready" not in said:
-            evidence = said.get("told", "it ended without a word")
+            return [_ended_early(3, said, "dockerd was not ready")]
         return [found(3, evidence, holds=said.get("docker") == "works" and said.get("port") == "200")]
 
     async def gpu(self, gpu: Gpu) -> list[ProbeResult]:
@@ -156,21 +160,21 @@ class OnModal:
         shape = msgspec.structs.replace(with_gpu(gpu), network=self._closed())
         said = await self._machine_or_refusal(shape, {"PROBE_GPU": "yes"})
         if "ready" not in said:
-            return [found(4, said.get("told", "it ended without a word"), holds=False)]
+            return [_ended_early(4, said)]
         libcuda, devices = said.get("libcuda", "0"), said.get("devices", "0")
         evidence = f"as {said.get('user')}: {said.get('gpu', 'none')}; libcuda {libcuda}, device files {devices}"
         holds = said.get("gpu", "").startswith("GPU ") and libcuda != "0" and devices != "0"
         return [found(4, evidence, holds=holds)]
 
     async def _machine_or_refusal(self, shape: Shape, variables: Mapping[str, str]) -> dict[str, str]:
-        """What the machine says; where Modal refuses to make such a one, its words are the first."""
+        """What the machine says; where Modal refuses to make such a one, `refused` has its words."""
         try:
             async with self._trials.machine(_text("machine.sh"), shape, variables) as trial:
                 return await self._trials.lines(trial, _SAYS_S)
         except SandboxError as error:
             if not isinstance(error.__cause__, modal.exception.InvalidError):
                 raise
-            return {"told": str(error)}
+            return {"refused": str(error)}
 
     async def _witness(self, trial: Trial) -> list[ProbeResult]:
         """Ask the witness's question of a sandbox with a Runner.Worker, and of one with none."""
@@ -206,6 +210,16 @@ async def guarded(ids: Sequence[int], look: Callable[[], Awaitable[list[ProbeRes
         # What a machine says is foreign text, and may be of another form than the scripts print.
         why = f"an answer of another form than expected, {type(error).__name__}"
     return [unknown(each, f"it could not be looked at ({why}); run the probe again") for each in ids]
+
+
+def _ended_early(number: int, said: dict[str, str], failure: str | None = None) -> ProbeResult:
+    """A machine that Modal refuses decides, and so does an end by `failure`; any other end tells nothing."""
+    if "refused" in said:
+        return found(number, said["refused"], holds=False)
+    told = said.get("told", "without a word")
+    if failure is not None and failure in told:
+        return found(number, told, holds=False)
+    return unknown(number, f"its sandbox ended before it had said all: {told}; run the probe again")
 
 
 def _text(name: str) -> str:

@@ -126,21 +126,21 @@ class Probe:
         return text
 
     async def _learn_names(self) -> None:
-        for learn in (self._workspace_name, self._account_names):
-            with contextlib.suppress(ModalRunnerError):
-                self._names |= {name for name in await learn() if name}
+        with contextlib.suppress(ModalRunnerError):
+            self._names.add((await look_up_workspace(self._client)).name)
+        with contextlib.suppress(ModalRunnerError):
+            for each in await self._parts.app.installations():
+                self._names.add(each.account.login if each.account else "")
+                if each.has_repositories:
+                    await self._learn_repositories(each.id)
+        self._names.add(modal.config.config.get("environment") or "")
+        self._names.discard("")
 
-    async def _workspace_name(self) -> set[str]:
-        return {(await look_up_workspace(self._client)).name, modal.config.config.get("environment") or ""}
-
-    async def _account_names(self) -> set[str]:
-        found: set[str] = set()
-        for each in await self._parts.app.installations():
-            found |= {each.account.login} if each.account else set()
-            if each.has_repositories:
-                listed, _ = await Jobs(self._parts.connection).repositories(each.id, 1, _Free())
-                found |= {name for repository in listed for name in (repository.full_name, repository.name)}
-        return found
+    async def _learn_repositories(self, installation_id: int) -> None:
+        # One that is suspended lists none.
+        with contextlib.suppress(ModalRunnerError):
+            listed, _ = await Jobs(self._parts.connection).repositories(installation_id, 1, _Free())
+            self._names |= {name for repository in listed for name in (repository.full_name, repository.name)}
 
     async def _on_modal(self, wanted: Wanted) -> list[ProbeResult]:
         looks = [
