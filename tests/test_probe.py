@@ -175,6 +175,26 @@ async def test_a_machine_that_modal_refuses_does_not_hold(tmp_path: Path) -> Non
         assert code == 1
 
 
+class NoVolumes:
+    """Takes the Volumes of sandboxes and mounts none."""
+
+    async def before(self, rpc: str, request: Any) -> None:
+        if rpc.startswith("SandboxCreate"):
+            del request.definition.volume_mounts[:]
+
+    async def after(self, rpc: str, request: Any, response: Any) -> None:
+        pass
+
+
+async def test_a_volume_that_cannot_be_filled_is_told(tmp_path: Path) -> None:
+    async with site(tmp_path) as plane:
+        plane.modal.interceptor = NoVolumes()
+        code, lines, _ = await probe(plane)
+
+        assert lines[15]["state"] == "does-not-hold", lines[15]
+        assert code == 0
+
+
 async def test_a_registry_that_refuses_says_nothing_of_docker(tmp_path: Path) -> None:
     async with site(tmp_path, Limits(docker=True, docker_pulls=False)) as plane:
         code, lines, _ = await probe(plane, "--docker")
