@@ -13,6 +13,7 @@ from github_app.ending import Endings
 from github_app.github import AppOnGitHub, Checks, Connection, Jobs, RunnerGroups, Runners
 from github_app.github.connection import SharedTransport
 from github_app.halts import Halts
+from github_app.intake import Intake
 from github_app.jit import JitRequests
 from github_app.launch import Launcher
 from github_app.pacing import PacedNotices, PacedRunners, WriteBudget
@@ -114,16 +115,19 @@ def compose(settings: Settings, config: Config, clock: Clock, client: modal.Clie
         clock=clock,
     )
     reconciler = Reconciler(store=store, launcher=launcher, endings=endings, rules=rules, clock=clock)
+    # GitHub waits for our answer while we ask it something.
+    patience_s = settings.host.answer_limit_s / 3
     service = Service(
         store=store,
         installations=app,
-        jobs=jobs,
+        intake=Intake(store=store, jobs=jobs, patience_s=patience_s, clock=clock),
+        runs=jobs,
         notices=notices,
         reconciler=reconciler,
         rules=rules,
         version=version,
         capped=bool(caps),
-        answer_limit_s=settings.host.answer_limit_s,
+        patience_s=patience_s,
         clock=clock,
     )
     sweep = Sweep(

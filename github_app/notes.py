@@ -62,10 +62,11 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Parked(msgspec.Struct, frozen=True):
-    """A delivery that makes no sense, under its GUID: signed by GitHub, and not understood."""
+    """A delivery that makes no sense, under its body's digest: signed by GitHub, and not understood."""
 
     reason: str
     at: float
+    guid: str = ""
 
 
 class Refusal(msgspec.Struct, frozen=True):

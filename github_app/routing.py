@@ -115,7 +115,7 @@ def given(profile: str | None, rules: Rules) -> Gift:
 def needs_run(event: JobEvent, rules: Rules) -> bool:
     """Tell whether the decision needs what only GitHub's record of the run tells: its event, and whose code it is."""
     wanted = labels.parse(event.labels, rules.labels, rules.passes)
-    if not isinstance(wanted, Wanted):
+    if not isinstance(wanted, Wanted) or rules.policy.refusal(event.repository, private=event.private):
         return False
     asks = asked_for(event.labels, wanted, rules)
     for each in rules.routes:

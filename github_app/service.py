@@ -1,7 +1,7 @@
 """The imperative shell around the core: asks it what an event means, and carries that out.
 
-What becomes of one event: known GUID? -> admitted? -> decide -> job's record -> GUID -> answer; then the launch.
-Handling is idempotent, so the GUID is put last: a crash in between costs a repetition, never a job.
+What becomes of one event: known? -> old? -> admitted? -> decide -> job's record -> its body -> answer; then the launch.
+Handling is idempotent, so the body is put last: a crash in between costs a repetition, never a job.
 """
 
 import asyncio
@@ -21,26 +21,14 @@ from github_app import lifecycle, routing
 from github_app.balance import Demand, Start
 from github_app.clock import Clock
 from github_app.errors import GitHubError
+from github_app.intake import Intake, Left
 from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, RunFacts, RunnerState
-from github_app.notes import Parked, Refusal, Seen
+from github_app.notes import Refusal, Seen
 from github_app.reconcile import Reconciler
 from github_app.records import change_runner, finish_runner
-from github_app.store import (
-    DELIVERIES,
-    HALTS,
-    HISTORY,
-    JOBS,
-    PARKED,
-    REFUSALS,
-    RUNNERS,
-    SEEN,
-    Delivered,
-    ModalDictStore,
-)
+from github_app.store import HALTS, HISTORY, JOBS, REFUSALS, RUNNERS, SEEN, ModalDictStore
 from github_app.versions import RunnerVersion
 
-# A `queued` that is older is not believed without asking GitHub.
-OLD_S = 600.0
 _MOST_RUNS = 1000
 # So many runs may be asked after at once.
 _LOCKS = 32
@@ -77,12 +65,8 @@ class Installations(Protocol):
         ...
 
 
-class Jobs(Protocol):
-    """What GitHub says of a job now."""
-
-    async def job(self, known: JobEvent) -> JobEvent | None:
-        """Ask after one job."""
-        ...
+class Runs(Protocol):
+    """What GitHub says of runs."""
 
     async def run_of(self, job: JobEvent) -> RunFacts:
         """What only the record of a job's run tells."""
@@ -104,36 +88,38 @@ class Service:
         *,
         store: ModalDictStore,
         installations: Installations,
-        jobs: Jobs,
+        intake: Intake,
+        runs: Runs,
         notices: Notices,
         reconciler: Reconciler,
         rules: routing.Rules,
         version: RunnerVersion,
         capped: bool,
-        answer_limit_s: float,
+        patience_s: float,
         clock: Clock,
     ) -> None:
         self._store = store
         self._installations = installations
-        self._jobs = jobs
+        self.intake = intake
+        self._runs = runs
         self._notices = notices
-        self._runs: OrderedDict[int, RunFacts] = OrderedDict()
+        self._known_runs: OrderedDict[int, RunFacts] = OrderedDict()
         self._asking = [asyncio.Lock() for _ in range(_LOCKS)]
         self._reconciler = reconciler
         self._rules = rules
         self._version = version
         self._capped = capped
         # GitHub is waiting for our answer while we ask it something.
-        self._patience_s = answer_limit_s / 3
+        self._patience_s = patience_s
         # By installation and repository: when SEEN was written last, and whether the repository was private.
         self._seen: dict[str, tuple[float, bool]] = {}
         self._clock = clock
 
-    async def handle(self, guid: str, event: JobEvent) -> Answer:
-        """Record what a delivery says.
+    async def handle(self, digest: str, event: JobEvent) -> Answer:
+        """Record what a delivery with a body of this digest says.
 
         Raises:
-            StoreError, GitHubError: nothing is lost; GitHub's redelivery of `guid` is handled as if it were the first.
+            StoreError, GitHubError: nothing is lost; GitHub's redelivery is handled as if it were the first.
         """
         routed = routing.route(event, self._rules)
         if isinstance(routed, routing.Ignore) and not routing.took_our_runner(event):
@@ -143,28 +129,28 @@ class Service:
         if not await self._installations.knows(event.installation_id):
             _log.warning("installation_unknown", installation=event.installation_id)
             return Answer(Status.REFUSED, f"installation {event.installation_id} is not one of this App's")
-        if await self._store.get(DELIVERIES, guid) and not await self._is_served_again(event):
-            return Answer(Status.DUPLICATE, "this delivery was handled before")
-        answer = await self.apply(await self._current(event))
-        await self._store.put(DELIVERIES, guid, Delivered(self._clock.now()))
+        is_repeated = await self.intake.knows(digest)
+        if is_repeated or self.intake.is_old(event):
+            known = await self._known(event, reading=True)
+            if is_repeated and not await self._is_served_again(event, known):
+                return Answer(Status.DUPLICATE, "this delivery was handled before")
+            if known is None or known.state in {JobState.QUEUED, JobState.GONE}:
+                try:
+                    event = await self.intake.current(event)
+                except Left as left:
+                    _log.info("delivery_left_to_sweep", reason=str(left))
+                    return Answer(Status.IGNORED, str(left))
+        answer = await self.apply(event)
+        await self.intake.remember(digest)
         return answer
 
-    async def _is_served_again(self, event: JobEvent) -> bool:
+    async def _is_served_again(self, event: JobEvent, known: JobRecord | None) -> bool:
         """A redelivery is news of a job that was gone, or for which no more runners were started."""
-        if event.action is not Action.QUEUED:
+        if event.action is not Action.QUEUED or known is None:
             return False
-        known = await self._known(event, reading=True)
-        if known is None or known.state is not JobState.QUEUED:
-            return known is not None and known.state is JobState.GONE
-        return await self._store.get(HALTS, str(event.job_id)) is not None
-
-    async def park(self, guid: str, reason: str) -> None:
-        """Take note of a delivery that makes no sense, so that the sweep reports it.
-
-        Raises:
-            StoreError: the store did not answer.
-        """
-        await self._store.put(PARKED, guid, Parked(reason, self._clock.now()))
+        if known.state is JobState.QUEUED:
+            return await self._store.get(HALTS, str(event.job_id)) is not None
+        return known.state is JobState.GONE
 
     async def stopped(self) -> str | None:
         """Say why no runner is started at all, if so.
@@ -173,17 +159,6 @@ class Service:
             StoreError: the store did not answer.
         """
         return await self._version.refused()
-
-    async def _current(self, event: JobEvent) -> JobEvent:
-        """Bring a `queued` that is long past up to date: a redelivery may be days late, and its job over."""
-        if event.action is not Action.QUEUED or self._clock.now() - (event.queued_at or inf) < OLD_S:
-            return event
-        try:
-            async with asyncio.timeout(self._patience_s):
-                return await self._jobs.job(event) or event
-        except (GitHubError, TimeoutError) as error:
-            _log.warning("job_unreadable", reason=str(error))
-            return event
 
     async def apply(self, event: JobEvent, *, reading: bool = False) -> Answer:
         """Record what is known of a job now, from a delivery or read (`reading`) from GitHub's API.
@@ -258,12 +233,12 @@ class Service:
         try:
             # The jobs of one run come all at once: one of them asks.
             async with asyncio.timeout(self._patience_s), self._asking[event.run_id % len(self._asking)]:
-                facts = self._runs.get(event.run_id) or await self._jobs.run_of(event)
+                facts = self._known_runs.get(event.run_id) or await self._runs.run_of(event)
         except TimeoutError as error:
             raise GitHubError("run: GitHub did not answer in time", retryable=True) from error
-        self._runs[event.run_id] = facts
-        while len(self._runs) > _MOST_RUNS:
-            self._runs.popitem(last=False)
+        self._known_runs[event.run_id] = facts
+        while len(self._known_runs) > _MOST_RUNS:
+            self._known_runs.popitem(last=False)
         return msgspec.structs.replace(event, run=facts)
 
     async def _refuse(self, event: JobEvent, refusal: routing.Refuse) -> Answer:

@@ -11,6 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,8 @@ class ControlPlane:
         """GitHub's recorded `queued` delivery, as if from the organisation of this control plane."""
         payload: dict[str, Any] = json.loads((PAYLOADS / "workflow_job_5_queued.json").read_bytes())
         number = job_id or uuid.uuid4().int % 10**11 + 1
-        payload["workflow_job"] |= {"id": number, "run_id": number, "labels": list(labels)}
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        payload["workflow_job"] |= {"id": number, "run_id": number, "labels": list(labels), "created_at": now}
         payload["repository"]["owner"] |= {"login": self.organization.login, "type": "Organization"}
         payload["installation"] = {"id": self.installation.id}
         payload["repository"]["private"] = True

@@ -24,7 +24,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Delivered(msgspec.Struct, frozen=True):
-    """A delivery that was dealt with, under its GUID; put only after its job's record."""
+    """A delivery that was dealt with, under its body's digest; put only after its job's record."""
 
     at: float
 

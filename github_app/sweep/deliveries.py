@@ -50,6 +50,7 @@ class Deliveries:
         Raises:
             GitHubError, StoreError: the watermark stays where all before it were asked for.
         """
+        parked = {each.guid for each in (await self._store.all(PARKED)).values()}
         mark = await self._store.get(WATERMARKS, _KEY)
         failed, complete = await self._app.failed_deliveries(mark.delivery_id if mark else 0)
         if not complete:
@@ -58,7 +59,7 @@ class Deliveries:
             )
         now = self._clock.now()
         for delivery in sorted(failed, key=lambda each: each.id):
-            if self._is_wanted(delivery) and not await self._ask_once(delivery, report):
+            if self._is_wanted(delivery) and delivery.guid not in parked and not await self._ask_once(delivery, report):
                 return
             listed_by_now = delivery.delivered_at and now - delivery.delivered_at.timestamp() > _LISTED_LATE_S
             if listed_by_now and not report.dry_run:
@@ -70,12 +71,12 @@ class Deliveries:
         return delivery.event == "workflow_job" and not delivery.redelivery and not too_old
 
     async def _ask_once(self, delivery: FailedDelivery, report: SweepReport) -> bool:
-        """Ask for a delivery, unless someone has or nobody understands it; tell whether the next may be asked for."""
+        """Ask for a delivery, unless someone has; tell whether the next may be asked for."""
         key, asked = f"asked/{delivery.guid}", Redelivered(uuid.uuid4().hex, self._clock.now())
         if report.dry_run:
             report.redelivered += await self._store.get(REDELIVERED, key) is None
             return True
-        if await self._store.get(PARKED, delivery.guid) or not await self._store.put_new(REDELIVERED, key, asked):
+        if not await self._store.put_new(REDELIVERED, key, asked):
             return True
         if await self._budget.wait(THE_APP) is not None:
             await self._store.take(REDELIVERED, key)

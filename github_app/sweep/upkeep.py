@@ -66,9 +66,9 @@ class Upkeep:
         for key in over:
             await self._store.take(CLAIMS, key)
         now = self._clock.now()
-        for guid, parked in (await self._store.all(PARKED)).items():
+        for digest, parked in (await self._store.all(PARKED)).items():
             if now - parked.at > _PARKED_FOR_S:
-                await self._store.take(PARKED, guid)
+                await self._store.take(PARKED, digest)
         for key, seen in (await self._store.all(SEEN)).items():
             if now - seen.at > SEEN_LATELY_S:
                 await self._store.take(SEEN, key)

@@ -1,5 +1,6 @@
 """The routes. A delivery goes: headers -> size -> signature over the raw bytes -> decode -> record -> answer."""
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -60,7 +61,6 @@ async def _webhook(request: Request, service: Service, secrets: Sequence[str]) -
     try:
         answer = await _answer(request, service, secrets)
     except DeliveryError as error:
-        await _park(request, error, service)
         _log.warning("delivery_rejected", http_status=int(error.status), reason=str(error))
         return JSONResponse({"status": "rejected", "reason": str(error)}, error.status)
     except (StoreError, GitHubError) as error:
@@ -79,28 +79,34 @@ async def _webhook(request: Request, service: Service, secrets: Sequence[str]) -
     )
 
 
-async def _park(request: Request, error: DeliveryError, service: Service) -> None:
-    """Have the sweep report what GitHub signed and nobody understands; GitHub keeps it in its list of failures."""
-    guid = request.headers.get("x-github-delivery")
-    if error.status is HTTPStatus.BAD_REQUEST and guid:
-        try:
-            await service.park(guid, str(error))
-        except StoreError as failure:
-            _log.error("delivery_not_parked", reason=str(failure))
-
-
 async def _answer(request: Request, service: Service, secrets: Sequence[str]) -> Answer:
     delivery.check_headers(request.headers)
     body = await _read(request)
     delivery.check_signature(request.headers, body, secrets)
-    match delivery.decode(request.headers, body):
+    delivery.check_guid(request.headers)
+    digest = hashlib.sha256(body).hexdigest()
+    try:
+        said = delivery.decode(request.headers, body)
+    except DeliveryError as error:
+        await _park(request, digest, error, service)
+        raise
+    match said:
         case delivery.Ping():
             return Answer(Status.PONG)
         case delivery.Other(reason):
             return Answer(Status.IGNORED, reason)
         case JobEvent() as event:
             structlog.contextvars.bind_contextvars(job=event.job_id, repo=event.repository, action=event.action.value)
-            return await service.handle(request.headers["x-github-delivery"], event)
+            return await service.handle(digest, event)
+
+
+async def _park(request: Request, digest: str, error: DeliveryError, service: Service) -> None:
+    """Have the sweep report what GitHub signed and nobody understands; GitHub keeps it in its list of failures."""
+    if guid := request.headers.get("x-github-delivery"):
+        try:
+            await service.intake.park(guid, digest, str(error))
+        except StoreError as failure:
+            _log.error("delivery_not_parked", reason=str(failure))
 
 
 async def _read(request: Request) -> bytes:
