@@ -22,6 +22,7 @@ from github_app.routing import Rules
 from github_app.sandboxes import ImageRecipe, ModalSandboxes, pin_builder, runner_image, unpin_builder
 from github_app.service import Service
 from github_app.settings import RoutingSettings, Settings
+from github_app.settling import Settling
 from github_app.store import PROBES, ModalDictStore
 from github_app.suspicions import Suspicions
 from github_app.sweep import Sweep
@@ -114,7 +115,10 @@ def compose(settings: Settings, config: Config, clock: Clock, client: modal.Clie
         halts=halts,
         clock=clock,
     )
-    reconciler = Reconciler(store=store, launcher=launcher, endings=endings, rules=rules, clock=clock)
+    settling = Settling(store, sandboxes, clock)
+    reconciler = Reconciler(
+        store=store, launcher=launcher, endings=endings, settling=settling, rules=rules, clock=clock
+    )
     # GitHub waits for our answer while we ask it something.
     patience_s = settings.host.answer_limit_s / 3
     service = Service(
@@ -139,6 +143,7 @@ def compose(settings: Settings, config: Config, clock: Clock, client: modal.Clie
         endings=endings,
         service=service,
         reconciler=reconciler,
+        settling=settling,
         claims=claims,
         budget=budget,
         version=version,

@@ -136,6 +136,15 @@ class Endings:
             await finish_runner(self._store, runner, self._clock.now())
         return ended
 
+    async def deregister(self, runner: RunnerRecord) -> None:
+        """Have GitHub forget a runner whose job is over, whatever goes on in its sandbox.
+
+        Raises:
+            GitHubError, StoreError: 422 says that it is busy after all.
+        """
+        await self._runners.pay(runner.place)
+        await self._runners.remove(runner.place, runner.github_id)
+
     async def end_sandbox(self, sandbox_id: str) -> bool:
         """End a sandbox that no runner at GitHub stands behind, unless it works; tell whether it has ended.
 

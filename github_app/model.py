@@ -70,6 +70,7 @@ class JobEvent(msgspec.Struct, frozen=True):
     installation_id: int
     queued_at: float | None = None
     runner_name: str | None = None
+    runner_id: int | None = None
     conclusion: str | None = None
     workflow: str | None = None
     branch: str | None = None
@@ -257,7 +258,11 @@ class RunnerRecord(msgspec.Struct, frozen=True):
     # Since when GitHub does not list it, and Modal does not know its sandbox.
     missing_since: float | None = None
     vanished_since: float | None = None
+    # When its job was over, and when its sandbox was known to have ended.
     finished_at: float | None = None
+    ended_at: float | None = None
+    # Someone looks into its sandbox until then, which may outlive its job.
+    held_until: float | None = None
 
     @property
     def idle(self) -> bool:

@@ -14,6 +14,7 @@ from github_app.ending import Endings
 from github_app.errors import ModalRunnerError
 from github_app.launch import Admitted, Launcher, Turned
 from github_app.model import JobState, RunnerRecord, runner_name
+from github_app.settling import Settling
 from github_app.store import CLAIMS, HALTS, JOBS, RUNNERS, ModalDictStore
 
 # A reconciler must never be the outage: no round starts more than this, and reaching it is an alarm.
@@ -43,12 +44,14 @@ class Reconciler:
         store: ModalDictStore,
         launcher: Launcher,
         endings: Endings,
+        settling: Settling,
         rules: routing.Rules,
         clock: Clock,
     ) -> None:
         self._store = store
         self._launcher = launcher
         self._endings = endings
+        self._settling = settling
         self._rules = rules
         self._clock = clock
         self._ending: set[str] = set()
@@ -176,6 +179,12 @@ class Reconciler:
             await self._run(admitted)
         elif not admitted.halted:
             self._wake_at(admitted.again or self._clock.now() + CLAIM_IS_STALE_S)
+
+    async def settle(self, name: str) -> None:
+        """After a runner's job: balance, and once more when its slots are free. Never raises."""
+        await self.reconcile()
+        if await self._settling.settle(name):
+            await self.reconcile()
 
     async def _run(self, admitted: Admitted) -> None:
         again = await self._launcher.run(admitted)

@@ -29,9 +29,15 @@ async def change_runner(
     return after
 
 
+async def leave_runner(store: ModalDictStore, name: str, now: float, **changes: Any) -> None:
+    """Record that a runner's job is over. Its slots stay taken, for its sandbox may go on."""
+    await change_runner(store, name, RunnerState.FINISHED, finished_at=now, **changes)
+
+
 async def finish_runner(store: ModalDictStore, runner: RunnerRecord, now: float) -> None:
-    """Record the end of a runner and give its slots back."""
-    await change_runner(store, runner.name, RunnerState.FINISHED, finished_at=now)
+    """Record the proven end of a runner's sandbox, or that it never had one, and give its slots back."""
+    finished_at = runner.finished_at or now
+    await change_runner(store, runner.name, RunnerState.FINISHED, finished_at=finished_at, ended_at=now)
     await release_slots(store, runner.slots, runner.name)
 
 

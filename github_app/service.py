@@ -22,10 +22,10 @@ from github_app.balance import Demand, Start
 from github_app.clock import Clock
 from github_app.errors import GitHubError
 from github_app.intake import Intake, Left
-from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, RunFacts, RunnerState
+from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, RunFacts, RunnerRecord, RunnerState
 from github_app.notes import Refusal, Seen
 from github_app.reconcile import Reconciler
-from github_app.records import change_runner, finish_runner
+from github_app.records import change_runner, leave_runner
 from github_app.store import HALTS, HISTORY, JOBS, REFUSALS, RUNNERS, SEEN, ModalDictStore
 from github_app.versions import RunnerVersion
 
@@ -167,6 +167,8 @@ class Service:
             StoreError, GitHubError: store or GitHub did not answer; repeating is safe.
         """
         event = await self._with_run(event)
+        runner = await self._runner_of(event)
+        event = _named(event, runner)
         routed = routing.route(event, self._rules)
         if isinstance(routed, routing.Ignore) and not routing.took_our_runner(event):
             return Answer(Status.IGNORED, routed.reason)
@@ -178,19 +180,24 @@ class Service:
             return Answer(Status.REFUSED, refusal.sentence)
         step = lifecycle.decide(known, event, self._clock.now(), reading=reading)
         if isinstance(step, lifecycle.Nothing):
-            return await self._nothing_new(known, event, step)
+            return await self._nothing_new(known, event, runner, step)
         await self._record(step.record)
         if known is None:
             await self._note_repository(event)
-        unbalanced = await self._note_runner(event)
+        unbalanced = await self._note_runner(event, runner)
         if known is None and not isinstance(routed, routing.Admit):
             _log.warning("foreign_job_took_runner", job=event.job_id, repo=event.repository, runner=event.runner_name)
         _log.info("job_" + event.action.value, runner=event.runner_name, conclusion=event.conclusion)
         if known is None and step.launch and isinstance(routed, routing.Admit) and not self._capped:
             start = Start(Demand(step.record, routed.shape), attempt=1)
             return Answer(Status.ACCEPTED, None, partial(self._reconciler.launch, start), news=True)
-        rebalance = self._reconciler.reconcile if unbalanced or step.launch or self._capped else None
-        return Answer(Status.ACCEPTED, None, rebalance, news=True)
+        again = self._again(event, runner) if unbalanced or step.launch or self._capped else None
+        return Answer(Status.ACCEPTED, None, again, news=True)
+
+    def _again(self, event: JobEvent, runner: RunnerRecord | None) -> Callable[[], Awaitable[None]]:
+        if runner is not None and runner.slots and event.action is Action.COMPLETED:
+            return partial(self._reconciler.settle, runner.name)
+        return self._reconciler.reconcile
 
     async def missing(self, job_id: int) -> bool:
         """Wait no longer for a job that GitHub does not know, twice; tell whether that was news.
@@ -216,14 +223,16 @@ class Service:
         if known is not None and known.state is JobState.QUEUED:
             await self._record(lifecycle.urged(known, self._clock.now()))
 
-    async def _nothing_new(self, known: JobRecord | None, event: JobEvent, step: lifecycle.Nothing) -> Answer:
+    async def _nothing_new(
+        self, known: JobRecord | None, event: JobEvent, runner: RunnerRecord | None, step: lifecycle.Nothing
+    ) -> Answer:
         """See to it that what the first handling of the same may have left undone is done."""
         again = None
         if known is not None and known.state is JobState.QUEUED and event.action is Action.QUEUED:
             # Its launch may not have begun: the delivery may have been cut off after its record was written.
             again = self._reconciler.reconcile
         elif known is not None and known.state is JobState.RUNNING and event.action is Action.IN_PROGRESS:
-            again = self._reconciler.reconcile if await self._note_runner(event) else None
+            again = self._reconciler.reconcile if await self._note_runner(event, runner) else None
         return Answer(Status.ACCEPTED, step.reason, again)
 
     async def _with_run(self, event: JobEvent) -> JobEvent:
@@ -276,7 +285,13 @@ class Service:
             await self._store.put(SEEN, key, Seen(now, event))
             self._seen[key] = (now, event.private)
 
-    async def _note_runner(self, event: JobEvent) -> bool:
+    async def _runner_of(self, event: JobEvent) -> RunnerRecord | None:
+        name = event.runner_name
+        if event.action is Action.QUEUED or name is None or not RUNNER_NAME.fullmatch(name):
+            return None
+        return await self._store.get(RUNNERS, name)
+
+    async def _note_runner(self, event: JobEvent, runner: RunnerRecord | None) -> bool:
         """Record which job a runner has taken; tell whether that leaves a job without or a runner too many.
 
         GitHub gives a job any runner that fits, not the one that was started for it.
@@ -287,17 +302,22 @@ class Service:
         if name is None or not RUNNER_NAME.fullmatch(name):
             # It ended before a runner took it, or another's runner did: its own is one too many.
             return True
-        runner = await self._store.get(RUNNERS, name)
         if runner is None:
             return event.job_id != _made_for(name)
         if runner.state is RunnerState.FINISHED:
             return False
         if event.action is Action.COMPLETED:
-            await change_runner(self._store, name, runs_job=event.job_id)
-            await finish_runner(self._store, runner, self._clock.now())
+            await leave_runner(self._store, name, self._clock.now(), runs_job=event.job_id)
         else:
             await change_runner(self._store, name, RunnerState.BUSY, runs_job=event.job_id)
         return event.job_id not in {runner.started_for, runner.runs_job}
+
+
+def _named(event: JobEvent, runner: RunnerRecord | None) -> JobEvent:
+    """The event, with a runner's name that is ours only where the runner is: names can be chosen, ids are GitHub's."""
+    if runner is None or event.runner_id in {None, runner.github_id}:
+        return event
+    return msgspec.structs.replace(event, runner_name=f"{event.runner_name} (another's, {event.runner_id})")
 
 
 def _made_for(name: str) -> int:

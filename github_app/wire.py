@@ -25,6 +25,7 @@ class Job(msgspec.Struct):
     conclusion: str | None = None
     created_at: datetime | None = None
     runner_name: str | None = None
+    runner_id: int | None = None
     workflow_name: str | None = None
     head_branch: str | None = None
     head_sha: str | None = None
@@ -71,6 +72,7 @@ def job_event(
         installation_id=installation_id,
         queued_at=job.created_at.timestamp() if job.created_at else None,
         runner_name=job.runner_name or None,
+        runner_id=job.runner_id or None,
         conclusion=job.conclusion,
         workflow=job.workflow_name,
         branch=job.head_branch,

@@ -124,7 +124,11 @@ class Jobs:
         if action is None:
             return None
         return msgspec.structs.replace(
-            known, action=action, runner_name=job.runner_name or None, conclusion=job.conclusion
+            known,
+            action=action,
+            runner_name=job.runner_name or None,
+            runner_id=job.runner_id or None,
+            conclusion=job.conclusion,
         )
 
     async def run_of(self, job: JobEvent) -> RunFacts:

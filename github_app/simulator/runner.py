@@ -126,6 +126,10 @@ def _run_in_worker(service: Service, job: dict[str, Any]) -> None:
         # A worker that was told to end before it could take that in dies of it.
         service.post("finish", {"conclusion": "cancelled" if exit_code == -signal.SIGTERM else "failure"})
     _say(f"Job {job['name']} completed")
+    if service.conduct == "outlives":
+        # What a job has left behind looks like its Worker.
+        _name_process("Runner.Worker")
+        signal.pause()
 
 
 def _work(service: Service, job: dict[str, Any]) -> int:

@@ -16,7 +16,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Found:
-    """What everyone says. `github` is keyed by runner name and holds only the places in `places`, read just now.
+    """What everyone says. `github` is keyed by `key_of` and holds only the places in `places`, read just now.
 
     `everywhere`: every place that may have runners of ours could be read.
     """
@@ -28,6 +28,11 @@ class Found:
     github: Mapping[str, Listed]
     places: frozenset[Place]
     everywhere: bool
+
+
+def key_of(status: RunnerStatus, record: RunnerRecord | None) -> str:
+    """A runner's name, where it is the recorded one of that name or there is none: anyone may name a runner as ours."""
+    return status.name if record is None or record.github_id == status.id else f"{status.name}, {status.id}"
 
 
 def record_of(place: Place, status: RunnerStatus) -> RunnerRecord:

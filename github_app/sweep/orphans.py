@@ -76,6 +76,9 @@ class Orphans:
         """Look at a runner of ours at GitHub that no record names, or only one of its end."""
         name = listed.status.name
         record = found.runners.get(name)
+        if record is not None and record.github_id != listed.status.id:
+            # Another's, of the same name in another place.
+            return
         claim = found.claims.get(name.removeprefix("modal-"))
         suspicion = f"runner/{name}/{listed.status.id}"
         if (record is not None and record.state is not RunnerState.FINISHED) or await self._claims.lives(name):

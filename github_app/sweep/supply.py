@@ -15,7 +15,6 @@ from github_app.clock import Clock
 from github_app.ending import Endings
 from github_app.halts import Halts
 from github_app.model import (
-    UNKNOWN_TO_MODAL,
     Claim,
     Hold,
     JobRecord,
@@ -24,8 +23,9 @@ from github_app.model import (
     RunnerState,
     SandboxStatus,
 )
-from github_app.records import change_runner, finish_runner
-from github_app.store import RUNNERS, ModalDictStore
+from github_app.records import change_runner, finish_runner, leave_runner
+from github_app.settling import Settling
+from github_app.store import HISTORY, RUNNERS, ModalDictStore
 from github_app.suspicions import SECOND_LOOK_S
 from github_app.sweep.found import Found
 from github_app.sweep.report import SweepReport
@@ -35,6 +35,8 @@ ONLINE_DEADLINE_S = 300.0
 PICKUP_DEADLINE_S = 300.0
 # A sandbox ends by itself after its job; one that has not by now hangs.
 LINGERS_S = 120.0
+# In which the last commit of a Volume comes to its end; a job that GitHub holds for over has no right to more.
+OUTLIVES_S = 180.0
 
 _log = structlog.get_logger(__name__)
 
@@ -46,9 +48,8 @@ class Sandboxes(Protocol):
         """Look a running sandbox up by name."""
         ...
 
-    async def status(self, sandbox_id: str) -> SandboxStatus:
-        """Whether it has ended, and how."""
-        ...
+    async def terminate(self, sandbox_id: str) -> None:
+        """Kill; nothing happens to one that has ended."""
 
 
 class Supply:
@@ -60,19 +61,23 @@ class Supply:
         store: ModalDictStore,
         sandboxes: Sandboxes,
         endings: Endings,
+        settling: Settling,
         version: RunnerVersion,
         claims: Claims,
         halts: Halts,
         ask_job: Callable[[int], Awaitable[JobRecord | None]],
+        is_over: Callable[[int], Awaitable[bool]],
         clock: Clock,
     ) -> None:
         self._store = store
         self._sandboxes = sandboxes
         self._endings = endings
+        self._settling = settling
         self._version = version
         self._claims = claims
         self._halts = halts
         self._ask_job = ask_job
+        self._is_over = is_over
         self._clock = clock
 
     async def check_runner(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
@@ -88,20 +93,71 @@ class Supply:
             await self._check_absent(runner, found, report)
         elif runner.idle:
             await self._check_idle(runner, found, report)
-        elif _was_left(runner, found) and await self._end(runner, report):
-            report.orphans_ended += 1
+        elif _was_left(runner, found):
+            report.orphans_ended += await self._end(runner, report)
+        elif runner.runs_job not in found.jobs and not report.dry_run:
+            await self._check_left(runner)
 
     async def _check_finished(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
         """Forget a finished runner once its sandbox is gone; end a sandbox that lingers."""
-        ended_for = self._clock.now() - (runner.finished_at or 0.0)
         if runner.sandbox_id in found.running:
-            if ended_for > LINGERS_S and await self._end(runner, report):
-                report.orphans_ended += 1
+            await self._check_lingering(runner, found, report)
             return
-        if ended_for > CLAIM_IS_STALE_S:
-            report.records_removed += 1
-            if not report.dry_run:
-                await self._store.take(RUNNERS, runner.name)
+        if self._clock.now() - (runner.finished_at or 0.0) <= CLAIM_IS_STALE_S:
+            return
+        if runner.slots and runner.ended_at is None and not await self._has_settled(runner, report):
+            return
+        report.records_removed += 1
+        if not report.dry_run:
+            await self._store.take(RUNNERS, runner.name)
+
+    async def _has_settled(self, runner: RunnerRecord, report: SweepReport) -> bool:
+        """Give the slots of a finished runner back, once its sandbox is known to have ended."""
+        if report.dry_run:
+            return False
+        sandbox_id = runner.sandbox_id or await self._sandboxes.find(runner.name)
+        if sandbox_id is None:
+            ended = await self._settling.has_vanished(runner)
+        else:
+            # Its job came and went before its sandbox was recorded.
+            known = await change_runner(self._store, runner.name, sandbox_id=sandbox_id)
+            ended = known is not None and await self._settling.ended(known) is not None
+        if ended:
+            await finish_runner(self._store, runner, self._clock.now())
+        return ended
+
+    async def _check_left(self, runner: RunnerRecord) -> None:
+        """A runner whose job is over, by an event that did not name it."""
+        job = await self._store.get(HISTORY, str(runner.runs_job))
+        if job is not None:
+            await leave_runner(self._store, runner.name, self._clock.now())
+
+    async def _check_lingering(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
+        """End a sandbox that goes on after its job: soon when it idles, and after a grace whatever it does.
+
+        A job can end its runner and go on. What protects it is that GitHub holds it for running, and nothing else: once
+        GitHub says that it has ended, and does not list its runner twice, its sandbox is terminated.
+        """
+        now = self._clock.now()
+        ended_for = now - (runner.finished_at or 0.0)
+        if ended_for <= LINGERS_S or (runner.held_until or 0.0) > now:
+            return
+        if await self._end(runner, report):
+            report.orphans_ended += 1
+            return
+        if ended_for <= OUTLIVES_S or report.dry_run or runner.place not in found.places or runner.runs_job is None:
+            return
+        listed = found.github.get(runner.name)
+        if listed is not None:
+            await change_runner(self._store, runner.name, missing_since=None)
+            if not listed.status.busy and await self._is_over(runner.runs_job):
+                # Its job has stopped it; GitHub would keep it for a day.
+                await self._endings.deregister(runner)
+        elif await self._is_missing(runner) and await self._is_over(runner.runs_job):
+            _log.warning("sandbox_outlived_its_job", runner=runner.name, job=runner.runs_job, sandbox=runner.sandbox_id)
+            await self._sandboxes.terminate(runner.sandbox_id or "")
+            await finish_runner(self._store, runner, now)
+            report.orphans_ended += 1
 
     async def _check_unborn(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
         """Follow the trace of a launch that crashed between GitHub's answer and Modal's."""
@@ -118,18 +174,15 @@ class Supply:
             )
         elif runner.state is RunnerState.STARTING:
             report.orphans_ended += await self._end(runner, report)
-        elif await self._has_vanished(runner):
+        elif await self._settling.has_vanished(runner):
             # It took a job before its sandbox was recorded, and that sandbox is gone.
             await self._tell_death(runner, "its sandbox is gone", report)
             await finish_runner(self._store, runner, self._clock.now())
 
     async def _check_absent(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
         """A sandbox that is not listed may have ended; its exit code proves it."""
-        status = await self._sandboxes.status(runner.sandbox_id or "")
-        if status.exit_code is None or report.dry_run:
-            return
-        if status.exit_code == UNKNOWN_TO_MODAL and not await self._has_vanished(runner):
-            # That Modal does not know a sandbox is an absence, and no proof of an end, as an exit code is.
+        status = None if report.dry_run else await self._settling.ended(runner)
+        if status is None:
             return
         idle = runner.idle
         if idle:
@@ -151,14 +204,6 @@ class Supply:
         report.died_during_job += 1
         report.deaths.append(f"{runner.name} during job {runner.runs_job}: {how}")
         _log.error("runner_died_during_job", runner=runner.name, job=runner.runs_job, reason=how)
-
-    async def _has_vanished(self, runner: RunnerRecord) -> bool:
-        """Tell whether this is the second time, later than the first, that Modal does not know a runner's sandbox."""
-        now = self._clock.now()
-        if runner.vanished_since is None:
-            await change_runner(self._store, runner.name, vanished_since=now)
-            return False
-        return now - runner.vanished_since > SECOND_LOOK_S
 
     async def _is_missing(self, runner: RunnerRecord) -> bool:
         """Tell whether this is the second time, later than the first, that GitHub does not list a runner."""

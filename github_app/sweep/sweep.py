@@ -23,12 +23,13 @@ from github_app.pacing import WriteBudget
 from github_app.reconcile import Reconciler
 from github_app.sandboxes import ModalSandboxes
 from github_app.service import Service
-from github_app.store import CLAIMS, JOBS, RUNNERS, SEEN, SWEEPS, ModalDictStore
+from github_app.settling import Settling
+from github_app.store import CLAIMS, HISTORY, JOBS, RUNNERS, SEEN, SWEEPS, ModalDictStore
 from github_app.suspicions import Suspicions
 from github_app.sweep.budget import ReadBudget
 from github_app.sweep.deliveries import Deliveries
 from github_app.sweep.demand import Demand, doubtful
-from github_app.sweep.found import Found, Listed, record_of
+from github_app.sweep.found import Found, Listed, key_of, record_of
 from github_app.sweep.orphans import Orphans
 from github_app.sweep.report import SweepReport
 from github_app.sweep.supply import Supply
@@ -64,6 +65,7 @@ class Sweep:
         endings: Endings,
         service: Service,
         reconciler: Reconciler,
+        settling: Settling,
         claims: Claims,
         budget: WriteBudget,
         version: RunnerVersion,
@@ -89,10 +91,12 @@ class Sweep:
             store=store,
             sandboxes=sandboxes,
             endings=endings,
+            settling=settling,
             version=version,
             claims=claims,
             halts=halts,
             ask_job=self._ask_job,
+            is_over=self._is_over,
             clock=clock,
         )
         self._orphans = Orphans(store=store, sandboxes=sandboxes, endings=endings, claims=claims, suspicions=suspicions)
@@ -174,8 +178,8 @@ class Sweep:
             ),
             *(self._part(f"sandbox {s}", self._orphans.recorded(s), report) for s in running & named if s),
             *(
-                self._part(f"runner {name}", self._orphans.check_listed(listed, found, report), report)
-                for name, listed in github.items()
+                self._part(f"runner {key}", self._orphans.check_listed(listed, found, report), report)
+                for key, listed in github.items()
             ),
         )
 
@@ -187,6 +191,7 @@ class Sweep:
     ) -> tuple[dict[str, Listed], frozenset[Place], bool]:
         """GitHub's list of our runners, for every organisation and for each repository with a record."""
         places = reach.places | {runner.place for runner in runners}
+        by_name = {runner.name: runner for runner in runners}
         listed: dict[str, Listed] = {}
         read: set[Place] = set()
         costs: Counter[int] = Counter()
@@ -203,7 +208,7 @@ class Sweep:
             costs[place.installation_id] += max(1, math.ceil(len(statuses) / _PER_PAGE))
             for status in statuses:
                 if RUNNER_NAME.fullmatch(status.name):
-                    listed[status.name] = Listed(status, record_of(place, status))
+                    listed[key_of(status, by_name.get(status.name))] = Listed(status, record_of(place, status))
         for installation_id, calls in costs.items():
             if installation_id in reach.budgets:
                 reach.budgets[installation_id].charge_listing(calls)
@@ -275,6 +280,11 @@ class Sweep:
             return None
         await self._demand.ask(record, SweepReport())
         return await self._store.get(JOBS, str(job_id))
+
+    async def _is_over(self, job_id: int) -> bool:
+        """Tell whether GitHub, asked now, says that a job has ended, or for the second time that it knows none."""
+        record = await self._store.get(HISTORY, str(job_id))
+        return record is not None and await self._demand.is_over(record.event)
 
     async def _balance(self, started: list[Awaitable[None]], report: SweepReport) -> None:
         made = None if report.dry_run else await self._reconciler.round()

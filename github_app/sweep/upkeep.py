@@ -2,7 +2,6 @@
 
 from github_app.claims import Claims
 from github_app.clock import Clock
-from github_app.model import RunnerState
 from github_app.records import release_slots
 from github_app.store import CLAIMS, JOBS, PARKED, RUNNERS, SEEN, SLOTS, ModalDictStore
 from github_app.suspicions import Suspicions
@@ -31,10 +30,10 @@ class Upkeep:
         self._clock = clock
 
     async def release_slots(self, report: SweepReport) -> None:
-        """Give back slots that no runner stands behind."""
+        """Give back slots that no runner and no sandbox stands behind."""
         for key, slot in (await self._store.all(SLOTS)).items():
             runner = await self._store.get(RUNNERS, slot.runner)
-            ended = runner is not None and runner.state is RunnerState.FINISHED
+            ended = runner is not None and runner.ended_at is not None
             orphaned = runner is None and self._clock.now() - slot.taken_at > _SLOT_IS_ORPHANED_S
             if ended or (orphaned and not await self._claims.lives(slot.runner)):
                 report.slots_released += 1
