@@ -17,7 +17,7 @@ from github_app.globs import as_regex, matches
 from github_app.labels import Wanted
 from github_app.model import MadeFor, SandboxSpec
 from github_app.policy import FORK_REFUSED, NOT_NAMED, PUBLIC, UNKNOWN, UNSEEN_SECRETS, is_full_name
-from github_app.profiles import Route
+from github_app.profiles import Route, workflow_file
 from github_app.routing import Rules, asked_for
 
 # Of a variable in a Modal Secret, which is what a sandbox's environment is made of (modal.com/docs/guide/secrets).
@@ -52,7 +52,12 @@ def hook_rules(spec: SandboxSpec, rules: Rules, *, can_withhold: bool = True) ->
 
 
 def _made_for(made_for: MadeFor) -> dict[str, object]:
-    return _conditions(made_for.repositories, made_for.branch, made_for.workflow, made_for.events)
+    own = _conditions(made_for.repositories, made_for.branch, made_for.workflow, made_for.events)
+    return {
+        **own,
+        "only": [as_regex(glob) for glob in made_for.only_branches],
+        "not": [as_regex(glob) for glob in made_for.not_branches],
+    }
 
 
 def _routes(spec: SandboxSpec, rules: Rules) -> list[dict[str, object]]:
@@ -75,10 +80,12 @@ def _routes(spec: SandboxSpec, rules: Rules) -> list[dict[str, object]]:
 def _conditions(
     repositories: Sequence[str], branch: str | None, workflow: str | None, events: Sequence[str]
 ) -> dict[str, object]:
+    file = workflow_file(workflow)
     return {
         "repositories": [as_regex(glob) for glob in repositories],
         "branch": None if branch is None else as_regex(branch),
-        "workflow": None if workflow is None else as_regex(workflow),
+        "workflow": None if workflow is None or file else as_regex(workflow),
+        "file": as_regex(file) if file else None,
         "events": list(events),
     }
 

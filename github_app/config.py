@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from github_app import pasted
 from github_app.admission import LONGEST, hook_rules
+from github_app.caches import Caches
 from github_app.errors import ConfigError
 from github_app.model import Network, SandboxSpec, Shape
 from github_app.network import ALLOWED_CIDRS, GITHUB_ONLY, MOST_DOMAINS, OPEN, github_domains, is_private, networks
@@ -46,19 +47,27 @@ class ImageSource(BaseModel):
 
 
 class CacheRules(BaseModel):
-    """`shared`: one volume for all repositories. A job of any of them can then write what the others run."""
+    """`shared`: one volume for all repositories. A job of any of them can then write what the others run.
+
+    `branches`: globs of those that share the default branch's volume; all others share another one.
+    """
 
     model_config = _WORDS
 
     shared: bool = False
+    branches: tuple[str, ...] = ()
 
 
 class LabelRules(BaseModel):
-    """`pass`: globs of labels that say nothing about the machine, though they read so, like `gpu-team`."""
+    """`pass`: globs of labels that say nothing about the machine, though they read so, like `gpu-team`.
+
+    `beside`: globs of the labels that alone may stand beside ours, which a runner of ours then has; unset: any.
+    """
 
     model_config = _WORDS
 
     pass_: tuple[str, ...] = Field((), alias="pass")
+    beside: tuple[str, ...] | None = None
 
 
 class Config(BaseModel):
@@ -210,11 +219,21 @@ def _contradictions(config: Config) -> list[tuple[Location, str]]:
     for number, route in enumerate(config.routes):
         if (route.profile is None) == (route.refuse is None):
             found.append((("routes", number), "a route has either a profile or a sentence to refuse with"))
+        given = config.profiles.get(route.profile or "")
+        if given is not None and given.private and route.workflow is not None and route.file is None:
+            sentence = "is a name that every author of a workflow can choose; write its file, like 'deploy.yml'"
+            found.append((("routes", number, "workflow"), f"{route.workflow!r} {sentence}"))
     known = {OPEN, GITHUB_ONLY, *config.networks}
     if config.defaults.max_concurrent is not None:
         found.append((("defaults", "max_concurrent"), "belongs to a profile; MAX_CONCURRENT caps all runners"))
     if unknown := [each for each in config.limits.networks or () if each not in known]:
         found.append((("limits", "networks"), f"there is no network {unknown[0]!r} in this file"))
+    found += [
+        (("defaults", name), f"is more than limits.{name}")
+        for name in ("cpu", "memory", "timeout")
+        if name in config.limits.model_fields_set
+        and (getattr(config.defaults, name) or 0) > getattr(config.limits, name)
+    ]
     reserved = [("networks", name) for name in (OPEN, GITHUB_ONLY, ALLOWED_CIDRS) if name in config.networks]
     reserved += [("images", "default")] if "default" in config.images else []
     found += [(place, "this name has a meaning of its own; choose another") for place in reserved]
@@ -244,20 +263,25 @@ def make_rules(settings: RoutingSettings, config: Config) -> Rules:
         said["region"] = settings.modal_region
     if settings.cache_volume_name:
         said["cache"] = settings.cache_volume_name
+    profiles, limits = config.profiles, config.limits
+    if settings.block_network:
+        # It wins over profiles and labels too.
+        profiles = {name: each.model_copy(update={"network": GITHUB_ONLY}) for name, each in profiles.items()}
+        limits = limits.model_copy(update={"networks": ()})
     env = {name: value.get_secret_value() for name, value in settings.sandbox_extra_env.items()}
     named = tuple(glob for route in config.routes if route.profile for glob in route.repositories if is_full_name(glob))
     return Rules(
         labels=settings.runner_label,
         policy=Policy(settings.allowed_repos, named),
         defaults=config.defaults.model_copy(update={**said, "env": {**config.defaults.env, **env}}),
-        profiles=config.profiles,
+        profiles=profiles,
         networks=networks(github, policies),
         images=frozenset({"default", *config.images}),
         routes=config.routes,
-        limits=config.limits,
-        cache_volume=settings.cache_volume_name or "modal-runner-cache",
-        cache_shared=config.cache.shared,
+        limits=limits,
+        caches=Caches(settings.cache_volume_name or "modal-runner-cache", config.cache.shared, config.cache.branches),
         passes=(*config.labels.pass_, *(glob for route in config.routes for glob in route.labels)),
+        beside=config.labels.beside,
     )
 
 
@@ -283,6 +307,12 @@ def warnings(settings: RoutingSettings, config: Config) -> list[str]:
         )
     if settings.block_network and settings.allowed_cidrs:
         found.append("BLOCK_NETWORK is set, so ALLOWED_CIDRS is not used")
+    if settings.block_network:
+        found += [
+            f"profiles.{name}: BLOCK_NETWORK is set and wins over its network {profile.network!r}"
+            for name, profile in config.profiles.items()
+            if profile.network not in {None, GITHUB_ONLY}
+        ]
     if settings.runner_sha256 is None:
         found.append(
             "RUNNER_SHA256 is not set: the runner's archive is taken as it comes; `modal-runner redeploy` sets it, "

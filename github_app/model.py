@@ -75,6 +75,7 @@ class JobEvent(msgspec.Struct, frozen=True):
     workflow: str | None = None
     branch: str | None = None
     sha: str | None = None
+    default_branch: str | None = None
     forked: bool = False
     run: RunFacts | None = None
 
@@ -195,12 +196,17 @@ class Network(msgspec.Struct, frozen=True):
 
 
 class MadeFor(msgspec.Struct, frozen=True):
-    """Which jobs may have what a sandbox is given: all globs, without regard to case; None and () are any."""
+    """Which jobs may have what a sandbox is given: all globs, without regard to case; None and () are any.
+
+    `branch` is that of the code; `only_branches` and `not_branches` are branches on which the workflow itself runs.
+    """
 
     repositories: tuple[str, ...]
     branch: str | None = None
     workflow: str | None = None
     events: tuple[str, ...] = ()
+    only_branches: tuple[str, ...] = ()
+    not_branches: tuple[str, ...] = ()
 
 
 class Shape(msgspec.Struct, frozen=True):

@@ -69,6 +69,12 @@ class Parked(msgspec.Struct, frozen=True):
     guid: str = ""
 
 
+class CacheUsed(msgspec.Struct, frozen=True):
+    """A cache that a repository's job has asked for by label, under `<owner/repo>/<cache>`; written once a day."""
+
+    at: float
+
+
 class Refusal(msgspec.Struct, frozen=True):
     """A job that is not served, under its id, and what its author was told; `owner` is unique."""
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from github_app import labels, units
 from github_app.catalog import LONGEST_S, REGIONS
 from github_app.globs import matches
-from github_app.model import Gpu, JobEvent
+from github_app.model import Gpu, JobEvent, RunFacts
 from github_app.network import cidr
 from github_app.policy import PATTERN
 
@@ -104,7 +104,11 @@ class Profile(BaseModel):
 
 
 class Limits(BaseModel):
-    """The most that a label may ask for; profiles may go beyond. None of `gpus`, `regions`, `networks` is all."""
+    """The most that a job is given without a profile, which may go beyond; a list that is None allows all.
+
+    `cache_volumes`: how many caches by label a repository may use within a week. `ask_above`: a machine of a higher
+    price, in dollars an hour, is started only after GitHub was asked for its job; None: one with a GPU.
+    """
 
     model_config = _WORDS
 
@@ -114,13 +118,19 @@ class Limits(BaseModel):
     gpus: tuple[GpuWord, ...] | None = None
     regions: tuple[Region, ...] | None = None
     networks: tuple[Name, ...] | None = None
+    images: tuple[Name, ...] | None = None
+    caches: tuple[Name, ...] | None = None
+    cache_volumes: Annotated[int, Field(gt=0)] = 10
+    docker: bool = True
+    ask_above: Annotated[float, Field(ge=0)] | None = None
 
 
 class Route(BaseModel):
     """Jobs that match all of this get `profile`, or are refused with the sentence of `refuse`. Globs ignore case.
 
     `labels`: each glob matches something that the job asks for, in whatever form, or by the profile that it names;
-    `branch` is that of the code, for a pull request its head. `events` costs a call to GitHub for each run.
+    `branch` is that of the code, for a pull request its head. `workflow` is a file, or else a name, which is any
+    author's to choose. `events` and a file cost a call to GitHub for each run.
     """
 
     model_config = _WORDS
@@ -137,12 +147,36 @@ class Route(BaseModel):
     refuse: str | None = None
 
     def fits(self, event: JobEvent, asks: Sequence[str]) -> bool:
-        """Tell whether a job that asks for this matches, as far as its delivery tells: all but `events`."""
+        """Tell whether a job that asks for this matches, as far as its delivery tells: all but `fits_run`."""
         repository = event.repository.lower()
         return (
             (self.org is None or event.scope.owner.lower() == self.org.lower())
             and (not self.repositories or any(matches(repository, glob) for glob in self.repositories))
             and all(any(matches(label, glob) for label in asks) for glob in self.labels)
-            and (self.workflow is None or matches(event.workflow or "", self.workflow))
+            and (self.workflow is None or self.file is not None or matches(event.workflow or "", self.workflow))
             and (self.branch is None or matches(event.branch or "", self.branch))
         )
+
+    @property
+    def file(self) -> str | None:
+        """The glob of the workflow's file, from the repository's root; None where its name is meant."""
+        return workflow_file(self.workflow)
+
+    @property
+    def needs_run(self) -> bool:
+        """Whether only GitHub's record of the run tells if it fits."""
+        return bool(self.events or self.file)
+
+    def fits_run(self, run: RunFacts | None) -> bool:
+        """Tell whether a run matches."""
+        if run is None:
+            return not self.needs_run
+        path = run.path.partition("@")[0]
+        return (not self.events or run.event in self.events) and (self.file is None or matches(path, self.file))
+
+
+def workflow_file(workflow: str | None) -> str | None:
+    """The glob of a file, where a route's `workflow` is one: it has a slash, or ends as workflow files do."""
+    if workflow is None or not ("/" in workflow or workflow.lower().endswith((".yml", ".yaml"))):
+        return None
+    return workflow if "/" in workflow else f".github/workflows/{workflow}"

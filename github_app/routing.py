@@ -4,16 +4,16 @@ What counts: the labels say what the job asks for; the first route that fits say
 in the rest; limits bound what a label (not an administrator) may ask for.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from hashlib import sha256
 
 import msgspec
 
 from github_app import labels, units
+from github_app.caches import Caches
 from github_app.catalog import LONGEST_S, gpu_key
+from github_app.globs import matches
 from github_app.labels import Wanted
 from github_app.model import RUNNER_NAME, JobEvent, MadeFor, Network, Shape
 from github_app.network import GITHUB_ONLY, OPEN
@@ -34,8 +34,6 @@ PLAIN_MEMORY_MIB = (2048, 32768)
 # In Modal's VM runtime memory is fixed at the request (modal.com/docs/guide/sandbox-vm).
 DOCKER_MEMORY_MIB = (8192, 8192)
 CACHE_PATH = "/cache"
-# Of a Modal Volume.
-_LONGEST_NAME = 64
 _NOTHING_SAID = Profile()
 _MODALS_OWN = Limits()
 
@@ -59,11 +57,12 @@ class Refuse:
 
 @dataclass(frozen=True)
 class Admit:
-    """A job of ours, the machine that it gets, and by which route and profile."""
+    """A job of ours, the machine that it gets, by which route and profile, and which cache its label names."""
 
     shape: Shape
     route: str | None = None
     profile: str | None = None
+    cache: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,10 +77,10 @@ class Rules:
     images: frozenset[str] = frozenset()
     routes: tuple[Route, ...] = ()
     limits: Limits = _MODALS_OWN
-    cache_volume: str = "modal-runner-cache"
-    cache_shared: bool = False
-    # Globs of labels that say nothing to us, whatever they read like.
+    caches: Caches = field(default_factory=Caches)
+    # Globs of labels that say nothing to us, whatever they read like; and those that alone may stand beside ours.
     passes: tuple[str, ...] = ()
+    beside: tuple[str, ...] | None = None
 
 
 def route(event: JobEvent, rules: Rules) -> Ignore | Refuse | Admit:
@@ -93,7 +92,7 @@ def route(event: JobEvent, rules: Rules) -> Ignore | Refuse | Admit:
             return Refuse(code, sentence)
         case Wanted() as wanted:
             found = _route_of(event, wanted, rules)
-            refusal = _refusal(event, rules, found)
+            refusal = _refusal(event, rules, found) or _stray_label(event, rules)
             return refusal or _machine(event, wanted, found, rules)
 
 
@@ -120,7 +119,7 @@ def needs_run(event: JobEvent, rules: Rules) -> bool:
     asks = asked_for(event.labels, wanted, rules)
     for each in rules.routes:
         if each.fits(event, asks):
-            if each.events:
+            if each.needs_run:
                 return True
             return not each.forks and _may_be_a_forks(event)
     return _may_be_a_forks(event)
@@ -147,7 +146,7 @@ def asked_for(written: Sequence[str], wanted: Wanted, rules: Rules) -> list[str]
 def _route_of(event: JobEvent, wanted: Wanted, rules: Rules) -> Route | None:
     asks = asked_for(event.labels, wanted, rules)
     for each in rules.routes:
-        if each.fits(event, asks) and (not each.events or (event.run is not None and event.run.event in each.events)):
+        if each.fits(event, asks) and each.fits_run(event.run):
             return each
     return None
 
@@ -160,6 +159,19 @@ def _refusal(event: JobEvent, rules: Rules, found: Route | None) -> Refuse | Non
     if event.run is not None and event.run.from_fork and not (found and found.forks):
         return Refuse("fork", FORK_REFUSED)
     return None
+
+
+def _stray_label(event: JobEvent, rules: Rules) -> Refuse | None:
+    """A runner has its job's labels, and takes any job that asks for some of them: another system's too."""
+    if rules.beside is None:
+        return None
+    known = (*rules.passes, *rules.beside)
+    stray = [
+        each for each in labels.meaningless(event.labels, rules.labels) if not any(matches(each, g) for g in known)
+    ]
+    if not stray:
+        return None
+    return Refuse("label", f"The label {stray[0]!r} may not stand beside ours; allowed: {', '.join(known) or 'none'}.")
 
 
 def _machine(event: JobEvent, wanted: Wanted, found: Route | None, rules: Rules) -> Refuse | Admit:
@@ -188,7 +200,7 @@ def _machine(event: JobEvent, wanted: Wanted, found: Route | None, rules: Rules)
             forks=_repositories(event, found) if found.forks else (),
         )
     shape = msgspec.structs.replace(shape, profile=name)
-    return Admit(shape, found.name if found else None, name)
+    return Admit(shape, found.name if found else None, name, wanted.cache)
 
 
 def _filled(profile: Profile, defaults: Profile) -> Profile:
@@ -205,6 +217,8 @@ def _beyond(wanted: Wanted, profile: Profile, rules: Rules) -> Refuse | None:
         return Refuse("limit", beyond)
     if wanted.image is not None and wanted.image not in rules.images:
         return Refuse("image", _unknown("image", wanted.image, rules.images))
+    if (refused := _not_allowed(wanted, rules.limits)) is not None:
+        return Refuse("limit", refused)
     return _network_beyond(wanted.network, profile.network or OPEN, rules)
 
 
@@ -222,6 +236,15 @@ def _machine_beyond(wanted: Wanted, limits: Limits) -> str | None:
         return f"The GPU {gpu} is not allowed here; allowed are at most: {these}."
     if wanted.region is not None and regions is not None and wanted.region not in regions:
         return f"The region {wanted.region} is not allowed here; allowed: {', '.join(regions) or 'none'}."
+    return None
+
+
+def _not_allowed(wanted: Wanted, limits: Limits) -> str | None:
+    if wanted.docker and not limits.docker:
+        return "The label 'docker' is not allowed here."
+    for kind, asked, allowed in (("image", wanted.image, limits.images), ("cache", wanted.cache, limits.caches)):
+        if asked is not None and allowed is not None and asked not in allowed:
+            return f"The label '{kind}:{asked}' is not allowed here; allowed: {', '.join(allowed) or 'none'}."
     return None
 
 
@@ -255,14 +278,17 @@ def _shape(event: JobEvent, wanted: Wanted, profile: Profile, rules: Rules) -> S
     gpu = wanted.gpu or profile.gpu
     vcpu = wanted.vcpu or profile.cpu
     memory = wanted.memory_mib or profile.memory
-    plain_memory = DOCKER_MEMORY_MIB if docker and gpu is None else PLAIN_MEMORY_MIB
-    job_s = wanted.timeout_s or profile.timeout or JOB_TIMEOUT_S
+    limits = rules.limits
+    plain_cpu = (min(PLAIN_CPU[0], limits.cpu / 2), min(PLAIN_CPU[1], limits.cpu / 2))
+    most, least = DOCKER_MEMORY_MIB if docker and gpu is None else PLAIN_MEMORY_MIB
+    plain_memory = (min(most, limits.memory), min(least, limits.memory))
+    job_s = wanted.timeout_s or profile.timeout or min(JOB_TIMEOUT_S, limits.timeout)
     volumes = dict(profile.volumes)
-    cache = wanted.cache or profile.cache
+    cache, made_for = wanted.cache or profile.cache, None
     if cache is not None:
-        volumes[CACHE_PATH] = _cache_volume(cache, event.repository, rules)
+        volumes[CACHE_PATH], made_for = rules.caches.of(cache, event)
     return Shape(
-        cpu=PLAIN_CPU if vcpu is None else (vcpu / 2, vcpu / 2),
+        cpu=plain_cpu if vcpu is None else (vcpu / 2, vcpu / 2),
         memory_mib=plain_memory if memory is None else (memory, memory),
         timeout_s=min(LONGEST_S, job_s + PICKUP_DEADLINE_S + _ENDING_S),
         gpu=gpu,
@@ -272,28 +298,17 @@ def _shape(event: JobEvent, wanted: Wanted, profile: Profile, rules: Rules) -> S
         volumes=tuple(sorted(volumes.items())),
         docker=docker,
         runner_group=profile.runner_group,
-        made_for=None if cache is None or rules.cache_shared else MadeFor((event.repository.lower(),)),
+        made_for=made_for,
     )
 
 
 def _made_for(event: JobEvent, found: Route, cached_for: MadeFor | None) -> MadeFor:
     """The jobs that a route means, and of these no more than a cache is for."""
-    repositories = cached_for.repositories if cached_for else _repositories(event, found)
-    return MadeFor(repositories, found.branch, found.workflow, found.events)
+    narrower = cached_for or MadeFor(_repositories(event, found))
+    return msgspec.structs.replace(narrower, branch=found.branch, workflow=found.workflow, events=found.events)
 
 
 def _repositories(event: JobEvent, found: Route) -> tuple[str, ...]:
     # Labels cannot be seen inside a sandbox, so where they decide, the repository alone narrows it.
     alone = not found.repositories or found.labels
     return (event.repository.lower(),) if alone else tuple(glob.lower() for glob in found.repositories)
-
-
-def _cache_volume(cache: str, repository: str, rules: Rules) -> str:
-    """The Modal Volume of a cache: one for each repository, unless the administrator shares them."""
-    name = cache if cache == rules.cache_volume else f"{rules.cache_volume}-{cache}"
-    if rules.cache_shared:
-        return name
-    # The hash, for names that are joined or cut could be another's.
-    digest = sha256(f"{cache}\n{repository.lower()}".encode()).hexdigest()[:8]
-    slug = re.sub(r"[^A-Za-z0-9._-]", ".", repository.lower())
-    return f"{f'{name}-{slug}'[: _LONGEST_NAME - 9]}-{digest}"

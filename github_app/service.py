@@ -19,6 +19,7 @@ import structlog
 
 from github_app import lifecycle, routing
 from github_app.balance import Demand, Start
+from github_app.cache_quota import CacheQuota
 from github_app.clock import Clock
 from github_app.errors import GitHubError
 from github_app.intake import Intake, Left
@@ -30,6 +31,7 @@ from github_app.store import HALTS, HISTORY, JOBS, REFUSALS, RUNNERS, SEEN, Moda
 from github_app.versions import RunnerVersion
 
 _MOST_RUNS = 1000
+Routed = routing.Ignore | routing.Refuse | routing.Admit
 # So many runs may be asked after at once.
 _LOCKS = 32
 _DAY_S = 86400.0
@@ -107,6 +109,7 @@ class Service:
         self._asking = [asyncio.Lock() for _ in range(_LOCKS)]
         self._reconciler = reconciler
         self._rules = rules
+        self._quota = CacheQuota(store, rules.limits.cache_volumes, clock)
         self._version = version
         self._capped = capped
         # GitHub is waiting for our answer while we ask it something.
@@ -172,6 +175,7 @@ class Service:
         routed = routing.route(event, self._rules)
         if isinstance(routed, routing.Ignore) and not routing.took_our_runner(event):
             return Answer(Status.IGNORED, routed.reason)
+        routed = await self._within_quota(event, routed)
         refusal = routed if isinstance(routed, routing.Refuse) and not routing.took_our_runner(event) else None
         if refusal is not None and event.action is not Action.COMPLETED:
             return await self._refuse(event, refusal)
@@ -260,6 +264,17 @@ class Service:
             return answer
         _log.warning("job_refused", code=refusal.code, reason=refusal.sentence, labels=event.labels)
         return Answer(Status.REFUSED, refusal.sentence, partial(self._notices.refused, event, refusal.sentence))
+
+    async def _within_quota(self, event: JobEvent, routed: Routed) -> Routed:
+        """What was decided, or a refusal, where its label asks for a cache too many."""
+        asked = routed.cache if isinstance(routed, routing.Admit) and event.action is Action.QUEUED else None
+        if asked is None or await self._quota.admits(event.repository, asked):
+            return routed
+        most = self._rules.limits.cache_volumes
+        sentence = (
+            f"The repository has used {most} caches within a week, which is the most; the label asks for another."
+        )
+        return routing.Refuse("cache", f"{sentence} An administrator may raise it: [limits] cache_volumes.")
 
     async def _known(self, event: JobEvent, *, reading: bool) -> JobRecord | None:
         known = await self._store.get(JOBS, str(event.job_id))

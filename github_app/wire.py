@@ -9,7 +9,9 @@ from github_app.model import Action, JobEvent, Scope
 
 # Names become parts of URLs, which githubkit does not escape: so neither `..` nor a line's end.
 Name = Annotated[str, msgspec.Meta(pattern=r"^(?!\.{1,2}\Z)[A-Za-z0-9._-]+\Z")]
-FullName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+\Z")]
+FullName = Annotated[
+    str, msgspec.Meta(pattern=r"^(?!\.{1,2}/)[A-Za-z0-9._-]+/(?!\.{1,2}\Z)[A-Za-z0-9._-]+\Z", max_length=200)
+]
 Id = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -47,6 +49,7 @@ class Repository(msgspec.Struct):
     owner: Owner
     private: bool
     forks_count: int = 0
+    default_branch: str | None = None
 
 
 def job_event(
@@ -77,6 +80,7 @@ def job_event(
         workflow=job.workflow_name,
         branch=job.head_branch,
         sha=job.head_sha,
+        default_branch=repository.default_branch,
         forked=repository.forks_count > 0,
     )
 
@@ -91,4 +95,11 @@ def repository_of(event: JobEvent) -> Repository:
     """The repository of a job that we know."""
     owner, name = event.repository.split("/")
     kind = "User" if event.scope.repo else "Organization"
-    return Repository(event.repository_id, name, event.repository, Owner(owner, kind), event.private)
+    return Repository(
+        event.repository_id,
+        name,
+        event.repository,
+        Owner(owner, kind),
+        event.private,
+        default_branch=event.default_branch,
+    )

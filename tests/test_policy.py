@@ -94,6 +94,8 @@ def hook(tmp_path: Path, programs: str) -> Hook:
             "GITHUB_EVENT_PATH": str(payload),
             "GITHUB_ENV": str(tmp_path / "env"),
             "MODAL_RUNNER_RULES": rules or _rules(),
+            "GITHUB_REF_TYPE": "branch",
+            "GITHUB_REF": f"refs/heads/{environment.get('GITHUB_REF_NAME', '')}",
             **environment,
         }
         command = ["/bin/bash", "-e", str(script)]
@@ -311,6 +313,66 @@ def test_a_job_for_which_the_sandbox_was_not_made_runs_without_what_it_was_given
     assert (tmp_path / "env").read_text().splitlines() == ["HF_TOKEN=", "DATA_KEY="]
     assert not (tmp_path / ".cache-volume").is_symlink()
     assert "withheld" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_own"),
+    [
+        ({}, True),
+        ({"GITHUB_REF_TYPE": "tag", "GITHUB_REF": "refs/tags/main"}, False),
+        ({"GITHUB_REF_TYPE": ""}, False),
+        ({"GITHUB_REF": "refs/pull/1/merge"}, False),
+        ({"GITHUB_REF": ""}, False),
+    ],
+)
+def test_only_a_branch_is_the_branch_that_secrets_hang_on(hook: Hook, changed: dict[str, str], is_own: bool) -> None:
+    done = hook(PRIVATE, _rules(shape=MADE_FOR), **{**OWN, **JOB, **changed})
+
+    assert ("withheld" in done.stdout) is not is_own
+
+
+DEPLOY = "Octo/App/.github/workflows/deploy.yml@refs/heads/main"
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_own"),
+    [
+        ({"GITHUB_WORKFLOW_REF": DEPLOY}, True),
+        ({"GITHUB_WORKFLOW_REF": DEPLOY.replace("deploy", "mine"), "GITHUB_WORKFLOW": "deploy.yml"}, False),
+        ({"GITHUB_WORKFLOW_REF": DEPLOY.replace("workflows/", "workflows/../workflows/")}, False),
+        ({"GITHUB_WORKFLOW": ".github/workflows/deploy.yml"}, False),
+    ],
+)
+def test_a_workflows_file_counts_and_not_what_its_author_calls_it(
+    hook: Hook, changed: dict[str, str], is_own: bool
+) -> None:
+    shape = msgspec.structs.replace(SHAPE, made_for=MadeFor(("octo/app",), workflow="deploy.yml"))
+    done = hook(PRIVATE, _rules(shape=shape), **{**OWN, **changed})
+
+    assert ("withheld" in done.stdout) is not is_own
+
+
+@pytest.mark.parametrize(
+    ("job", "of_default", "of_others"),
+    [
+        ({"GITHUB_REF_NAME": "main"}, True, False),
+        ({"GITHUB_REF_NAME": "release/1"}, True, False),
+        ({"GITHUB_REF_NAME": "feature"}, False, True),
+        ({"GITHUB_REF_NAME": "1/merge", "GITHUB_REF": "refs/pull/1/merge", "GITHUB_HEAD_REF": "main"}, False, True),
+        ({"GITHUB_REF_NAME": "main", "GITHUB_HEAD_REF": "feature"}, False, True),
+        ({"GITHUB_REF_NAME": "main", "GITHUB_REF_TYPE": "tag", "GITHUB_REF": "refs/tags/main"}, False, True),
+    ],
+)
+def test_the_cache_of_the_default_branch_and_that_of_the_others_are_kept_apart(
+    hook: Hook, job: dict[str, str], of_default: bool, of_others: bool
+) -> None:
+    branches = ("main", "release/*")
+    for made_for, is_own in (
+        (MadeFor(("octo/app",), only_branches=branches), of_default),
+        (MadeFor(("octo/app",), not_branches=branches), of_others),
+    ):
+        done = hook(PRIVATE, _rules(shape=msgspec.structs.replace(SHAPE, made_for=made_for)), **job)
+        assert ("withheld" in done.stdout) is not is_own
 
 
 def test_a_foreign_job_is_refused_where_nobody_knows_which_variables_are_secret(hook: Hook) -> None:

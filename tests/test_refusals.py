@@ -45,6 +45,23 @@ async def test_without_the_permission_the_refusal_is_recorded_and_asked_for_once
         assert it.github.calls[CHECK] == 0
 
 
+async def test_a_repository_may_not_make_as_many_caches_as_it_likes(tmp_path: Path) -> None:
+    file = tmp_path / "modal-runner.toml"
+    file.write_text("[limits]\ncache_volumes = 2\n")
+    async with universe(settings={"modal_runner_config": file}) as it:
+        other = it.github.world.add_repository(it.organization, "other")
+        for name in ("a", "b", "a", "c"):
+            it.push({name: ((*PLAIN, f"cache:{name}"), 5)})
+            await it.github.webhooks.settle()
+        it.push({"c": ((*PLAIN, "cache:c"), 5)}, other)
+        await it.github.webhooks.settle()
+        refusals = await it.store.all(REFUSALS)
+
+        assert [each.code for each in refusals.values()] == ["cache"]
+        assert "used 2 caches" in next(iter(refusals.values())).sentence
+        assert refusals.keys() == {str(job.id) for job in it.github.jobs()[3:4]}
+
+
 async def test_the_code_of_a_fork_is_refused_and_its_run_is_asked_for_once() -> None:
     async with universe() as it:
         it.repository.forks = 1

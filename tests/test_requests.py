@@ -149,7 +149,7 @@ async def test_region(sleeping_modal: SimulatedModal) -> None:
 async def test_cache_is_a_volume_of_the_repository_alone(sleeping_modal: SimulatedModal) -> None:
     request = await _request(sleeping_modal, "cache:models")
 
-    assert request.volumes["/cache"].startswith("modal-runner-cache-models-octo-org.app-")
+    assert request.volumes["/cache"].startswith("modal-runner-cache-models-octo-")
     assert request.rules["made_for"]["repositories"] == [as_regex("octo-org/app")]
 
 

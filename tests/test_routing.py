@@ -1,18 +1,23 @@
 """From a job to its machine or its refusal, by the rules of settings and file."""
 
+import re
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given as given_by
 from hypothesis import strategies as st
 
 from github_app.catalog import GPUS, REGIONS
 from github_app.config import make_rules, parse_config
+from github_app.errors import ConfigError
 from github_app.labels import KEYS
 from github_app.model import MadeFor, RunFacts
 from github_app.network import github_domains
 from github_app.routing import Admit, Ignore, Refuse, Rules, needs_run, route
 from tests.records import event, routing_settings
+
+DEPLOY = ".github/workflows/deploy.yml"
 
 
 def rules(toml: str = "", **settings: Any) -> Rules:
@@ -113,6 +118,98 @@ def test_no_two_repositories_share_a_cache_by_the_way_names_are_joined() -> None
     assert dict(first.shape.volumes) != dict(second.shape.volumes)
 
 
+def cache(toml: str = "", **job: Any) -> str:
+    """The cache volume of a job."""
+    return dict(admitted("cache:c", toml=toml, **job).shape.volumes)["/cache"]
+
+
+def test_the_default_branch_has_a_cache_that_no_other_branch_writes() -> None:
+    listed = "[cache]\nbranches = ['release/*']\n"
+    main, feature, tag = (cache(branch=name, default_branch="main") for name in ("main", "feature", None))
+
+    assert main != feature == tag
+    assert cache(listed, branch="release/2", default_branch="main") == main
+    assert cache(branch="release/2", default_branch="main") == feature
+    assert cache(branch="trunk", default_branch="trunk", repository="octo-org/x") != main
+
+
+def test_who_may_have_a_cache_is_said_by_branch() -> None:
+    own = admitted("cache:c", branch="main", default_branch="main").shape.made_for
+    other = admitted("cache:c", branch="x", default_branch="main").shape.made_for
+
+    assert own == MadeFor(("octo-org/app",), only_branches=("main",))
+    assert other == MadeFor(("octo-org/app",), not_branches=("main",))
+
+
+def test_the_name_of_a_cache_keeps_128_bits_and_a_part_that_can_be_read() -> None:
+    name = cache(repository="octo-org/" + "a" * 90)
+
+    assert len(name) == 64
+    assert name.startswith("modal-runner-cache-c-")
+    assert re.fullmatch(r"[0-9a-f]{32}", name[-32:])
+
+
+SMALL = "[limits]\ntimeout = '1h'\ncpu = 2\nmemory = '4g'\n"
+
+
+def test_limits_bound_what_a_job_gets_that_asks_for_nothing() -> None:
+    plain, docker = admitted(toml=SMALL).shape, admitted("docker", toml=SMALL).shape
+
+    assert plain.cpu == (1.0, 1.0)
+    assert plain.memory_mib == (2048, 4096)
+    assert docker.memory_mib == (4096, 4096)
+    assert plain.timeout_s == 3600 + 300 + 600
+
+
+def test_a_profile_may_go_beyond_the_limits() -> None:
+    big = SMALL + "[profiles.big]\ncpu = 16\n"
+
+    assert admitted("profile:big", toml=big).shape.cpu == (8.0, 8.0)
+
+
+@pytest.mark.parametrize(
+    ("limits", "label"),
+    [("images = []", "image:cuda"), ("caches = ['models']", "cache:mine"), ("docker = false", "docker")],
+)
+def test_images_caches_and_docker_have_limits(limits: str, label: str) -> None:
+    toml = f"[limits]\n{limits}\n[images.cuda]\napt = ['cmake']\n"
+
+    assert refusal(label, toml=toml).code == "limit"
+    assert isinstance(admitted(label, toml="[images.cuda]\napt = ['cmake']\n"), Admit)
+
+
+def test_a_closed_network_of_the_environment_wins_over_profiles_and_labels() -> None:
+    toml = "[networks.n]\ndomains = ['example.com']\n[profiles.x]\nnetwork = 'open'\n"
+    shut = {"block_network": True}
+
+    assert admitted("profile:x", toml=toml, settings=shut).shape.network.mode == "github-only"
+    assert refusal("network:open", toml=toml, settings=shut).code == "network"
+    assert refusal("network:n", "profile:x", toml=toml, settings=shut).code == "network"
+
+
+def test_labels_beside_ours_may_be_held_to_a_list() -> None:
+    toml = "[labels]\nbeside = ['team-*']\n"
+
+    assert isinstance(admitted("team-a", "gpu:t4", toml=toml), Admit)
+    assert "prod-deploy" in refusal("prod-deploy", toml=toml).sentence
+    assert isinstance(admitted("prod-deploy"), Admit)
+
+
+def test_a_workflows_name_decides_over_no_secret() -> None:
+    with pytest.raises(ConfigError, match=r"toml:12: routes\.0\.workflow: 'nightly\*' is a name"):
+        rules(ROUTES.replace("nightly*.yml", "nightly*"))
+
+
+def test_a_route_by_a_workflows_file_asks_for_the_run_and_goes_by_the_file() -> None:
+    toml = "[profiles.p]\nsecrets = ['s']\n[[routes]]\nname = 'd'\nworkflow = 'deploy.yml'\nprofile = 'p'\n"
+    runs = {path: RunFacts("push", from_fork=False, path=path) for path in (DEPLOY, f"{DEPLOY}@main", "x.yml")}
+
+    assert needs_run(event(labels=("modal",)), rules(toml))
+    assert admitted(toml=toml, run=runs[DEPLOY]).profile == "p"
+    assert admitted(toml=toml, run=runs[f"{DEPLOY}@main"]).profile == "p"
+    assert admitted(toml=toml, run=runs["x.yml"], workflow="deploy.yml").profile is None
+
+
 def test_the_runner_group_of_the_environment_wins_over_the_files_defaults() -> None:
     shape = admitted(toml="[defaults]\nrunner_group = 3\n", settings={"runner_group_id": 9}).shape
 
@@ -177,7 +274,7 @@ name = "train"
 org = "Octo-Org"
 repositories = ["octo-org/train-*"]
 labels = ["train*"]
-workflow = "nightly*"
+workflow = "nightly*.yml"
 branch = "main"
 profile = "train"
 [[routes]]
@@ -188,12 +285,14 @@ refuse = "No GPUs here."
 
 
 def test_the_first_route_that_matches_decides() -> None:
-    job: dict[str, Any] = {"repository": "octo-org/train-a", "workflow": "Nightly run", "branch": "main"}
+    run = RunFacts("schedule", from_fork=False, path=".github/workflows/nightly-2.yml")
+    job: dict[str, Any] = {"repository": "octo-org/train-a", "run": run, "branch": "main"}
+    other = msgspec.structs.replace(run, path=".github/workflows/ci.yml")
     found = admitted("train-now", "gpu:h100", toml=ROUTES, **job)
 
     assert (found.route, found.profile) == ("train", "train")
-    assert found.shape.made_for == MadeFor(("octo-org/train-a",), "main", "nightly*")
-    for changed in ({"repository": "octo-org/x"}, {"workflow": "ci"}, {"branch": "dev"}):
+    assert found.shape.made_for == MadeFor(("octo-org/train-a",), "main", "nightly*.yml")
+    for changed in ({"repository": "octo-org/x"}, {"run": other}, {"branch": "dev"}):
         assert refusal("train-now", "gpu:h100", toml=ROUTES, **(job | changed)).sentence == "No GPUs here."
 
 

@@ -3,14 +3,24 @@
 ($ENV.MODAL_RUNNER_RULES | fromjson) as $rules
 | ($ENV.GITHUB_REPOSITORY // "") as $repository
 | ($ENV.GITHUB_EVENT_NAME // "") as $event
-| (if ($ENV.GITHUB_HEAD_REF // "") != "" then $ENV.GITHUB_HEAD_REF else $ENV.GITHUB_REF_NAME // "" end) as $branch
+| ($ENV.GITHUB_HEAD_REF // "") as $head
+| ($ENV.GITHUB_REF // "") as $ref
+# A tag may have the name of a branch. What a pull request runs is on no branch, and its code on its head.
+| (if $head == "" and $ENV.GITHUB_REF_TYPE == "branch" and ($ref | startswith("refs/heads/"))
+   then $ref | ltrimstr("refs/heads/") else null end) as $on
+| (if $head != "" then $head else $on end) as $branch
 | ($ENV.GITHUB_WORKFLOW // "") as $workflow
+# OWNER/REPOSITORY/PATH@REF
+| ($ENV.GITHUB_WORKFLOW_REF // "" | split("@")[0] // "" | split("/")[2:] | join("/")) as $file
 | def like($text; $globs): any($globs[]; . as $glob | $text | test($glob; "i"));
   def fits($it):
       ($it.owner == null or like($repository; [$it.owner]))
       and (($it.repositories | length) == 0 or like($repository; $it.repositories))
-      and ($it.branch == null or like($branch; [$it.branch]))
+      and ($it.branch == null or ($branch != null and like($branch; [$it.branch])))
       and ($it.workflow == null or like($workflow; [$it.workflow]))
+      and ($it.file == null or like($file; [$it.file]))
+      and ((($it.only // []) | length) == 0 or ($on != null and like($on; $it.only)))
+      and ((($it.not // []) | length) == 0 or $on == null or (like($on; $it.not) | not))
       and (($it.events | length) == 0 or any($it.events[]; . == $event));
   def at($path): try getpath($path) catch null;
   def refuse($sentence): "refuse " + ($sentence | split("{repository}") | join($repository));

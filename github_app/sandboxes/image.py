@@ -98,7 +98,7 @@ class ImageRecipe:
     def name(self) -> str:
         """The name to publish under and to look up by."""
         digest = hashlib.sha256("\n".join((self.base, *self.first, *self.lines)).encode()).hexdigest()
-        return f"modal-runner:{digest[:16]}"
+        return f"modal-runner:{digest[:32]}"
 
     def image(self) -> modal.Image:
         """The definition; nothing is built yet."""

@@ -17,7 +17,7 @@ COMPLETED = "ACTIONS_RUNNER_HOOK_JOB_COMPLETED"
 # What a hook is told of its job, from the `github` context.
 _TOLD = (
     *("repository", "repository_owner", "ref", "ref_name", "ref_type", "head_ref", "base_ref", "sha", "actor"),
-    *("run_id", "run_number", "run_attempt", "event_name", "workflow"),
+    *("run_id", "run_number", "run_attempt", "event_name", "workflow", "workflow_ref"),
 )
 
 

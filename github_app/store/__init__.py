@@ -3,6 +3,7 @@
 from github_app.store.kinds import (
     ALLOWANCES,
     BUDGET,
+    CACHES,
     CLAIMS,
     DELIVERIES,
     HALTS,
@@ -28,6 +29,7 @@ from github_app.store.modal_dict import ModalDictStore
 __all__ = [
     "ALLOWANCES",
     "BUDGET",
+    "CACHES",
     "CLAIMS",
     "DELIVERIES",
     "HALTS",

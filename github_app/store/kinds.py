@@ -8,6 +8,7 @@ import msgspec
 from github_app.model import Claim, Halt, JobRecord, RunnerRecord, Slot
 from github_app.notes import (
     Allowance,
+    CacheUsed,
     Chunk,
     Parked,
     Probed,
@@ -51,6 +52,7 @@ WATERMARKS = Kind("watermarks", Watermark)
 ALLOWANCES = Kind("allowances", Allowance)
 SUSPECTS = Kind("suspects", Suspect)
 SEEN = Kind("seen", Seen)
+CACHES = Kind("caches", CacheUsed)
 PARKED = Kind("parked", Parked)
 REFUSALS = Kind("refusals", Refusal)
 VERSIONS = Kind("versions", VersionRefused)
@@ -58,5 +60,5 @@ SWEEPS = Kind("sweeps", Swept)
 PROBES = Kind("probes", Probed)
 KINDS = (
     *(DELIVERIES, JOBS, CLAIMS, HALTS, RUNNERS, SLOTS, BUDGET, HISTORY),
-    *(REDELIVERED, WATERMARKS, ALLOWANCES, SUSPECTS, SEEN, PARKED, REFUSALS, VERSIONS, SWEEPS, PROBES),
+    *(REDELIVERED, WATERMARKS, ALLOWANCES, SUSPECTS, SEEN, CACHES, PARKED, REFUSALS, VERSIONS, SWEEPS, PROBES),
 )

@@ -48,6 +48,7 @@ class Actions:
         now = self._clock()
         number = 1 + sum(run.repository is repository for run in self._world.runs.values())
         context = _context(repository, run_id, number, sha, workflow.name or workflow_path)
+        context["workflow_ref"] = f"{repository.full_name}/{workflow_path}@refs/heads/main"
         run = WorkflowRun(
             id=run_id,
             number=number,
