@@ -82,7 +82,7 @@ def compose(settings: Settings, config: Config, clock: Clock, client: modal.Clie
     )
     runners = Runners(connection, settings.runner_group_id)
     jobs = Jobs(connection)
-    app = AppOnGitHub(connection, clock)
+    app = AppOnGitHub(connection, clock, owners=settings.allowed_owners)
     per_profile = {name: each.max_concurrent for name, each in config.profiles.items() if each.max_concurrent}
     caps = Caps(settings.max_concurrent_per_repo, settings.max_concurrent, per_profile)
     claims = Claims(store, clock)
@@ -90,7 +90,7 @@ def compose(settings: Settings, config: Config, clock: Clock, client: modal.Clie
     version = RunnerVersion(store, settings.runner_version, clock)
     deregistration = PacedRunners(runners, budget, clock)
     endings = Endings(store=store, runners=deregistration, sandboxes=sandboxes, clock=clock)
-    notices = PacedNotices(Checks(connection), budget)
+    notices = PacedNotices(Checks(connection), app=app, store=store, launches=budget, clock=clock)
     halts = Halts(
         store=store,
         runs=jobs,

@@ -69,6 +69,13 @@ class Parked(msgspec.Struct, frozen=True):
     guid: str = ""
 
 
+class Told(msgspec.Struct, frozen=True):
+    """A commit on which its author was told of a job, under `<repository's id>/<sha>/<kind>`; `owner` is unique."""
+
+    owner: str
+    at: float
+
+
 class CacheUsed(msgspec.Struct, frozen=True):
     """A cache that a repository's job has asked for by label, under `<owner/repo>/<cache>`; written once a day."""
 

@@ -2,32 +2,46 @@
 
 import asyncio
 import uuid
+from collections.abc import Awaitable
 from typing import Protocol
+
+import structlog
 
 from github_app import retry
 from github_app.clock import Clock
 from github_app.errors import GitHubError
 from github_app.model import JobEvent, Place
-from github_app.notes import Chunk
-from github_app.store import BUDGET, ModalDictStore
+from github_app.notes import Chunk, Told
+from github_app.store import BUDGET, TOLD, ModalDictStore
 
 # GitHub allows an installation 900 points a minute, and a write costs five (docs: "Rate limits for the REST API"):
 # 180 writes, here in lanes. A lane's writes are made within ten seconds of taking it, and it is free again 70 seconds
-# after, so that no minute, wherever it begins, sees more than LANES x WRITES.
-LANES = 12
+# after, so that no minute, wherever it begins, sees more than (LANES + 1) x WRITES.
+LANES = 11
+# The last lane is for notices: whoever can queue jobs that are refused can cause as many as he likes, and launches and
+# removals must not wait for them.
+NOTICES = "notices/"
 WRITES = 15
 GOOD_FOR_S = 10.0
 PERIOD_S = 70.0
+# A notice waits for the lane after the next at most, and only so many do.
+_NOTICE_PATIENCE_S = 2 * PERIOD_S
+_MOST_WAITING = 50
 # What is written with the App's own JWT has a budget of its own.
 THE_APP = 0
+
+_log = structlog.get_logger(__name__)
 
 
 class WriteBudget:
     """The write limit of each installation, shared lane by lane: keys taken by put-if-absent, as slots are."""
 
-    def __init__(self, store: ModalDictStore, clock: Clock) -> None:
+    def __init__(self, store: ModalDictStore, clock: Clock, *, lanes: int = LANES, prefix: str = "") -> None:
+        """`lanes` of it, under keys that begin with `prefix`."""
         self._store = store
         self._clock = clock
+        self._lanes = lanes
+        self._prefix = prefix
         self._left: dict[int, tuple[int, float]] = {}
         self._closed: dict[int, float] = {}
         self._taking = asyncio.Lock()
@@ -54,13 +68,13 @@ class WriteBudget:
             self._left[installation_id] = (left - 1, good_until)
             return None
 
-    async def wait(self, installation_id: int) -> float | None:
+    async def wait(self, installation_id: int, patience_s: float = retry.PATIENCE_S) -> float | None:
         """Spend one write, and wait a little for it; return the time to ask again when it takes longer.
 
         Raises:
             StoreError: the store did not answer.
         """
-        patience = self._clock.now() + retry.PATIENCE_S
+        patience = self._clock.now() + patience_s
         while (again := await self.spend(installation_id)) is not None:
             if again > patience:
                 return again
@@ -73,18 +87,22 @@ class WriteBudget:
             until = self._clock.now() + error.retry_after
             self._closed[installation_id] = max(until, self._closed.get(installation_id, 0.0))
 
+    def is_closed(self, installation_id: int) -> bool:
+        """Tell whether nothing may be written now, by what is known without asking."""
+        return self._closed.get(installation_id, 0.0) > self._clock.now()
+
     async def _take_lane(self, installation_id: int) -> float | None:
         """Take a free lane, or return the time at which one may be free."""
         now = self._clock.now()
         period = int(now // PERIOD_S)
         reopens = (period + 1) * PERIOD_S
-        for lane in range(LANES):
-            last = await self._store.get(BUDGET, f"{installation_id}/{period - 1}/{lane}")
+        for lane in range(self._lanes):
+            last = await self._store.get(BUDGET, f"{self._prefix}{installation_id}/{period - 1}/{lane}")
             if last is not None and last.taken_at + PERIOD_S > now:
                 reopens = min(reopens, last.taken_at + PERIOD_S)
                 continue
             chunk = Chunk(uuid.uuid4().hex, now)
-            if await self._store.put_new(BUDGET, f"{installation_id}/{period}/{lane}", chunk):
+            if await self._store.put_new(BUDGET, f"{self._prefix}{installation_id}/{period}/{lane}", chunk):
                 return None
         # Never "now": a clock that stands between two periods must not make a caller spin.
         return max(reopens, now + 1.0)
@@ -137,18 +155,37 @@ class Notices(Protocol):
     """What is needed of GitHub."""
 
     async def refused(self, job: JobEvent, sentence: str) -> None:
-        """Tell why a job is not served. Never raises."""
+        """Tell why a job is not served."""
 
     async def halted(self, job: JobEvent, sentence: str) -> None:
-        """Tell why no more runners are started for a job. Never raises."""
+        """Tell why no more runners are started for a job."""
+
+
+class App(Protocol):
+    """What is needed to know of installations."""
+
+    async def permits(self, installation_id: int, permission: str) -> bool:
+        """Tell whether an installation gives the App the right to write something."""
+        ...
 
 
 class PacedNotices:
-    """Tells of refusals within the write limit; one that finds no room is left to the log."""
+    """Tells the author of a workflow, once a commit, within a small share of the write limit.
 
-    def __init__(self, notices: Notices, budget: WriteBudget) -> None:
+    What finds no room, or may not be written, is in the log and the records.
+    """
+
+    def __init__(
+        self, notices: Notices, *, app: App, store: ModalDictStore, launches: WriteBudget, clock: Clock
+    ) -> None:
+        """A limit that GitHub tells of while a notice is written closes the budget of `launches` too."""
         self._notices = notices
-        self._budget = budget
+        self._app = app
+        self._store = store
+        self._launches = launches
+        self._waiting = 0
+        self._share = WriteBudget(store, clock, lanes=1, prefix=NOTICES)
+        self._clock = clock
 
     async def refused(self, job: JobEvent, sentence: str) -> None:
         """Tell why a job is not served.
@@ -156,8 +193,8 @@ class PacedNotices:
         Raises:
             StoreError: the store did not answer.
         """
-        if await self._budget.wait(job.installation_id) is None:
-            await self._notices.refused(job, sentence)
+        if await self._may_tell(job, "refused"):
+            await self._write(job, self._notices.refused(job, sentence))
 
     async def halted(self, job: JobEvent, sentence: str) -> None:
         """Tell why no more runners are started for a job.
@@ -165,5 +202,31 @@ class PacedNotices:
         Raises:
             StoreError: the store did not answer.
         """
-        if await self._budget.wait(job.installation_id) is None:
-            await self._notices.halted(job, sentence)
+        if await self._may_tell(job, "halted"):
+            await self._write(job, self._notices.halted(job, sentence))
+
+    async def _may_tell(self, job: JobEvent, kind: str) -> bool:
+        if job.sha is None or not await self._app.permits(job.installation_id, "checks"):
+            return False
+        if self._launches.is_closed(job.installation_id):
+            return False
+        told = Told(uuid.uuid4().hex, self._clock.now())
+        if not await self._store.put_new(TOLD, f"{job.repository_id}/{job.sha}/{kind}", told):
+            return False
+        return await self._has_its_turn(job)
+
+    async def _has_its_turn(self, job: JobEvent) -> bool:
+        if self._waiting >= _MOST_WAITING:
+            return False
+        self._waiting += 1
+        try:
+            return await self._share.wait(job.installation_id, _NOTICE_PATIENCE_S) is None
+        finally:
+            self._waiting -= 1
+
+    async def _write(self, job: JobEvent, notice: Awaitable[None]) -> None:
+        try:
+            await notice
+        except GitHubError as error:
+            self._launches.heed(job.installation_id, error)
+            _log.info("check_run_not_written", job=job.job_id, reason=str(error))

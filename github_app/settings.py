@@ -61,6 +61,11 @@ class RoutingSettings(BaseSettings):
         (),
         description="Globs of repositories, commas between; public ones in full. Unset: all private repositories.",
     )
+    allowed_owners: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Accounts beside the App's owner whose installations are served, commas between. Only a public App "
+        "can be installed by others.",
+    )
     runner_group_id: int | None = Field(
         None, description="Runner group that runners join. Unset: the default group.", gt=0
     )
@@ -136,6 +141,11 @@ class RoutingSettings(BaseSettings):
         if wrong := [glob for glob in globs if not PATTERN.fullmatch(glob)]:
             raise ValueError(f"{', '.join(wrong)}: not of the form owner/repo (with *, ? or [...] as wildcards)")
         return globs
+
+    @field_validator("allowed_owners", mode="before")
+    @classmethod
+    def _owners(cls, value: object) -> object:
+        return pasted.names(value) if isinstance(value, str) else value
 
     @field_validator("runner_label", mode="before")
     @classmethod

@@ -49,3 +49,18 @@ def test_another_rest_base_changes_nothing_else() -> None:
 
     assert found.api_url == "http://127.0.0.1:1/api/v3"
     assert found.domains == host("ghe.example.com").domains
+
+
+async def test_the_installation_of_a_stranger_is_refused_unless_it_may_use_the_app() -> None:
+    for allowed in ((), ("Stranger",)):
+        async with universe(settings={"allowed_owners": allowed}) as it:
+            stranger = it.github.world.add_account("stranger")
+            installation = it.github.install(it.app, stranger)
+            theirs = it.github.world.add_repository(stranger, "their-repo")
+            it.push({"job": (PLAIN, 5)}, theirs)
+            await it.github.webhooks.settle()
+            answers = [each.response for each in it.github.world.deliveries.values() if each.event == "workflow_job"]
+
+            assert installation.id != it.installation.id
+            assert any("accepted" in each for each in answers) is bool(allowed)
+            assert any("is not one of this App's" in each for each in answers) is not bool(allowed)

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from github_app.pacing import NOTICES
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.state import Repository, RunnerGroup
-from github_app.store import REFUSALS
+from github_app.store import BUDGET, REFUSALS
 from tests.universe import PLAIN, Universe, universe
 
 LABELS = ("self-hosted", "modal", "gpu:h1000")
@@ -34,7 +35,38 @@ async def test_the_author_is_told_by_a_check_run_once_however_often_the_job_is_h
         assert not it.sandboxes()
 
 
-async def test_without_the_permission_the_refusal_is_recorded_and_asked_for_once_an_hour() -> None:
+async def test_a_storm_of_refusals_delays_no_launch_and_is_told_once_a_commit() -> None:
+    async with universe() as it:
+        _permit_checks(it)
+        for _ in range(2):
+            it.push({f"bad-{n}": (LABELS, 5) for n in range(100)})
+        it.push({"good": (PLAIN, 5)})
+        await it.until_done("good")
+        await it.until(lambda: it.github.calls[CHECK] == 2)
+        await it.github.webhooks.settle()
+        await it.clock.sleep(20)
+        refused = next(job for job in it.github.jobs() if job.instance.name == "bad-0")
+        launches = [key for key in await it.store.all(BUDGET) if not key.startswith(NOTICES)]
+
+        assert it.github.calls[CHECK] == 2
+        assert refused.status == "queued"
+        assert len(launches) <= 2
+        assert len(await it.store.all(REFUSALS)) == 200
+
+
+async def test_notices_have_a_small_share_of_the_write_limit() -> None:
+    async with universe() as it:
+        _permit_checks(it)
+        for _ in range(40):
+            it.push({"bad": (LABELS, 5)})
+        await it.until(lambda: it.github.calls[CHECK] >= 10)
+        await it.github.webhooks.settle()
+        await it.clock.sleep(20)
+
+        assert it.github.calls[CHECK] <= 30
+
+
+async def test_without_the_permission_the_refusal_is_recorded_and_nothing_is_asked() -> None:
     async with universe() as it:
         it.push({"a": (LABELS, 5), "b": (LABELS, 5)})
         await it.github.webhooks.settle()

@@ -43,6 +43,8 @@ class OnGitHub:
         self._groups = RunnerGroups(parts.connection)
         self._app: AppRecord | None = None
         self._installations: list[Installation] = []
+        # Of accounts that may not use the App.
+        self._strangers: list[Installation] = []
 
     def checks(self) -> dict[str, tuple[Callable[[], Awaitable[Check]], str]]:
         """Every check by its name."""
@@ -71,7 +73,9 @@ class OnGitHub:
     async def app(self) -> Check:
         """Id and key are those of an App."""
         self._app = await self._webhook.app()
-        self._installations = await self._parts.app.every_installation()
+        every = await self._parts.app.every_installation()
+        self._strangers = self._parts.app.strangers_among(every, self._app)
+        self._installations = [each for each in every if each not in self._strangers]
         return ok("app", f"{self._app.name} (id {self._app.id}) of {self._app.owner.login}")
 
     async def clock(self) -> Check:
@@ -102,8 +106,12 @@ class OnGitHub:
         return ok("permissions", f"as in manifest.yml{spare}")
 
     async def installations(self) -> Check:
-        """The App is installed somewhere, and not suspended there."""
+        """The App is installed somewhere, and not suspended there; by others than its owner only where they may."""
         app = self._app or await self._webhook.app()
+        if self._strangers:
+            names = ", ".join(map(_login, self._strangers))
+            cure = f"make the App private at {self._page}/advanced; who may use it belongs into ALLOWED_OWNERS"
+            return failed("installations", f"{len(self._strangers)} of others are not served: {names}", cure)
         suspended = [each for each in self._installations if each.suspended_at]
         if suspended:
             names = ", ".join(map(_login, suspended))

@@ -1,6 +1,7 @@
 """The App itself: its installations, and the deliveries that GitHub failed to hand over."""
 
 import asyncio
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,10 @@ from githubkit import GitHub, Response
 from github_app.clock import Clock
 from github_app.errors import GitHubError
 from github_app.github.connection import Connection
+from github_app.github.webhook import AppRecord, AppWebhook
 
+# What an installation permits is read again at most this often, when it was not permitted.
+_PERMISSIONS_GOOD_FOR_S = 600.0
 # An unknown id is asked for again at most this often: deliveries with made-up ids must not cost a call each.
 _ASK_AGAIN_S = 60.0
 # GitHub waits ten seconds for the answer to a delivery.
@@ -45,6 +49,10 @@ class Installation(msgspec.Struct):
         account = self.account
         return account.login if account and account.login and account.type == "Organization" else None
 
+    def belongs_to(self, owners: Collection[str]) -> bool:
+        """Whether it is on one of these accounts, by names in lower case, or on an enterprise."""
+        return not self.has_repositories or (self.account is not None and self.account.login.lower() in owners)
+
     @property
     def has_repositories(self) -> bool:
         """It is on an organisation or a user: an enterprise has no repositories of its own, and no jobs."""
@@ -65,9 +73,14 @@ class FailedDelivery(msgspec.Struct):
 class AppOnGitHub:
     """What is asked with the App's JWT."""
 
-    def __init__(self, connection: Connection, clock: Clock) -> None:
+    def __init__(self, connection: Connection, clock: Clock, owners: Collection[str] = ()) -> None:
+        """The installations of the App's owner are served, and those of `owners`."""
         self._connection = connection
         self._clock = clock
+        self._webhook = AppWebhook(connection)
+        self._owners = {each.lower() for each in owners}
+        self._own: AppRecord | None = None
+        self._listed_at = float("-inf")
         self._known: dict[int, Installation] = {}
         # Until when an id that GitHub did not list is believed to be none of ours.
         self._unknown_until: dict[int, float] = {}
@@ -104,15 +117,58 @@ class AppOnGitHub:
         return False if now < self._unknown_until.get(installation_id, 0.0) else None
 
     async def installations(self) -> list[Installation]:
-        """Every installation that is not suspended.
+        """Every installation that is served: it is the owner's, or one of those that may use it, and not suspended.
 
         Raises:
             GitHubError: GitHub refused or did not answer.
         """
-        found = await self.every_installation()
-        self._known = {each.id: each for each in found if each.suspended_at is None}
+        found, owner = await asyncio.gather(self.every_installation(), self._owner())
+        strangers = self.strangers_among(found, owner)
+        if strangers:
+            # The owner may have a new name.
+            self._own = None
+            strangers = self.strangers_among(found, await self._owner())
+        if strangers:
+            names = [each.account.login for each in strangers if each.account]
+            _log.warning("installations_of_others", count=len(names), accounts=names[:10])
+        self._known = {each.id: each for each in found if each.suspended_at is None and each not in strangers}
+        self._listed_at = self._clock.now()
         self._unknown_until = {each: until for each, until in self._unknown_until.items() if until > self._clock.now()}
         return list(self._known.values())
+
+    async def permits(self, installation_id: int, permission: str) -> bool:
+        """Tell whether an installation gives the App the right to write something, as far as GitHub tells."""
+        known = self._known.get(installation_id)
+        if known is not None and known.permissions.get(permission) == "write":
+            return True
+        if self._clock.now() - self._listed_at < _PERMISSIONS_GOOD_FOR_S:
+            return False
+        async with self._asking:
+            if self._clock.now() - self._listed_at >= _PERMISSIONS_GOOD_FOR_S:
+                try:
+                    await self.installations()
+                except GitHubError as error:
+                    _log.warning("installations_unreadable", reason=str(error))
+                    return False
+        known = self._known.get(installation_id)
+        return known is not None and known.permissions.get(permission) == "write"
+
+    def strangers_among(self, found: Sequence[Installation], record: AppRecord | None) -> list[Installation]:
+        """Installations of accounts that may not use the App: a public one can be installed by anyone.
+
+        An enterprise's App, which names no account, is for all of its organisations.
+        """
+        owner = record.owner.login.lower() if record else ""
+        return [each for each in found if owner and not each.belongs_to({owner, *self._owners})]
+
+    async def _owner(self) -> AppRecord | None:
+        """The App's own record, which names its owner; None where GitHub does not tell."""
+        if self._own is None:
+            try:
+                self._own = await self._webhook.app()
+            except GitHubError as error:
+                _log.warning("app_unreadable", reason=str(error))
+        return self._own
 
     async def every_installation(self) -> list[Installation]:
         """Every installation, the suspended ones too.

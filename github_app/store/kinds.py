@@ -17,6 +17,7 @@ from github_app.notes import (
     Seen,
     Suspect,
     Swept,
+    Told,
     VersionRefused,
     Watermark,
 )
@@ -55,10 +56,11 @@ SEEN = Kind("seen", Seen)
 CACHES = Kind("caches", CacheUsed)
 PARKED = Kind("parked", Parked)
 REFUSALS = Kind("refusals", Refusal)
+TOLD = Kind("told", Told)
 VERSIONS = Kind("versions", VersionRefused)
 SWEEPS = Kind("sweeps", Swept)
 PROBES = Kind("probes", Probed)
 KINDS = (
     *(DELIVERIES, JOBS, CLAIMS, HALTS, RUNNERS, SLOTS, BUDGET, HISTORY),
-    *(REDELIVERED, WATERMARKS, ALLOWANCES, SUSPECTS, SEEN, CACHES, PARKED, REFUSALS, VERSIONS, SWEEPS, PROBES),
+    *(REDELIVERED, WATERMARKS, ALLOWANCES, SUSPECTS, SEEN, CACHES, PARKED, REFUSALS, TOLD, VERSIONS, SWEEPS, PROBES),
 )
