@@ -6,7 +6,7 @@ STAMP := .venv/.complete
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check format bench soak clean lock
+.PHONY: help venv demo test check format bench soak attack clean lock
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -31,6 +31,9 @@ bench: $(STAMP) ## time the intake of one delivery and the launch of one job
 
 soak: $(STAMP) ## 500 jobs, every fault, two containers and kill -9, for seeds 1 to 3
 	@for seed in 1 2 3; do $(BIN)/modal-runner soak --jobs 500 --seed $$seed --containers 2 $(ARGS) || exit 1; done
+
+attack: $(STAMP) ## attack the running app, on this machine alone, and fail above stated bounds (about two minutes)
+	@$(BIN)/python -m tests.attack $(ARGS)
 
 format: $(STAMP) ## format the code and mend what lint can mend
 	$(BIN)/ruff format .

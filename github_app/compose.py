@@ -27,6 +27,7 @@ from github_app.store import PROBES, ModalDictStore
 from github_app.suspicions import Suspicions
 from github_app.sweep import Sweep
 from github_app.versions import RunnerVersion
+from github_app.vouching import Vouchers
 
 # Of the assumptions that a probe looks at, those that steer.
 SUDO, PINNED_BUILDER = 1, 22
@@ -100,6 +101,7 @@ def compose(settings: Settings, config: Config, clock: Clock, client: modal.Clie
         suspicions=Suspicions(store, clock),
         clock=clock,
     )
+    vouchers = Vouchers(jobs, config.limits.ask_above, clock)
     launcher = Launcher(
         store=store,
         jit=JitRequests(
@@ -113,6 +115,7 @@ def compose(settings: Settings, config: Config, clock: Clock, client: modal.Clie
         budget=budget,
         version=version,
         halts=halts,
+        vouchers=vouchers,
         clock=clock,
     )
     settling = Settling(store, sandboxes, clock)
@@ -124,7 +127,7 @@ def compose(settings: Settings, config: Config, clock: Clock, client: modal.Clie
     service = Service(
         store=store,
         installations=app,
-        intake=Intake(store=store, jobs=jobs, patience_s=patience_s, clock=clock),
+        intake=Intake(store=store, jobs=jobs, vouchers=vouchers, patience_s=patience_s, clock=clock),
         runs=jobs,
         notices=notices,
         reconciler=reconciler,
@@ -148,6 +151,7 @@ def compose(settings: Settings, config: Config, clock: Clock, client: modal.Clie
         budget=budget,
         version=version,
         halts=halts,
+        vouchers=vouchers,
         redelivery_window_s=settings.host.redelivery_window_s,
         clock=clock,
     )

@@ -12,11 +12,13 @@ from typing import Protocol
 
 import structlog
 
+from github_app.buckets import Bucket
 from github_app.clock import Clock
 from github_app.errors import GitHubError
 from github_app.model import Action, JobEvent
 from github_app.notes import Parked
 from github_app.store import DELIVERIES, PARKED, Delivered, ModalDictStore
+from github_app.vouching import Vouchers
 
 # A `queued` that is older starts nothing before GitHub was asked.
 OLD_S = 600.0
@@ -43,33 +45,18 @@ class Jobs(Protocol):
         ...
 
 
-class _Bucket:
-    """Holds `most` questions, and gains some each second."""
-
-    def __init__(self, most: float, per_second: float, now: float) -> None:
-        self._most, self._per_second, self._left, self._at = most, per_second, most, now
-
-    def holds_one(self, now: float) -> bool:
-        self._left = min(self._most, self._left + (now - self._at) * self._per_second)
-        self._at = now
-        return self._left >= 1
-
-    def take(self) -> None:
-        self._left -= 1
-
-
 class Questions:
     """The budget of this process: for one job, and for all old deliveries together."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._all = _Bucket(*_ALL, clock.now())
-        self._each: OrderedDict[int, _Bucket] = OrderedDict()
+        self._all = Bucket(*_ALL, clock.now())
+        self._each: OrderedDict[int, Bucket] = OrderedDict()
 
     def spend(self, job_id: int) -> bool:
         """Pay for one question about a job; False when it must not be asked."""
         now = self._clock.now()
-        own = self._each.get(job_id) or _Bucket(*_EACH, now)
+        own = self._each.get(job_id) or Bucket(*_EACH, now)
         if not (own.holds_one(now) and self._all.holds_one(now)):
             return False
         own.take()
@@ -83,10 +70,13 @@ class Questions:
 class Intake:
     """Knows deliveries again, and brings old ones up to date."""
 
-    def __init__(self, *, store: ModalDictStore, jobs: Jobs, patience_s: float, clock: Clock) -> None:
+    def __init__(
+        self, *, store: ModalDictStore, jobs: Jobs, vouchers: Vouchers, patience_s: float, clock: Clock
+    ) -> None:
         """GitHub waits for our answer while it is asked: at most `patience_s`."""
         self._store = store
         self._jobs = jobs
+        self._vouchers = vouchers
         self._patience_s = patience_s
         self._clock = clock
         self._questions = Questions(clock)
@@ -136,6 +126,7 @@ class Intake:
             raise Left("an old delivery of a job that GitHub does not find; the sweep reads the queue") from error
         if current is None:
             raise Left("an old delivery of a job that is not queued now")
+        self._vouchers.note(current)
         return current
 
     async def park(self, guid: str, digest: str, reason: str) -> None:

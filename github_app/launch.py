@@ -31,6 +31,7 @@ from github_app.pacing import WriteBudget
 from github_app.records import change_runner, finish_runner, release_slots
 from github_app.store import RUNNERS, ModalDictStore
 from github_app.versions import RunnerVersion
+from github_app.vouching import Vouchers
 
 # A GPU create may block for 21 minutes and holds an input of the web function open; the others wait as records.
 GPU_CREATES_AT_ONCE = 4
@@ -90,10 +91,12 @@ class Launcher:
         budget: WriteBudget,
         version: RunnerVersion,
         halts: Halts,
+        vouchers: Vouchers,
         clock: Clock,
     ) -> None:
         self._store = store
         self._halts = halts
+        self._vouchers = vouchers
         self._jit = jit
         self._deregistration = deregistration
         self._endings = endings
@@ -144,7 +147,7 @@ class Launcher:
         if (refused := await self._version.refused()) is not None:
             _log.error("launches_stopped", job=start.demand.job_id, reason=refused)
             return Turned(refused)
-        doubt = await self._halts.examine(start)
+        doubt = await self._vouchers.doubt(start) or await self._halts.examine(start)
         return None if doubt is None else Turned(doubt.reason, doubt.again, halted=doubt.again is None)
 
     async def run(self, admitted: "Admitted") -> float | None:

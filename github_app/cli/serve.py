@@ -17,9 +17,7 @@ from github_app.config import Config, load_all, secrets_of, warnings
 from github_app.errors import InputError
 from github_app.settings import Settings
 from github_app.web import create_app
-
-# Cloud hosts and `docker stop` kill ten seconds after SIGTERM.
-_SHUTDOWN_S = 8
+from github_app.web.server import Listener, server
 
 _log = structlog.get_logger(__name__)
 
@@ -49,7 +47,7 @@ def _bind(host: str, port: int) -> socket.socket:
         try:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             # asyncio turns Nagle's algorithm off only where the protocol is named; with it an answer may take 40 ms.
-            listener = on_failure.enter_context(socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP))
+            listener = on_failure.enter_context(Listener(family, socket.SOCK_STREAM, socket.IPPROTO_TCP))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((host, port))
             listener.listen(1024)
@@ -67,14 +65,11 @@ async def _serve(settings: Settings, config: Config, listener: socket.socket, cl
                 _log.warning("configuration", warning=warning)
             await parts.prepare()
             app = create_app(parts.service, settings.webhook_secrets)
-            served = uvicorn.Config(
-                app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_SHUTDOWN_S
-            )
+            served = server(app)
             address, port = listener.getsockname()[:2]
             _log.info("serving", host=address, port=port, github=settings.host.api_url)
-            server = uvicorn.Server(served)
-            async with _repairing(parts, settings.sweep_interval_seconds, server, clock):
-                await server.serve(sockets=[listener])
+            async with _repairing(parts, settings.sweep_interval_seconds, served, clock):
+                await served.serve(sockets=[listener])
     finally:
         await parts.connection.close()
 

@@ -126,6 +126,7 @@ class Jobs:
         return msgspec.structs.replace(
             known,
             action=action,
+            labels=job.labels or known.labels,
             runner_name=job.runner_name or None,
             runner_id=job.runner_id or None,
             conclusion=job.conclusion,

@@ -28,6 +28,10 @@ from github_app.setup.store import keep, rescue, rescue_file, rescued, write_env
 from github_app.units import as_money
 
 
+# What Modal's first plan runs at once (modal.com/pricing).
+MOST_AT_ONCE = 100
+
+
 class Setup:
     """One run of `modal-runner setup`."""
 
@@ -159,7 +163,9 @@ class Setup:
     def _with(self, app: NewApp, known: Mapping[str, str]) -> dict[str, str]:
         # GitHub's description allows an App without a secret; its deliveries are signed from the first one on.
         secret = app.webhook_secret.get_secret_value() if app.webhook_secret else secrets.token_hex(32)
-        return {**known, **variables_of(app, secret), **self._host_variables()}
+        # What a thief of the webhook's secret can start has a bound then.
+        cap = {"MAX_CONCURRENT": str(self._routing.max_concurrent or MOST_AT_ONCE)}
+        return {**cap, **known, **variables_of(app, secret), **self._host_variables()}
 
     async def _check_alone(self, app: NewApp) -> None:
         """See that no other run has stored an App while this one waited for the person.
@@ -282,6 +288,9 @@ class Setup:
     def _finish(self, label: str) -> None:
         say = self._progress.console.print
         self._progress.finished = True
+        if self._registered and self._settings is not None:
+            most = self._settings.max_concurrent
+            say(f"\nAt most {most} runners at once: `modal-runner redeploy --set MAX_CONCURRENT=N` changes it.")
         say(f"\nReady. Give a job this line, and it runs on Modal:\n\n    runs-on: \\[self-hosted, {label}]\n")
         say(f'With a GPU: \\[self-hosted, {label}, "gpu:h100"]. Look after it: modal-runner doctor', highlight=False)
 

@@ -35,6 +35,7 @@ from github_app.sweep.report import SweepReport
 from github_app.sweep.supply import Supply
 from github_app.sweep.upkeep import SEEN_LATELY_S, Upkeep
 from github_app.versions import RunnerVersion
+from github_app.vouching import Vouchers
 from github_app.wire import Repository, renewed_place, repository_of
 
 _PER_PAGE = 100
@@ -70,6 +71,7 @@ class Sweep:
         budget: WriteBudget,
         version: RunnerVersion,
         halts: Halts,
+        vouchers: Vouchers,
         redelivery_window_s: float,
         clock: Clock,
     ) -> None:
@@ -82,6 +84,7 @@ class Sweep:
         self._reconciler = reconciler
         self._clock = clock
         self._halts = halts
+        self._vouchers = vouchers
         suspicions = self._suspicions = Suspicions(store, clock)
         self._deliveries = Deliveries(app=app, store=store, budget=budget, window_s=redelivery_window_s, clock=clock)
         self._demand = Demand(
@@ -270,6 +273,7 @@ class Sweep:
 
     async def _apply(self, event: JobEvent) -> bool:
         """Take what GitHub says of a job as an event; tell whether it was news."""
+        self._vouchers.note(event)
         answer = await self._service.apply(event, reading=True)
         return answer.news
 

@@ -1,5 +1,6 @@
 """The routes. A delivery goes: headers -> size -> signature over the raw bytes -> decode -> record -> answer."""
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ import structlog
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -18,6 +19,11 @@ from github_app.errors import DeliveryError, GitHubError, StoreError
 from github_app.model import JobEvent
 from github_app.service import Answer, Service, Status
 from github_app.web import delivery
+
+# GitHub gives the whole exchange ten seconds.
+_BODY_WITHIN_S = 15.0
+# Of all bodies that are being read together. Until a body is whole, nobody knows whether GitHub has signed it.
+_MOST_IN_FLIGHT = 32 * 1024 * 1024
 
 _log = structlog.get_logger(__name__)
 
@@ -32,9 +38,10 @@ def create_app(
     A delivery signed with any of `webhook_secrets` is taken: while one is being changed there are two.
     """
     secrets = [secret.get_secret_value() for secret in webhook_secrets]
+    bodies = _Bodies()
 
     async def webhook(request: Request) -> Response:
-        return await _webhook(request, service, secrets)
+        return await _webhook(request, service, secrets, bodies)
 
     async def healthz(_request: Request) -> Response:
         return await _healthz(service)
@@ -53,16 +60,20 @@ async def _healthz(service: Service) -> Response:
     return JSONResponse({"status": "ok"} if stopped is None else {"status": "stopped", "reason": stopped})
 
 
-async def _webhook(request: Request, service: Service, secrets: Sequence[str]) -> Response:
+async def _webhook(request: Request, service: Service, secrets: Sequence[str], bodies: "_Bodies") -> Response:
     began = time.perf_counter()
     # The context lasts for the launch too, which runs as this response's background task.
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(delivery=request.headers.get("x-github-delivery"))
     try:
-        answer = await _answer(request, service, secrets)
+        answer = await _answer(request, service, secrets, bodies)
+    except ClientDisconnect:
+        _log.info("delivery_aborted")
+        return Response(status_code=HTTPStatus.BAD_REQUEST)
     except DeliveryError as error:
         _log.warning("delivery_rejected", http_status=int(error.status), reason=str(error))
-        return JSONResponse({"status": "rejected", "reason": str(error)}, error.status)
+        # Whatever of the body is still to come is not waited for.
+        return JSONResponse({"status": "rejected", "reason": str(error)}, error.status, {"Connection": "close"})
     except (StoreError, GitHubError) as error:
         # Not 2xx, so that GitHub lists the delivery as failed and it can be redelivered.
         _log.error("delivery_failed", reason=str(error))
@@ -79,9 +90,9 @@ async def _webhook(request: Request, service: Service, secrets: Sequence[str]) -
     )
 
 
-async def _answer(request: Request, service: Service, secrets: Sequence[str]) -> Answer:
+async def _answer(request: Request, service: Service, secrets: Sequence[str], bodies: "_Bodies") -> Answer:
     delivery.check_headers(request.headers)
-    body = await _read(request)
+    body = await bodies.read(request)
     delivery.check_signature(request.headers, body, secrets)
     delivery.check_guid(request.headers)
     digest = hashlib.sha256(body).hexdigest()
@@ -109,11 +120,30 @@ async def _park(request: Request, digest: str, error: DeliveryError, service: Se
             _log.error("delivery_not_parked", reason=str(failure))
 
 
-async def _read(request: Request) -> bytes:
-    """Read the body, never more of it than the cap."""
-    body = bytearray()
-    async for chunk in request.stream():
-        if len(body) + len(chunk) > delivery.MAX_BODY:
-            raise delivery.too_large()
-        body += chunk
-    return bytes(body)
+class _Bodies:
+    """Reads bodies: of each never more than the cap, of all together never more than there is memory for, in time."""
+
+    def __init__(self) -> None:
+        self._in_flight = 0
+
+    async def read(self, request: Request) -> bytes:
+        """Read a request's body.
+
+        Raises:
+            DeliveryError: 413, 408 when it takes long, 503 when too much is being read at this moment.
+        """
+        body = bytearray()
+        try:
+            async with asyncio.timeout(_BODY_WITHIN_S):
+                async for chunk in request.stream():
+                    if len(body) + len(chunk) > delivery.MAX_BODY:
+                        raise delivery.too_large()
+                    if self._in_flight + len(chunk) > _MOST_IN_FLIGHT:
+                        raise DeliveryError(HTTPStatus.SERVICE_UNAVAILABLE, "Too much is being read; redeliver this.")
+                    body += chunk
+                    self._in_flight += len(chunk)
+            return bytes(body)
+        except TimeoutError:
+            raise DeliveryError(HTTPStatus.REQUEST_TIMEOUT, f"No whole body in {_BODY_WITHIN_S:.0f} s.") from None
+        finally:
+            self._in_flight -= len(body)

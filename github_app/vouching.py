@@ -1,0 +1,105 @@
+"""Before a dear machine is started, GitHub is asked for its job: whoever has the webhook's secret can forge events.
+
+What the sweep or the intake has just read from GitHub needs no question. Answers of GitHub's that it knows no such job
+have a budget; once that is spent, a dear machine is started only for what the sweep has read.
+"""
+
+from collections import OrderedDict
+from typing import Protocol, TypeVar
+
+import structlog
+
+from github_app.balance import Start
+from github_app.buckets import Bucket
+from github_app.catalog import usd_per_minute
+from github_app.clock import Clock
+from github_app.errors import GitHubError
+from github_app.halts import Doubt
+from github_app.model import Action, JobEvent, Shape
+
+# For so long GitHub's word of a job is good, and its word against it.
+_GOOD_FOR_S = 120.0
+_TRY_AGAIN_S = 15.0
+_MOST_KNOWN = 5000
+# Jobs in an hour that GitHub does not know.
+_UNKNOWN = (50.0, 50.0 / 3600)
+
+T = TypeVar("T")
+_log = structlog.get_logger(__name__)
+
+
+class Jobs(Protocol):
+    """What is needed of GitHub."""
+
+    async def job(self, known: JobEvent) -> JobEvent | None:
+        """One job as it is now, with the labels that it has."""
+        ...
+
+
+class Vouchers:
+    """Which jobs GitHub has vouched for, of late."""
+
+    def __init__(self, jobs: Jobs, ask_above_usd_per_hour: float | None, clock: Clock) -> None:
+        """None asks for every job with a GPU."""
+        self._jobs = jobs
+        self._ask_above = ask_above_usd_per_hour
+        self._clock = clock
+        self._vouched: OrderedDict[int, tuple[float, frozenset[str]]] = OrderedDict()
+        self._denied: OrderedDict[int, tuple[float, str]] = OrderedDict()
+        self._unknown = Bucket(*_UNKNOWN, clock.now())
+
+    def note(self, event: JobEvent) -> None:
+        """Take what was just read from GitHub for its word."""
+        if event.action is Action.QUEUED:
+            _keep(self._vouched, event.job_id, (self._clock.now() + _GOOD_FOR_S, _labels(event)))
+
+    async def doubt(self, start: Start) -> Doubt | None:
+        """Say why a machine must not be started yet, if so."""
+        event, now = start.demand.job.event, self._clock.now()
+        if not self._is_dear(start.demand.shape) or self._is_vouched(event, now):
+            return None
+        until, why = self._denied.get(event.job_id, (0.0, ""))
+        if now < until:
+            return Doubt(why, until)
+        if not self._unknown.holds_one(now):
+            return Doubt("too many jobs were announced that GitHub does not know; it waits for the sweep", now + 60)
+        return await self._ask(event)
+
+    async def _ask(self, event: JobEvent) -> Doubt | None:
+        now = self._clock.now()
+        try:
+            current = await self._jobs.job(event)
+        except GitHubError as error:
+            if error.status != 404:
+                return Doubt(str(error), now + max(_TRY_AGAIN_S, error.retry_after or 0.0))
+            return self._deny(event, "GitHub does not find the job")
+        if current is None or current.action is not Action.QUEUED:
+            return self._deny(event, "GitHub says that the job is not queued")
+        self.note(current)
+        return None if self._is_vouched(event, now) else self._deny(event, "GitHub says that the job has other labels")
+
+    def _is_dear(self, shape: Shape) -> bool:
+        if self._ask_above is None:
+            return shape.gpu is not None
+        return usd_per_minute(shape) * 60 > self._ask_above
+
+    def _is_vouched(self, event: JobEvent, now: float) -> bool:
+        until, labels = self._vouched.get(event.job_id, (0.0, frozenset()))
+        return now < until and labels == _labels(event)
+
+    def _deny(self, event: JobEvent, why: str) -> Doubt:
+        self._unknown.take()
+        until, why = self._clock.now() + _GOOD_FOR_S, f"{why}, and its machine is dear; it is asked again"
+        _keep(self._denied, event.job_id, (until, why))
+        _log.warning("job_not_vouched_for", job=event.job_id, repo=event.repository, reason=why)
+        return Doubt(why, until)
+
+
+def _keep(known: OrderedDict[int, T], job_id: int, value: T) -> None:
+    known[job_id] = value
+    while len(known) > _MOST_KNOWN:
+        known.popitem(last=False)
+
+
+def _labels(event: JobEvent) -> frozenset[str]:
+    return frozenset(label.lower() for label in event.labels)

@@ -1,0 +1,163 @@
+"""uvicorn, held to deadlines and limits, which it has none of: whoever connects need not be GitHub.
+
+On Modal its own proxy stands there instead (docs/security.md).
+"""
+
+import asyncio
+import errno
+import math
+import resource
+import socket
+import time
+from typing import Any
+
+import h11
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+# Seconds in which a request's head and its body have to be there. GitHub gives the whole exchange ten seconds.
+_LIMITS_S: dict[Any, float] = {h11.IDLE: 10.0, h11.SEND_BODY: 15.0}
+_MOST_CONNECTIONS = 500
+# Descriptors that the process may have, where the system lets it; half of them are left to calls and files.
+_DESCRIPTORS = 4096
+# Cloud hosts and `docker stop` kill ten seconds after SIGTERM.
+_SHUTDOWN_S = 8
+# Connections that are accepted in one go.
+_LONGEST_BURST = 50
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+_log = structlog.get_logger(__name__)
+
+
+class _Seldom:
+    """Logs the first of a kind, and then one a minute with how many there were."""
+
+    def __init__(self, event: str) -> None:
+        self._event, self._next, self._count = event, float("-inf"), 0
+
+    def tell(self, **fields: object) -> None:
+        self._count += 1
+        if (now := time.monotonic()) >= self._next:
+            _log.warning(self._event, count=self._count, **fields)
+            self._next, self._count = now + 60.0, 0
+
+
+_refused = _Seldom("too_many_connections")
+_late = _Seldom("request_too_slow")
+_failed = _Seldom("accept_failed")
+
+
+class _BoundedProtocol(H11Protocol):
+    """A connection on which a request's head and body come in time, and of which there are not too many."""
+
+    most = _MOST_CONNECTIONS
+    _phase: Any = None
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._watch()
+        if len(self.connections) > self.most:
+            _refused.tell(most=self.most)
+            # Who has let us wait longest: GitHub sends at once, and must find a place.
+            others = [each for each in self.connections if isinstance(each, _BoundedProtocol) and each is not self]
+            longest = min(others, key=lambda each: each.waited_for_until)
+            (self if longest.waited_for_until == math.inf else longest).transport.abort()
+
+    @property
+    def waited_for_until(self) -> float:
+        """Until when this connection is waited for, in the loop's time; for ever when it waits for us."""
+        return math.inf if self._deadline is None else self._deadline.when()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # A second request may have come with the first.
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._cancel()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        """Begin a deadline where a head or a body begins; bytes do not prolong it."""
+        phase = self.conn.their_state
+        if phase is self._phase or self.transport.is_closing():
+            return
+        self._cancel()
+        self._phase = phase
+        if (limit := _LIMITS_S.get(phase)) is not None:
+            self._deadline = self.loop.call_later(limit, self._expire)
+
+    def _expire(self) -> None:
+        _late.tell(waited_for="head" if self._phase is h11.IDLE else "body")
+        # A close would wait for a peer that reads nothing.
+        self.transport.abort()
+
+    def _cancel(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+class Listener(socket.socket):
+    """A listening socket that ends asyncio's burst of accepts at the first that fails for want of descriptors.
+
+    asyncio goes on with the burst, logs each, and tries each again after a second (python/cpython#151615). A burst is
+    short, so that connections over the limit are closed before more are accepted.
+    """
+
+    _exhausted = False
+    _burst = 0
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Accept, or tell asyncio that nothing waits, at the end of a burst."""
+        self._burst += 1
+        if self._exhausted or self._burst > _LONGEST_BURST:
+            self._exhausted, self._burst = False, 0
+            raise BlockingIOError
+        try:
+            return super().accept()
+        except OSError as error:
+            self._exhausted = error.errno in _EXHAUSTED
+            raise
+
+
+def server(app: Starlette) -> uvicorn.Server:
+    """Make the server of an application; it is to run in the loop that runs now."""
+    asyncio.get_running_loop().set_exception_handler(_tell_seldom)
+    protocol = type("_Protocol", (_BoundedProtocol,), {"most": min(_MOST_CONNECTIONS, _descriptors() // 2)})
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=protocol,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=_SHUTDOWN_S,
+        )
+    )
+
+
+def _descriptors() -> int:
+    """How many descriptors the process may have; raised to what the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    if soft < _DESCRIPTORS:
+        _log.warning("few_descriptors", limit=soft, advice=f"allow {_DESCRIPTORS} open files (ulimit -n, LimitNOFILE)")
+    return soft
+
+
+def _tell_seldom(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    if str(context.get("message", "")).startswith("socket.accept()"):
+        _failed.tell(reason=str(context.get("exception")))
+    else:
+        loop.default_exception_handler(context)
