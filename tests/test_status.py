@@ -53,9 +53,9 @@ async def test_a_job_that_waits_says_what_for_and_until_when() -> None:
         assert job["until"] > it.clock.now() + 3000
 
 
-async def _command(it: Universe, *arguments: str) -> tuple[int | None, str, str]:
+async def command(it: Universe, *arguments: str, **more: str) -> tuple[int | None, str, str]:
     """Run `modal-runner` with Modal's token and nothing of GitHub's."""
-    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", **it.modal.env}
+    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", **it.modal.env, **more}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "github_app", *arguments),
         env=environment,
@@ -68,7 +68,7 @@ async def _command(it: Universe, *arguments: str) -> tuple[int | None, str, str]
 
 async def test_the_command_needs_modals_token_and_nothing_of_github() -> None:
     async with universe() as it:
-        code, output, errors = await _command(it, "status", "--json")
+        code, output, errors = await command(it, "status", "--json")
 
         assert code == 0, errors
         assert list(json.loads(output)) == _KEYS
@@ -81,9 +81,9 @@ async def test_the_log_of_a_runner_is_found_by_its_name_and_by_its_job_after_bot
         await it.until_nothing_is_left()
         runner = it.job("job").runner
         assert runner is not None
-        by_name = await _command(it, "logs", runner.name)
-        by_job = await _command(it, "logs", str(it.job("job").id))
-        unknown, nonsense = await _command(it, "logs", "7"), await _command(it, "logs", "nonsense")
+        by_name = await command(it, "logs", runner.name)
+        by_job = await command(it, "logs", str(it.job("job").id))
+        unknown, nonsense = await command(it, "logs", "7"), await command(it, "logs", "nonsense")
 
         assert by_name[0] == by_job[0] == 0
         assert "Job job completed" in by_name[1]

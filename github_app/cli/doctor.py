@@ -16,6 +16,7 @@ from github_app.deploying import configuration_file
 from github_app.doctor import Report, examine
 from github_app.doctor.check import failed
 from github_app.errors import ConfigError
+from github_app.foreign import visible
 from github_app.settings import load_routing_settings, load_settings
 
 _MARKS = {"ok": "[green]ok     [/]", "failed": "[red]failed [/]", "unknown": "[yellow]unknown[/]"}
@@ -55,9 +56,9 @@ def _show(report: Report) -> None:
     console = Console()
     for check in report.checks:
         console.print(
-            f"{_MARKS[check.status]} {check.name:<15} {escape(check.detail)}", soft_wrap=True, highlight=False
+            f"{_MARKS[check.status]} {check.name:<15} {escape(visible(check.detail))}", soft_wrap=True, highlight=False
         )
         if check.cure and check.status != "ok":
-            console.print(f"{'':<24}-> {check.cure}", soft_wrap=True, highlight=False, markup=False)
+            console.print(f"{'':<24}-> {visible(check.cure)}", soft_wrap=True, highlight=False, markup=False)
     for warning in report.warnings:
-        console.print(f"warning: {warning}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"warning: {visible(warning)}", soft_wrap=True, highlight=False, markup=False)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from github_app.errors import InputError
+from github_app.foreign import coloured
 from github_app.model import RUNNER_NAME, RunnerRecord, runner_name
 from github_app.sandboxes import ModalSandboxes
 from github_app.settings import load_routing_settings
@@ -20,8 +21,12 @@ def logs(
         str, typer.Argument(help="A job's id, or a runner's name (modal-<job>-<attempt>).", metavar="JOB|RUNNER")
     ],
     lines: Annotated[int, typer.Option(help="How many lines from the end.", min=1, max=10_000)] = 200,
+    *,
+    raw: Annotated[bool, typer.Option("--raw", help="As it was printed, with whatever it does to a terminal.")] = False,
 ) -> None:
     """Print the end of what a runner printed on its console, also after it has ended. Needs Modal's token alone.
+
+    Of what a job may have printed to steer a terminal only colours are left, unless --raw is given.
 
     The job's own log is at GitHub; this is the runner's, which says why one did not start or died.
 
@@ -33,7 +38,7 @@ def logs(
         raise InputError(f"{which!r}: give a job's id, or a runner's name like modal-41230001-1")
     found = asyncio.run(_logs(which, lines))
     for name, output in found:
-        typer.echo(f"== {name}\n{output}")
+        typer.echo(f"== {name}\n{output if raw else coloured(output)}", color=True if raw else None)
     if not found:
         typer.echo(f"No sandbox of {which} is known on Modal; it keeps output for a day or more.", err=True)
     raise typer.Exit(0 if found else 1)

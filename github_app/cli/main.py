@@ -27,6 +27,7 @@ from github_app.cli.status import status
 from github_app.cli.sweep import sweep
 from github_app.cli.uninstall import uninstall
 from github_app.errors import ConfigError, InputError, ModalRunnerError
+from github_app.foreign import visible
 
 app = typer.Typer(
     name="modal-runner",
@@ -70,7 +71,7 @@ def main() -> None:
     try:
         app()
     except ModalRunnerError as error:
-        print(f"modal-runner: {error}", file=sys.stderr)  # noqa: T201
+        print(f"modal-runner: {visible(str(error), lines=True)}", file=sys.stderr)  # noqa: T201
         sys.exit(2 if isinstance(error, ConfigError | InputError) else 1)
     except KeyboardInterrupt:
         print("modal-runner: stopped", file=sys.stderr)  # noqa: T201

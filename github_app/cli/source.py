@@ -8,6 +8,7 @@ from github_app.config import Config, load_all, load_config, secrets_of
 from github_app.deploying import configuration_file
 from github_app.deployment import SettingsSecret
 from github_app.errors import DeploymentError, InputError
+from github_app.foreign import visible
 from github_app.settings import STORED, RoutingSettings, Settings, load_routing_settings, settings_of
 
 _CREDENTIALS = ("GITHUB_APP_ID", "GITHUB_PRIVATE_KEY", "GITHUB_PRIVATE_KEY_PATH", "WEBHOOK_SECRET")
@@ -67,6 +68,7 @@ async def routing_settings() -> tuple[RoutingSettings, Config]:
     except InputError:
         pass
     except DeploymentError as error:
-        print(f"The deployment's settings cannot be read, so those of this shell are used: {error}", file=sys.stderr)  # noqa: T201
+        told = visible(str(error))
+        print(f"The deployment's settings cannot be read, so those of this shell are used: {told}", file=sys.stderr)  # noqa: T201
     settings = load_routing_settings()
     return settings, load_config(settings.modal_runner_config)

@@ -9,10 +9,12 @@ import typer
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from github_app.cli.source import routing_settings
 from github_app.clock import Clock
 from github_app.config import make_rules
+from github_app.foreign import visible
 from github_app.status import Status, read_status
 from github_app.store import ModalDictStore
 from github_app.versions import RunnerVersion
@@ -56,13 +58,13 @@ async def _status(*, watch: bool) -> Status:
 def _shown(found: Status) -> Table:
     table = Table.grid(padding=(0, 1))
     if found.stopped:
-        table.add_row(f"[bold red]STOPPED: {found.stopped}[/]")
+        table.add_row(_text(f"STOPPED: {found.stopped}", "bold red"))
     table.add_row(_jobs(found))
     table.add_row(_runners(found))
     for refused in found.refused[:_MOST_REFUSALS]:
-        table.add_row(f"refused: job {refused.job} of {refused.repository}: {refused.sentence}")
+        table.add_row(_text(f"refused: job {refused.job} of {refused.repository}: {refused.sentence}"))
     if found.slots:
-        table.add_row("slots taken: " + ", ".join(f"{group} {count}" for group, count in found.slots.items()))
+        table.add_row(_text("slots taken: " + ", ".join(f"{group} {count}" for group, count in found.slots.items())))
     if found.parked:
         table.add_row(f"{found.parked} deliveries made no sense; see the App's list of deliveries at GitHub")
     return table
@@ -73,15 +75,22 @@ def _jobs(found: Status) -> Table:
     for job in found.jobs:
         until = f" (until {time.strftime('%H:%M:%S', time.localtime(job.until))})" if job.until else ""
         waits = f"{job.waits_for}{until}" if job.waits_for else ""
-        table.add_row(f"{job.id} {job.name}", job.repository, job.state, _age(job.since), job.runner or waits)
+        cells = (f"{job.id} {job.name}", job.repository, job.state, _age(job.since), job.runner or waits)
+        table.add_row(*map(_text, cells))
     return table
 
 
 def _runners(found: Status) -> Table:
     table = Table("Runner", "State", "For", "Runs job", "Sandbox", "GPU", title=f"{len(found.runners)} runners")
     for each in found.runners:
-        table.add_row(each.name, each.state, _age(each.since), str(each.job or ""), each.sandbox or "", each.gpu or "")
+        cells = (each.name, each.state, _age(each.since), str(each.job or ""), each.sandbox or "", each.gpu or "")
+        table.add_row(*map(_text, cells))
     return table
+
+
+def _text(text: str, style: str = "") -> Text:
+    """Text that rich takes as it is: names are their authors'."""
+    return Text(visible(text), style)
 
 
 def _age(since: float) -> str:

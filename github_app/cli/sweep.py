@@ -9,6 +9,7 @@ import typer
 from github_app.cli.source import deployed_settings
 from github_app.clock import Clock
 from github_app.compose import compose
+from github_app.foreign import visible
 from github_app.sweep import SweepReport
 
 
@@ -30,7 +31,7 @@ def sweep(
         typer.echo(msgspec.json.encode(report).decode())
     else:
         for name, value in msgspec.structs.asdict(report).items():
-            typer.echo(f"{name.replace('_', ' '):<20} {value}")
+            typer.echo(f"{name.replace('_', ' '):<20} {visible(str(value))}")
     raise typer.Exit(1 if report.problems else 0)
 
 

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from github_app.demo.report import JobReport, Report
+from github_app.foreign import visible
 from github_app.simulator.github.state import Job
 
 _COLOURS = {"success": "green", "failure": "red", "cancelled": "yellow", "skipped": "dim", "running": "cyan"}
@@ -52,7 +53,9 @@ class _Lines:
                 where = f"  on {job.runner_name}" if job.runner_name else ""
                 where += f" in {job.sandbox_id}" if job.sandbox_id else ""
                 took = f"  after {job.duration_ms} ms" if job.duration_ms is not None else ""
-                self._console.print(f"{state:<10} {escape(job.name)}{where}{took}", highlight=False, soft_wrap=True)
+                self._console.print(
+                    f"{state:<10} {escape(visible(job.name))}{where}{took}", highlight=False, soft_wrap=True
+                )
 
 
 def _table(rows: list[tuple[str, JobReport]]) -> Table:
@@ -61,8 +64,8 @@ def _table(rows: list[tuple[str, JobReport]]) -> Table:
         table.add_column(column, overflow="fold")
     for state, job in rows:
         table.add_row(
-            escape(job.name),
-            escape(" ".join(job.labels)),
+            escape(visible(job.name)),
+            escape(visible(" ".join(job.labels))),
             f"[{_COLOURS.get(state, 'default')}]{state}[/]",
             job.runner_name or "",
             job.sandbox_id or "",
@@ -82,9 +85,9 @@ def show_failures(console: Console, jobs: list[Job], expected: frozenset[str]) -
         if job.conclusion not in {"failure", "cancelled"}:
             continue
         why = " (as expected)" if job.instance.name in expected else ""
-        console.print(f"\n[bold]{escape(job.instance.name)}: {job.conclusion}{why}[/]", highlight=False)
+        console.print(f"\n[bold]{escape(visible(job.instance.name))}: {job.conclusion}{why}[/]", highlight=False)
         for line in job.log[-_LOG_LINES:]:
-            console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"  {visible(line)}", markup=False, highlight=False, soft_wrap=True)
 
 
 def show_refusals(console: Console, jobs: list[Job], refused: dict[int, str]) -> None:
@@ -92,7 +95,7 @@ def show_refusals(console: Console, jobs: list[Job], refused: dict[int, str]) ->
     for job in jobs:
         if job.id in refused:
             said = f"refused {job.instance.name}: {refused[job.id]}"
-            console.print(said, markup=False, highlight=False, soft_wrap=True)
+            console.print(visible(said), markup=False, highlight=False, soft_wrap=True)
 
 
 def show_summary(console: Console, report: Report) -> None:

@@ -1,5 +1,6 @@
 """Check runs: how the person who wrote a workflow is told that a job is not served (docs: "Check runs")."""
 
+from github_app.foreign import code, fenced, visible
 from github_app.github.connection import Connection
 from github_app.github.tokens import permissions
 from github_app.model import JobEvent
@@ -43,8 +44,8 @@ class Checks:
             "conclusion": "failure",
             "external_id": str(job.job_id),
             "output": {
-                "title": f"{job.job_name[:100]}: not served",
-                "summary": f"{sentence}\n\nThe job asked for: `{', '.join(job.labels)}`. {advice}".rstrip(),
+                "title": f"{visible(job.job_name[:100])}: not served",
+                "summary": f"{fenced(sentence)}\n\nThe job asked for: {code(', '.join(job.labels))}. {advice}".rstrip(),
             },
         }
         await self._connection.as_installation(

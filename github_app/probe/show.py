@@ -4,6 +4,7 @@ from collections import Counter
 
 from rich.console import Console
 
+from github_app.foreign import visible
 from github_app.notes import ProbeReport, ProbeResult
 from github_app.units import as_money
 
@@ -37,6 +38,6 @@ def counted(report: ProbeReport) -> str:
 
 def _show(each: ProbeResult, console: Console) -> None:
     console.print(f"{_MARKS[each.state]} {each.id:>2} ", end="")
-    console.print(f"{each.assumption}: {each.evidence}", soft_wrap=True, highlight=False, markup=False)
+    console.print(f"{each.assumption}: {visible(each.evidence)}", soft_wrap=True, highlight=False, markup=False)
     if each.consequence:
-        console.print(f"{'':<17}-> {each.consequence}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"{'':<17}-> {visible(each.consequence)}", soft_wrap=True, highlight=False, markup=False)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.markup import escape
 
+from github_app.foreign import visible
+
 
 @dataclass
 class Step:
@@ -33,18 +35,18 @@ class Progress:
     def begin(self, title: str) -> None:
         """Say what comes now, before it is done."""
         self.steps.append(Step(title))
-        self._print(f"[bold]{len(self.steps)}.[/] {escape(title)} ...")
+        self._print(f"[bold]{len(self.steps)}.[/] {escape(visible(title))} ...")
 
     def done(self, detail: str = "") -> None:
         """The step came true."""
         step = self.steps[-1]
         step.done, step.detail = True, detail
-        self._print(f"   [green]done[/]{': ' if detail else ''}{escape(detail)}")
+        self._print(f"   [green]done[/]{': ' if detail else ''}{escape(visible(detail))}")
 
     def tell(self, text: str) -> None:
         """Say something about the step under way."""
         self.steps[-1].detail = text
-        self._print(f"   {escape(text)}")
+        self._print(f"   {escape(visible(text))}")
 
     def _print(self, text: str) -> None:
         # Addresses have to stay whole, to be copied.

@@ -13,6 +13,7 @@ from github_app.compose import compose
 from github_app.config import Config
 from github_app.deployment import SettingsSecret, Workspace, look_up_workspace
 from github_app.errors import DeploymentError, GitHubError, InputError, ModalRunnerError, SetupError
+from github_app.foreign import visible
 from github_app.github import AppRecord, AppWebhook, Installation, NewApp, Runners
 from github_app.model import RunnerRelease
 from github_app.pasted import names
@@ -26,7 +27,6 @@ from github_app.setup.register import Registering, Wish, variables_of
 from github_app.setup.registration import STOPPED, Registration
 from github_app.setup.store import keep, rescue, rescue_file, rescued, write_env_file
 from github_app.units import as_money
-
 
 # What Modal's first plan runs at once (modal.com/pricing).
 MOST_AT_ONCE = 100
@@ -281,7 +281,11 @@ class Setup:
         try:
             show_what_fails(await Probe(self._settings, self._config, parts).run(wanted), console)
         except ModalRunnerError as error:
-            console.print(f"It could not be made: {error}\nRun `modal-runner probe`.", highlight=False, markup=False)
+            console.print(
+                f"It could not be made: {visible(str(error), lines=True)}\nRun `modal-runner probe`.",
+                highlight=False,
+                markup=False,
+            )
         finally:
             await parts.connection.close()
 
