@@ -16,7 +16,7 @@ from github_app.model import Network, SandboxSpec, Shape
 from github_app.network import ALLOWED_CIDRS, GITHUB_ONLY, MOST_DOMAINS, OPEN, github_domains, is_private, networks
 from github_app.policy import Policy, is_full_name
 from github_app.profiles import Cidr, Domain, Limits, Name, Profile, Route
-from github_app.routing import Rules
+from github_app.routing import Rules, has_boundary
 from github_app.settings import SECRET_LENGTH, RoutingSettings, Settings, load_settings
 
 FILE = "modal-runner.toml"
@@ -321,12 +321,12 @@ def warnings(settings: RoutingSettings, config: Config) -> list[str]:
     if isinstance(settings, Settings) and settings.webhook_secret_old is not None:
         found.append("WEBHOOK_SECRET_OLD is still taken: `modal-runner rotate-secret` was stopped; run it again")
     grouped = settings.runner_group_id is not None
-    for name, profile in config.profiles.items():
-        if profile.gives_own and not (profile.runner_group or grouped):
-            found.append(
-                f"profiles.{name}: its volumes, variables or secrets rest on labels and the job-started hook alone; "
-                "a runner group that admits only its repositories keeps others away (runner_group = ID)"
-            )
+    found += [
+        f'profiles.{name}: its volumes and secrets rest on labels and the job-started hook alone (trust = "labels")'
+        for name, profile in config.profiles.items()
+        if profile.needs_boundary and profile.trust == "labels" and not (profile.runner_group or grouped)
+    ]
+    found += [f"{each}; until then they are kept back" for each in unbounded(settings, config)]
     cached = settings.cache_volume_name or any(each.cache for each in (config.defaults, *config.profiles.values()))
     if cached and not config.cache.shared and not grouped:
         found.append(
@@ -343,7 +343,30 @@ def warnings(settings: RoutingSettings, config: Config) -> list[str]:
     return found
 
 
+def unbounded(settings: RoutingSettings, config: Config) -> list[str]:
+    """The profiles whose secrets rest on nothing, a sentence each: they are not given, and nothing new is deployed."""
+    defaults = make_rules(settings, config).defaults
+    return [
+        f"profiles.{name}: it gives secrets or volumes, and any job with the right labels can take its runners: write "
+        'runner_group = ID, of a group that admits its repositories alone, or trust = "labels" if every repository may '
+        'have them (on a personal account trust = "repository")'
+        for name, profile in config.profiles.items()
+        if profile.needs_boundary and profile.trust != "repository" and not has_boundary(profile, defaults)
+    ]
+
+
+def refuse_unbounded(settings: RoutingSettings, config: Config) -> None:
+    """Go no further where secrets rest on nothing.
+
+    Raises:
+        ConfigError: says which, and what to write.
+    """
+    if problems := unbounded(settings, config):
+        raise ConfigError(problems)
+
+
 def secrets_of(config: Config) -> list[str]:
     """The values of variables in the file, for the log's redaction; what is short is no secret."""
     profiles = [config.defaults, *config.profiles.values()]
-    return [value for profile in profiles for value in profile.env.values() if len(value) >= SECRET_LENGTH]
+    values = [value for each in profiles for value in (*each.env.values(), *each.secret_env.values())]
+    return [value for value in values if len(value) >= SECRET_LENGTH]

@@ -215,7 +215,8 @@ class Shape(msgspec.Struct, frozen=True):
     `cpu` in physical cores (one is 2 vCPU) and `memory_mib`: (requested, limit) each. `volumes`: (path, Modal Volume).
     `profile` stands for its environment variables and secrets, which are nowhere recorded. `made_for` says which jobs
     may have what it is given; None: nothing is given that others may not have. `forks` are globs of the repositories
-    (lower case) of which the code of forks may run here.
+    (lower case) of which the code of forks may run here. `bare`: what the profile gives is kept back, for it rests on
+    nothing.
     """
 
     cpu: tuple[float, float]
@@ -231,6 +232,7 @@ class Shape(msgspec.Struct, frozen=True):
     runner_group: int | None = None
     made_for: MadeFor | None = None
     forks: tuple[str, ...] = ()
+    bare: bool = False
 
 
 class RunnerState(StrEnum):

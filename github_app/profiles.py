@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
@@ -73,7 +73,11 @@ MountPath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]+$")]
 
 
 class Profile(BaseModel):
-    """A machine, by name; what is None is left to the defaults. `timeout` is the job's, in seconds."""
+    """A machine, by name; what is None is left to the defaults. `timeout` is the job's, in seconds.
+
+    `trust` says on what its secrets rest without a runner group: on labels alone, or on runners that are registered for
+    single repositories, as on a personal account.
+    """
 
     model_config = _WORDS
 
@@ -88,9 +92,11 @@ class Profile(BaseModel):
     docker: bool | None = None
     volumes: dict[MountPath, ModalName] = Field(default={})
     env: dict[Annotated[str, Field(pattern=_VARIABLE)], str] = Field(default={}, repr=False)
+    secret_env: dict[Annotated[str, Field(pattern=_VARIABLE)], str] = Field(default={}, repr=False)
     secrets: tuple[ModalName, ...] = ()
     runner_group: Annotated[int, Field(gt=0)] | None = None
     max_concurrent: Annotated[int, Field(gt=0)] | None = None
+    trust: Literal["labels", "repository"] | None = None
 
     @property
     def private(self) -> bool:
@@ -100,7 +106,12 @@ class Profile(BaseModel):
     @property
     def gives_own(self) -> bool:
         """It gives volumes, variables or secrets, which a job that merely fits must not have."""
-        return bool(self.volumes or self.env or self.secrets)
+        return bool(self.env or self.needs_boundary)
+
+    @property
+    def needs_boundary(self) -> bool:
+        """It gives what must rest on more than labels, which any author of a workflow can write."""
+        return bool(self.volumes or self.secret_env or self.secrets)
 
 
 class Limits(BaseModel):

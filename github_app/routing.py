@@ -98,17 +98,34 @@ def route(event: JobEvent, rules: Rules) -> Ignore | Refuse | Admit:
 
 @dataclass(frozen=True)
 class Gift:
-    """What a sandbox is given beside its machine; `own` names the variables that are not for everyone."""
+    """What a sandbox is given beside its machine; `own` names the variables that are not for everyone.
+
+    `kept_back`: the profile has secrets that are not given, for they rest on nothing.
+    """
 
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
+    kept_back: str | None = None
 
 
-def given(profile: str | None, rules: Rules) -> Gift:
+def given(shape: Shape, rules: Rules) -> Gift:
     """What a sandbox of a profile is given, the defaults included."""
-    named = rules.profiles.get(profile or "", _NOTHING_SAID)
-    return Gift({**rules.defaults.env, **named.env}, (*rules.defaults.secrets, *named.secrets), tuple(named.env))
+    named = rules.profiles.get(shape.profile or "", _NOTHING_SAID)
+    common = {**rules.defaults.env, **rules.defaults.secret_env}
+    if shape.bare:
+        return Gift({**common, **named.env}, rules.defaults.secrets, tuple(named.env), shape.profile)
+    own = {**named.env, **named.secret_env}
+    return Gift({**common, **own}, (*rules.defaults.secrets, *named.secrets), tuple(own))
+
+
+def has_boundary(profile: Profile, defaults: Profile, *, in_repository: bool = False) -> bool:
+    """Tell whether something else than labels keeps the jobs of other repositories from a profile's runners.
+
+    `in_repository`: the runners are registered for one repository, as on a personal account.
+    """
+    grouped = profile.runner_group or defaults.runner_group
+    return bool(grouped or profile.trust == "labels" or in_repository)
 
 
 def needs_run(event: JobEvent, rules: Rules) -> bool:
@@ -183,7 +200,9 @@ def _machine(event: JobEvent, wanted: Wanted, found: Route | None, rules: Rules)
     profile = rules.profiles[name] if name is not None else _NOTHING_SAID
     if profile.private and not (found and found.profile):
         return Refuse("profile", f"The label 'profile:{name}' cannot be asked for: only a route leads to that profile.")
-    merged = _filled(profile, rules.defaults)
+    personal = event.scope.repo is not None
+    bare = profile.needs_boundary and not has_boundary(profile, rules.defaults, in_repository=personal)
+    merged = _filled(profile.model_copy(update={"volumes": {}}) if bare else profile, rules.defaults)
     refusal = _beyond(wanted, merged, rules)
     if refusal is not None:
         return refusal
@@ -199,7 +218,7 @@ def _machine(event: JobEvent, wanted: Wanted, found: Route | None, rules: Rules)
             made_for=_made_for(event, found, shape.made_for) if profile.gives_own else shape.made_for,
             forks=_repositories(event, found) if found.forks else (),
         )
-    shape = msgspec.structs.replace(shape, profile=name)
+    shape = msgspec.structs.replace(shape, profile=name, bare=bare)
     return Admit(shape, found.name if found else None, name, wanted.cache)
 
 

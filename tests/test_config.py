@@ -2,12 +2,13 @@
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from github_app.config import load_all, make_rules, parse_config, warnings
+from github_app.config import load_all, make_rules, parse_config, refuse_unbounded, unbounded, warnings
 from github_app.errors import ConfigError
 from github_app.settings import load_routing_settings
 from tests.records import routing_settings
@@ -82,8 +83,31 @@ def test_what_may_not_be_meant_is_warned_of() -> None:
     found = warnings(settings, config)
 
     assert any("cannot reach the private range 10.0.0.0/8" in each for each in found)
-    assert any("profiles.a" in each and "runner group" in each for each in found)
+    assert any("profiles.a" in each and "runner_group = ID" in each for each in found)
     assert any("cache.shared" in each for each in found)
+
+
+@pytest.mark.parametrize(
+    ("profile", "settings", "rests"),
+    [
+        ("secrets = ['s']", {}, False),
+        ("secret_env = {A = 'x'}", {}, False),
+        ("volumes = {'/data' = 'd'}", {}, False),
+        ("env = {A = 'x'}", {}, True),
+        ("secrets = ['s']\ntrust = 'labels'", {}, True),
+        ("secrets = ['s']\ntrust = 'repository'", {}, True),
+        ("secrets = ['s']\nrunner_group = 7", {}, True),
+        ("secrets = ['s']", {"runner_group_id": 7}, True),
+    ],
+)
+def test_secrets_rest_on_a_boundary_or_are_refused(profile: str, settings: dict[str, Any], rests: bool) -> None:
+    config, given = parse_config(f"[profiles.a]\n{profile}\n"), routing_settings(**settings)
+
+    assert (not unbounded(given, config)) is rests
+    if not rests:
+        with pytest.raises(ConfigError, match=r"profiles\.a: .*runner_group = ID"):
+            refuse_unbounded(given, config)
+        assert any("kept back" in each for each in warnings(given, config))
 
 
 @pytest.mark.parametrize(

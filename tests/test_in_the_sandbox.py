@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import modal
 import pytest
 
 from github_app.simulator.github.state import Job, Repository
 from github_app.simulator.modal import Limits
 from tests.control_plane import ControlPlane, running, until
+from tests.simulator.modal_workshop import connect
 
 PATH = ".github/workflows/ci.yml"
 
@@ -51,6 +53,51 @@ async def test_where_sudo_has_no_effect_the_runner_is_root_and_says_so(tmp_path:
         assert ("user 0, sudo no, root" in log) is not setuid
         assert ("the runner and its jobs run as root" in log) is not setuid
         assert view.output.startswith("sudo does not work in this sandbox") is not setuid
+
+
+GIVEN = """
+[profiles.own]
+secrets = ["keys"]
+secret_env = { HF_TOKEN = "hf-canary-token-0123456789", PEM = "line-one-canary\\nline-two-canary" }
+trust = "labels"
+[[routes]]
+name = "own"
+repositories = ["octo-org/own"]
+profile = "own"
+"""
+CANARIES = ("hf-canary-token", "line-one-canary", "line-two-canary", "key-canary")
+LOOK = """{run: 'cat /proc/*/environ $HOME/.given | tr "\\0" "\\n" | sed "s/^/seen: /" || true', shell: bash}"""
+
+
+async def test_what_a_profile_gives_reaches_its_own_job_masked_and_a_foreign_job_by_no_way(tmp_path: Path) -> None:
+    file = tmp_path / "modal-runner.toml"
+    file.write_text(GIVEN)
+    async with running(tmp_path, settings={"MODAL_RUNNER_CONFIG": str(file)}) as plane:
+        async with connect(plane.modal) as client:
+            await modal.Secret.objects.create.aio("keys", {"KEY": "key-canary-0123456789"}, client=client)
+        own, foreign = (plane.github.world.add_repository(plane.organization, name) for name in ("own", "foreign"))
+        lengths = (
+            "{run: 'echo lengths ${#HF_TOKEN} ${#PEM} ${#KEY}; echo shown $HF_TOKEN; cat $HOME/.runner >/dev/null'}"
+        )
+        first = push(plane, own, lengths, LOOK)
+        await ended(plane, first)
+        log = "\n".join(first.log)
+        assert "lengths 26 31 21" in log
+        assert "shown ***" in log
+
+        # GitHub gives the runner that was made for a job of its own to one that waits longer.
+        plane.github.webhooks.targets = ["http://127.0.0.1:9"]
+        taker = push(plane, foreign, LOOK)
+        await plane.github.webhooks.settle()
+        plane.github.webhooks.targets = []
+        push(plane, own, "run: echo late")
+        await until(lambda: taker.status == "completed", within=40)
+        seen = "\n".join(taker.log)
+
+        assert taker.conclusion == "success"
+        assert "are withheld" in seen
+        assert "seen: HOME=" in seen
+        assert [each for each in (*CANARIES, "JITCONFIG") if each in seen] == []
 
 
 async def test_a_job_may_use_as_many_threads_as_its_limit_has_vcpus_unless_it_says_otherwise(tmp_path: Path) -> None:

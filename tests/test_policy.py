@@ -82,7 +82,9 @@ Hook = Callable[..., subprocess.CompletedProcess[str]]
 def hook(tmp_path: Path, programs: str) -> Hook:
     """Run the job-started hook as the runner does (`bash -e`), for a job of octo/app."""
 
-    def run(event: str, rules: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        event: str, rules: str | None = None, shell: str = "/bin/bash", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         payload, script = tmp_path / "event.json", tmp_path / "job-started.sh"
         payload.write_text(event)
         script.write_text(JOB_STARTED)
@@ -98,7 +100,8 @@ def hook(tmp_path: Path, programs: str) -> Hook:
             "GITHUB_REF": f"refs/heads/{environment.get('GITHUB_REF_NAME', '')}",
             **environment,
         }
-        command = ["/bin/bash", "-e", str(script)]
+        (tmp_path / "env").write_text("")
+        command = [shell, *(["-e"] if shell.endswith("bash") else []), str(script)]
         return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=given)  # noqa: S603
 
     return run
@@ -168,11 +171,12 @@ def test_an_image_without_jq_admits_nobody_and_says_what_to_add(hook: Hook, tmp_
     lacking.mkdir()
     for name in ("touch", "rm", "mkdir", "sleep"):
         (lacking / name).symlink_to(shutil.which(name) or "")
+    (tmp_path / ".given").write_text(GIVEN)
     done = hook(PRIVATE, PATH=str(lacking), MODAL_RUNNER_OWN_ENV="HF_TOKEN")
 
     assert done.returncode == 1
     assert 'apt = ["jq"]' in done.stdout
-    assert (tmp_path / "env").read_text() == "HF_TOKEN=\n"
+    assert not (tmp_path / ".given").exists()
 
 
 def _pull_request(head: str | None, branch: str = "x") -> str:
@@ -267,26 +271,57 @@ def test_a_route_that_refuses_does_so_in_the_sandbox_too(
 
 
 def test_a_foreign_job_whose_variables_cannot_be_withheld_is_refused(hook: Hook, tmp_path: Path) -> None:
-    done = hook(PRIVATE, _rules(shape=MADE_FOR), **OWN, GITHUB_ENV=str(tmp_path / "no" / "such" / "folder"))
+    proxy = {"MODAL_RUNNER_OWN_ENV": "HTTPS_PROXY", "HTTPS_PROXY": "http://u:p@proxy"}
+    for environment in ({"GITHUB_ENV": str(tmp_path / "no" / "such")}, {"GITHUB_ENV": ""}):
+        done = hook(PRIVATE, _rules(shape=MADE_FOR), **proxy, **environment)
+        assert done.returncode == 1
+        assert "cannot be withheld" in done.stdout
 
-    assert done.returncode == 1
-    assert "cannot be withheld" in done.stdout
+
+@pytest.mark.parametrize("shell", ["/bin/bash", "/bin/sh", "/bin/dash"])
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({}, 0),
+        ({"GITHUB_ENV": ""}, 1),
+        ({"GITHUB_ENV": "/nonexistent/env"}, 1),
+        ({"GITHUB_EVENT_PATH": ""}, 1),
+        ({"MODAL_RUNNER_RULES": "{"}, 1),
+        ({"MODAL_RUNNER_RULES": ""}, 1),
+    ],
+)
+def test_whatever_shell_runs_the_hook_what_fails_refuses(
+    hook: Hook, tmp_path: Path, shell: str, changed: dict[str, str], code: int
+) -> None:
+    (tmp_path / ".given").write_text(GIVEN)
+    done = hook(PRIVATE, _rules(shape=MADE_FOR), shell=shell, **{**OWN, **JOB, **changed})
+
+    assert done.returncode == code, done
+    assert not (tmp_path / ".given").exists()
 
 
 MADE_FOR = msgspec.structs.replace(
     SHAPE, made_for=MadeFor(("octo/other", "octo/a*"), "main", "nightly *", ("push", "schedule"))
 )
 OWN = {"MODAL_RUNNER_OWN_ENV": "HF_TOKEN DATA_KEY"}
+# As start.sh leaves it.
+GIVEN = (
+    "HF_TOKEN<<end-1234-abcd-5678\nhf-secret-100%\nend-1234-abcd-5678\nDATA_KEY<<end-12345678-b\n7\nend-12345678-b\n"
+)
 JOB = {"GITHUB_REF_NAME": "main", "GITHUB_WORKFLOW": "Nightly run"}
 
 
 def test_a_job_for_which_the_sandbox_was_made_keeps_what_it_was_given(hook: Hook, tmp_path: Path) -> None:
     (tmp_path / "volume").mkdir()
     (tmp_path / ".cache-volume").symlink_to(tmp_path / "volume")
+    (tmp_path / ".given").write_text(GIVEN)
     done = hook(PRIVATE, _rules(shape=MADE_FOR), **OWN, **JOB, MODAL_RUNNER_MACHINE="2 vCPU")
 
     assert done.returncode == 0
-    assert not (tmp_path / "env").exists()
+    assert (tmp_path / "env").read_text() == GIVEN
+    assert "::add-mask::hf-secret-100%25" in done.stdout.splitlines()
+    assert "::add-mask::7" not in done.stdout
+    assert not (tmp_path / ".given").exists()
     assert (tmp_path / ".cache-volume").is_symlink()
     assert "2 vCPU" in done.stdout
     assert (tmp_path / ".job-started").exists()
@@ -307,10 +342,14 @@ def test_a_job_for_which_the_sandbox_was_not_made_runs_without_what_it_was_given
 ) -> None:
     (tmp_path / "volume").mkdir()
     (tmp_path / ".cache-volume").symlink_to(tmp_path / "volume")
-    done = hook(PRIVATE, _rules(shape=MADE_FOR), **{**OWN, **JOB, **changed})
+    (tmp_path / ".given").write_text(GIVEN)
+    done = hook(PRIVATE, _rules(shape=MADE_FOR), **{**OWN, **JOB, **changed}, MODAL_RUNNER_MOUNTS="/data")
 
     assert done.returncode == 0, done
-    assert (tmp_path / "env").read_text().splitlines() == ["HF_TOKEN=", "DATA_KEY="]
+    assert (tmp_path / "env").read_text() == ""
+    assert "hf-secret" not in done.stdout
+    assert not (tmp_path / ".given").exists()
+    assert "this job could reach them: /data" in done.stdout
     assert not (tmp_path / ".cache-volume").is_symlink()
     assert "withheld" in done.stdout
 

@@ -196,6 +196,7 @@ memory = "64g"
 secrets = ["hf-token"]
 volumes = { "/data" = "datasets" }
 env = { MODE = "train" }
+runner_group = 7
 
 [[routes]]
 name = "training"
@@ -211,6 +212,26 @@ profile = "train"
     assert request.rules["made_for"]["repositories"] == [as_regex("octo-org/*")]
     # Of the Secret that it names, by the name that it has there.
     assert request.environment["MODAL_RUNNER_OWN_ENV"] == "MODE HF_TOKEN"
+
+
+async def test_a_profile_whose_secrets_rest_on_nothing_is_given_none_of_them(sleeping_modal: SimulatedModal) -> None:
+    toml = """
+[profiles.train]
+secrets = ["hf-token"]
+secret_env = { TOKEN = "canary-token" }
+volumes = { "/data" = "datasets" }
+env = { MODE = "train" }
+[[routes]]
+name = "training"
+profile = "train"
+"""
+    request = await _request(sleeping_modal, toml=toml)
+
+    assert request.volumes == {}
+    assert request.environment["MODAL_RUNNER_OWN_ENV"] == "MODE"
+    assert request.environment["MODAL_RUNNER_KEPT_BACK"] == "train"
+    assert "TOKEN" not in request.environment
+    assert not any("hf-token" in str(each) for each in request.definition.secret_ids)
 
 
 async def test_block_network(sleeping_modal: SimulatedModal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import typer
 from pydantic import SecretStr
 
 from github_app.cli.source import stored_settings
-from github_app.config import FILE, load_config, make_rules, warnings
+from github_app.config import FILE, load_config, refuse_unbounded, warnings
 from github_app.errors import InputError
 from github_app.settings import Settings, load_routing_settings, settings_of
 
@@ -35,7 +35,7 @@ def check(path: Annotated[Path | None, typer.Argument(help="The file; else as th
     if path is not None and not path.exists():
         raise InputError(f"{path}: there is no such file")
     loaded = load_config(found)
-    make_rules(settings, loaded)
+    refuse_unbounded(settings, loaded)
     for warning in warnings(settings, loaded):
         typer.echo(f"warning: {warning}")
     typer.echo(f"{found or 'no modal-runner.toml; the defaults hold'}: ok")
@@ -61,7 +61,7 @@ def show(
     for name in Settings.model_fields:
         typer.echo(f"{name.upper()}={_shown(effective[name])}")
     for key, value in _flat(loaded.model_dump(mode="json", exclude_defaults=True, by_alias=True)):
-        typer.echo(f"{key} = {_MASK if '.env.' in key else json.dumps(value)}")
+        typer.echo(f"{key} = {_MASK if '.env.' in key or '.secret_env.' in key else json.dumps(value)}")
 
 
 def _given() -> dict[str, object]:

@@ -11,7 +11,7 @@ from github_app import deploying, log
 from github_app.cli.source import stored_settings
 from github_app.clock import Clock
 from github_app.compose import compose
-from github_app.config import secrets_of
+from github_app.config import refuse_unbounded, secrets_of
 from github_app.deployment import SettingsSecret, look_up_workspace
 from github_app.deployment.functions import application_file
 from github_app.errors import InputError
@@ -78,6 +78,7 @@ async def _redeploy(progress: Progress, changes: dict[str, str], *, keep_version
     stored, config = await stored_settings()
     name = stored["MODAL_APP_NAME"]
     settings = settings_of(stored | changes)
+    refuse_unbounded(settings, config)
     log.configure(settings.secrets() + secrets_of(config), logging.WARNING)
     progress.done(f"Secret {SettingsSecret(name).name}")
     parts = compose(settings, config, Clock())

@@ -176,6 +176,10 @@ class OnGitHub:
                     listed = ", ".join(f"{int(each.id)} ({each.name})" for each in groups)
                     cure = f"set RUNNER_GROUP_ID, or runner_group in modal-runner.toml, to one of: {listed}"
                     return failed("runner-group", f"{place.scope} has no group {wanted}", cure)
+                if (resting := self._resting_on(wanted)) and _admits_all(found):
+                    why = f"{found.name} admits every repository, and the secrets of profile {resting[0]} rest on it"
+                    cure = "choose its repositories: organisation settings > Actions > Runner groups > "
+                    return failed("runner-group", why, cure + found.name)
                 # A group of a profile's own is meant for its repositories alone.
                 out = await self._kept_out(place, found) if wanted == self._settings.runner_group_id else []
                 if out:
@@ -185,6 +189,15 @@ class OnGitHub:
                     )
                 told.append(f"{place.scope}: {_policy(found)}")
         return ok("runner-group", "; ".join(told) or "repositories have none")
+
+    def _resting_on(self, group: int | None) -> list[str]:
+        """The profiles whose secrets rest on a group."""
+        defaults = self._parts.rules.defaults
+        return [
+            name
+            for name, each in self._config.profiles.items()
+            if each.needs_boundary and each.trust != "labels" and (each.runner_group or defaults.runner_group) == group
+        ]
 
     @property
     def _wanted_groups(self) -> list[int | None]:
@@ -239,6 +252,10 @@ class OnGitHub:
                 found += batch
                 page += 1
         return found
+
+
+def _admits_all(group: RunnerGroup) -> bool:
+    return group.visibility != "selected" and not group.restricted_to_workflows
 
 
 def _policy(group: RunnerGroup) -> str:

@@ -24,6 +24,9 @@ def settings_of(
         # Variables that are for the jobs that it was made for, and those that are for every job.
         "MODAL_RUNNER_OWN_ENV": " ".join(own),
         "MODAL_RUNNER_COMMON_ENV": " ".join(name for name in gift.env if name not in own),
+        "MODAL_RUNNER_KEPT_BACK": gift.kept_back or "",
+        # What is mounted cannot be taken away from a job that takes another's runner; it is told of.
+        "MODAL_RUNNER_MOUNTS": " ".join(path for path, _ in shape.volumes) if shape.made_for else "",
         "MODAL_RUNNER_THREADS": str(max(1, int(shape.cpu[1] * 2))),
         "MODAL_RUNNER_CACHE": CACHE_PATH if CACHE_PATH in dict(shape.volumes) else "",
         "MODAL_RUNNER_DOCKER": _docker(shape),

@@ -1,15 +1,44 @@
 # The job-started hook: runs inside the job, before its first step; what it prints stands in the job's log. Any
 # repository that the runner group admits can take this runner, so admission is decided here again (admission.jq).
+# The runner calls it as `bash -e`; whatever shell calls it, what fails refuses.
 touch "$HOME/.job-started" || true
 set -f
 
+as_root() {
+    "$@" 2>/dev/null || sudo -n "$@"
+}
+
+forget() {
+    # No step may find what was given to this sandbox.
+    [ ! -e "$HOME/.given" ] || as_root rm -f "$HOME/.given"
+    [ ! -e "$HOME/.given" ]
+}
+
+give() {
+    # What is written to GITHUB_ENV is a variable of every step that follows, and stands in its log: so it is masked, if
+    # it is long enough to be a secret, line by line (docs: "Workflow commands", add-mask).
+    [ -n "${MODAL_RUNNER_OWN_ENV:-}" ] || return 0
+    [ -w "${GITHUB_ENV:-}" ] || return 1
+    given=$(as_root cat "$HOME/.given") || return 1
+    printf '%s\n' "$given" | while IFS= read -r line; do
+        [ "${#line}" -lt 8 ] || case "$line" in
+            *"<<end-"????????-*|end-????????-*) ;;
+            *) printf '::add-mask::%s\n' "$(printf '%s' "$line" | sed 's/%/%25/g; s/\r/%0D/g')" ;;
+        esac
+    done || return 1
+    printf '%s\n' "$given" >> "$GITHUB_ENV" || return 1
+    forget
+}
+
 withhold() {
-    # What is written there takes the place of a variable for every step that follows.
+    forget || return 1
+    # Those that the runner goes by are still there; what is written takes their place for every step.
     for name in ${MODAL_RUNNER_OWN_ENV:-}; do
-        echo "$name=" >> "$GITHUB_ENV" || return 1
+        case "$name" in [0-9]*|*[!A-Za-z0-9_]*) continue ;; esac
+        eval "[ -z \"\${$name-}\" ]" || echo "$name=" >> "$GITHUB_ENV" || return 1
     done
     if [ -L "$HOME/.cache-volume" ]; then
-        rm "$HOME/.cache-volume" && mkdir -p "$HOME/.cache-volume/toolcache"
+        rm "$HOME/.cache-volume" && mkdir -p "$HOME/.cache-volume/toolcache" || return 1
     fi
 }
 
@@ -49,10 +78,14 @@ refuse() {
 command -v jq >/dev/null 2>&1 || refuse "The event of this job cannot be read, for this image has no jq: it is not admitted. Add jq to the image (apt = [\"jq\"] in modal-runner.toml)."
 answer=$(jq -r '@ADMISSION@' "$GITHUB_EVENT_PATH") || refuse "The event of this job cannot be read: it is not admitted."
 case "$answer" in
-    "admit ") ;;
+    "admit ")
+        give || refuse "The variables of this job cannot be given to it: run it again."
+        [ -z "${MODAL_RUNNER_KEPT_BACK:-}" ] || echo "The secrets and volumes of the profile $MODAL_RUNNER_KEPT_BACK are kept back: nothing but labels keeps other jobs from its runners. An administrator writes runner_group or trust into modal-runner.toml."
+        ;;
     "foreign ")
         withhold || refuse "This sandbox was made for another job, and its variables cannot be withheld: it is not admitted."
-        echo "This sandbox was made for another job; its variables, secrets and caches are withheld (its mounts remain)."
+        echo "This sandbox was made for another job; its variables and secrets are withheld."
+        [ -z "${MODAL_RUNNER_MOUNTS:-}" ] || echo "Its volumes stay mounted, and this job could reach them: $MODAL_RUNNER_MOUNTS. Only a runner group keeps jobs apart there."
         ;;
     "refuse "*) refuse "${answer#refuse }" ;;
     *) refuse "The event of this job makes no sense: it is not admitted." ;;

@@ -171,7 +171,9 @@ class ModalSandboxes:
         shape = spec.shape
         if shape.image not in self._images:
             raise SandboxError(f"creating sandbox {spec.name!r}: image {shape.image!r} is not built", retryable=False)
-        gift = given(shape.profile, self._rules)
+        gift = given(shape, self._rules)
+        if gift.kept_back:
+            _log.error("secrets_kept_back", profile=gift.kept_back, runner=spec.name, cure="modal-runner config check")
         async with sandbox_errors(f"creating sandbox {spec.name!r}", _CREATE_DEADLINE_S):
             secrets = [modal.Secret.from_name(name, client=self._client) for name in gift.secrets]
             names = await _variables_of(secrets)

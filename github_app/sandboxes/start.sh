@@ -1,8 +1,27 @@
-# The command of every sandbox. Reads nothing from argv: the JIT config comes in the environment, where the runner
-# takes it from and hides it from the job (actions/runner reads and unsets every ACTIONS_RUNNER_INPUT_*).
+# The command of every sandbox. Reads nothing from argv: the JIT config and what a profile gives come in the environment.
+# What lives on after this script has neither there, where the first job that comes could read them in /proc.
 home=${RUNNER_HOME:-/home/runner}
 cd "$home"
 export HOME="$home"
+
+# What is for the jobs alone that this sandbox was made for goes into a file of root's, in the form of GITHUB_ENV; the
+# hook hands it to such a job, and removes it in every case. What the runner itself goes by stays, and so does what
+# GITHUB_ENV does not take.
+if [ -n "${MODAL_RUNNER_OWN_ENV:-}" ]; then
+    rm -f "$home/.given"
+    (umask 077 && : > "$home/.given")
+    for name in $MODAL_RUNNER_OWN_ENV; do
+        case "$name" in
+            PATH|HOME|LD_*|NODE_OPTIONS|*_NUM_THREADS|*_proxy|*_PROXY|SSL_CERT_*|NODE_EXTRA_CA_CERTS|ACTIONS_*|RUNNER_*|DOTNET_*) continue ;;
+            [0-9]*|*[!A-Za-z0-9_]*) continue ;;
+        esac
+        eval "value=\${$name-}"
+        end="end-$(cat /proc/sys/kernel/random/uuid)"
+        printf '%s<<%s\n%s\n%s\n' "$name" "$end" "$value" "$end" >> "$home/.given"
+        unset "$name"
+    done
+    unset value
+fi
 
 # As the user `runner`, unless sudo does not work for it: gVisor can be run so that setuid programs have no effect, and
 # workflows lean on sudo. Then the runner is root. MODAL_RUNNER_SUDO=no: that was found out before, and is not tried.
@@ -14,6 +33,16 @@ if [ "$(id -u)" = 0 ] && id runner >/dev/null 2>&1; then
         export MODAL_RUNNER_AS_ROOT="sudo does not work in this sandbox, so the runner and its jobs run as root."
         echo "$MODAL_RUNNER_AS_ROOT"
     fi
+fi
+# actions/runner reads its configuration from the files that a JIT config consists of (Runner.cs writes just these).
+if [ -e bin/Runner.Listener ] && [ -n "${ACTIONS_RUNNER_INPUT_JITCONFIG:-}" ]; then
+    files=$(printf '%s' "$ACTIONS_RUNNER_INPUT_JITCONFIG" | base64 -d | jq -r 'to_entries[] | select(.key | test("^[.][a-z_]+$")) | .key + " " + .value') || files=
+    for name in $(printf '%s\n' "$files" | cut -d ' ' -f 1); do
+        (umask 077 && printf '%s\n' "$files" | grep "^$name " | cut -d ' ' -f 2 | base64 -d > "$name")
+        [ -z "$as_user" ] || chown runner:runner "$name"
+    done
+    [ ! -s .runner ] || unset ACTIONS_RUNNER_INPUT_JITCONFIG
+    unset files
 fi
 if [ -n "$as_user" ]; then
     export USER=runner LOGNAME=runner
@@ -100,7 +129,9 @@ if [ "${MODAL_RUNNER_DOCKER:-no}" != vm ]; then
     export RUNNER_MANUALLY_TRAP_SIG=1
     exec $as_user ./run.sh
 fi
-# In Modal's VM runtime a signal to a process group is taken and not delivered: the listener is told by its number.
+# In Modal's VM runtime a signal to a process group is taken and not delivered: the listener is told by its number. A
+# shell of its own does that, without what this one was given.
+exec /bin/sh -euc '
 stop() {
     for comm in /proc/[0-9]*/comm; do
         read -r name 2>/dev/null < "$comm" || continue
@@ -109,10 +140,11 @@ stop() {
     done
 }
 trap stop INT TERM
-$as_user ./run.sh &
+"$@" ./run.sh &
 run=$!
 while :; do
     wait "$run" && code=0 || code=$?
     # A signal ends the wait, and not the runner.
     kill -0 "$run" 2>/dev/null || exit "$code"
 done
+' stop env $as_user

@@ -10,7 +10,7 @@ from pathlib import Path
 from github_app import deploying
 from github_app.clock import Clock
 from github_app.compose import compose
-from github_app.config import Config
+from github_app.config import Config, refuse_unbounded
 from github_app.deployment import SettingsSecret, Workspace, look_up_workspace
 from github_app.errors import DeploymentError, GitHubError, InputError, ModalRunnerError, SetupError
 from github_app.foreign import visible
@@ -69,6 +69,7 @@ class Setup:
             SetupError, DeploymentError, SandboxError, GitHubError, InputError: with what to do; to run it again is
             always safe.
         """
+        refuse_unbounded(self._routing, self._config)
         known = await self._modal()
         version = await self._version(known)
         if version and "GITHUB_APP_ID" in known:

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,23 @@ def environment(github: Mapping[str, Any], folder: Path) -> dict[str, str]:
 
 
 def written(folder: Path) -> dict[str, str]:
-    """The variables that a hook has set for the steps, one a line."""
-    lines = (folder / "hook.env").read_text(encoding="utf-8").splitlines()
-    return dict(line.partition("=")[::2] for line in lines if "=" in line)
+    """The variables that a hook has set for the steps: NAME=VALUE, or NAME<<END, lines, END."""
+    found = {}
+    lines = iter((folder / "hook.env").read_text(encoding="utf-8").split("\n"))
+    for line in lines:
+        name, is_block, end = line.partition("<<")
+        if is_block and "=" not in name:
+            found[name] = "\n".join(iter(partial(next, lines), end))
+        elif "=" in line:
+            name, _, value = line.partition("=")
+            found[name] = value
+    return found
+
+
+def masks(line: str) -> str | None:
+    """The value that a line has the runner mask in all that follows; None for any other line."""
+    _, is_mask, value = line.partition("::add-mask::")
+    return value.replace("%0D", "\r").replace("%25", "%") if is_mask else None
 
 
 def run_completed() -> None:

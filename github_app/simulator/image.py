@@ -115,5 +115,6 @@ def stand_in_image(run: str | None = None, *, env: Mapping[str, str] | None = No
     programs = {f"bin/{name}": text for name, text in (_PROGRAMS | {"jq": jq, "python": python}).items()}
     return RunnerImage(
         env={"RUNNER_HOME": "{root}/runner", "PATH": "{root}/bin:/usr/local/bin:/usr/bin:/bin", **(env or {})},
-        files={"runner/run.sh": run or stand_in, **programs},
+        # As actions/runner has it: its configuration is read from files beside it.
+        files={"runner/run.sh": run or stand_in, "runner/bin/Runner.Listener": "#!/bin/sh\n", **programs},
     )

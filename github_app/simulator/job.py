@@ -51,7 +51,8 @@ async def run(service: Service, job: dict[str, Any]) -> tuple[Conclusion, dict[s
 async def _steps(service: Service, job: dict[str, Any], lines: list[str]) -> tuple[Conclusion, dict[str, str]]:
     environment = {**_environment(), **environment_of(job["github"])}
     workflow = job["workflow"]
-    if not await _hook(job["github"], environment, lines):
+    log = _MaskedLog(lines)
+    if not await _hook(job["github"], environment, log):
         workflow = after_failure(workflow, job["act_job"])
     tree = Path("_work").absolute()
     await asyncio.to_thread(_unpack, service, tree)
@@ -61,13 +62,33 @@ async def _steps(service: Service, job: dict[str, Any], lines: list[str]) -> tup
         workdir=tree,
         event=job["github"]["event"],
         env=environment,
-        log=lines.append,
+        log=log.append,
     )
     return outcome.conclusion, dict(outcome.outputs)
 
 
-async def _hook(github: dict[str, Any], environment: dict[str, str], lines: list[str]) -> bool:
-    """Run the job-started hook, whose output shows in the job's log at once, and whose variables the steps have."""
+class _MaskedLog:
+    """The job's log, in which what was asked for by `::add-mask::` does not show."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+        self._masked: list[str] = []
+
+    def append(self, line: str) -> None:
+        """Take a line that was printed."""
+        if (value := hooks.masks(line)) is not None:
+            self._masked.append(value)
+            return
+        for each in self._masked:
+            line = line.replace(each, "***")
+        self._lines.append(line)
+
+
+async def _hook(github: dict[str, Any], environment: dict[str, str], log: _MaskedLog) -> bool:
+    """Run the job-started hook, whose output shows in the job's log at once, and whose variables the steps have.
+
+    The runner prints these before each step; here once is enough.
+    """
     script = os.environ.get(hooks.STARTED)
     if script is None:
         return True
@@ -80,9 +101,13 @@ async def _hook(github: dict[str, Any], environment: dict[str, str], lines: list
     )
     assert hook.stdout is not None  # noqa: S101 - it was asked for above
     async for line in hook.stdout:
-        lines.append(line.decode(errors="replace").rstrip("\n"))  # noqa: PERF401 - each is sent as it comes
+        log.append(line.decode(errors="replace").rstrip("\n"))
     code = await hook.wait()
-    environment.update(hooks.written(folder))
+    given = hooks.written(folder)
+    for name, value in given.items():
+        for each in value.split("\n"):
+            log.append(f"env: {name}: {each}")
+    environment.update(given)
     return code == 0
 
 

@@ -1,6 +1,7 @@
 """The stand-in for `run.sh` of actions/runner, in the simulated image.
 
-Takes its JIT config from the environment, comes online, takes one job, runs its steps with act, reports, and ends.
+Takes its JIT config from the environment or from the files that it consists of, comes online, takes one job, runs its
+steps with act, reports, and ends.
 It speaks HTTP to the simulated GitHub that its JIT config names, and to nobody else. As in actions/runner, the
 listener is one process (`Runner.Listener`) and the job runs in another (`Runner.Worker`).
 """
@@ -33,7 +34,10 @@ class Service:
     """The simulated GitHub, as this runner sees it."""
 
     def __init__(self, jit_config: str) -> None:
-        files = {name: json.loads(base64.b64decode(text)) for name, text in _decoded(jit_config).items()}
+        if jit_config:
+            for name, text in _decoded(jit_config).items():
+                Path(name).write_bytes(base64.b64decode(text))
+        files = {name: json.loads(Path(name).read_bytes()) for name in (".runner", ".credentials_rsaparams")}
         settings = files[".runner"]
         self.name = settings["agentName"]
         self.conduct = settings.get("conduct")
@@ -78,7 +82,7 @@ def main() -> int:
     jit_config = os.environ.pop(JIT_CONFIG, "")
     try:
         service = Service(jit_config)
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OSError, TypeError, ValueError):
         _say(f"{JIT_CONFIG} is missing or is not a JIT config.")
         return 1
     _name_process("Runner.Listener")
