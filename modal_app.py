@@ -11,7 +11,7 @@ from pathlib import Path
 import modal
 
 from github_app.catalog import RUNNER_VERSION
-from github_app.sandboxes.image import pin_builder, runner_image
+from github_app.sandboxes.image import checksum, pin_builder, runner_image
 
 _HERE = Path(__file__).parent
 _NAME = os.environ.get("MODAL_APP_NAME", "modal-runner")
@@ -24,7 +24,11 @@ image = (
     .env({"MODAL_APP_NAME": _NAME, "MODAL_RUNNER_CONFIG": "/root/modal-runner.toml"})
     .add_local_dir(_HERE / "github_app", "/root/github_app", ignore=["**/__pycache__", "simulator", "demo", "soak"])
 )
+_VERSION = os.environ.get("RUNNER_VERSION") or RUNNER_VERSION
+_SHA256 = os.environ.get("RUNNER_SHA256") or checksum(_VERSION)
 if modal.is_local():
+    if _SHA256 is None:
+        raise SystemExit(f"RUNNER_SHA256 is not set: the archive of actions/runner {_VERSION} could not be checked")
     pin_builder()
     _FILE = Path(os.environ.get("MODAL_RUNNER_CONFIG") or _HERE / "modal-runner.toml")
     image = image.add_local_file(_FILE if _FILE.exists() else os.devnull, "/root/modal-runner.toml")
@@ -67,9 +71,7 @@ async def sweep() -> None:
 
 # Nothing calls this: a deploy builds the images that its functions use, and so it builds the runner's.
 @app.function(
-    image=runner_image(
-        os.environ.get("RUNNER_VERSION", RUNNER_VERSION), os.environ.get("RUNNER_SHA256") or None
-    ).image(),
+    image=runner_image(_VERSION, _SHA256).image(),
     include_source=False,
 )
 def runner() -> None:

@@ -64,3 +64,5 @@ def usd_per_minute(shape: Shape) -> float:
 
 # The version of actions/runner where the settings name none; `setup` and `redeploy` ask GitHub for the newest.
 RUNNER_VERSION = "2.336.0"
+# Of its linux-x64 archive, as its release notes have it.
+RUNNER_SHA256 = "04cf0be1aff4c3ec3554466c39124ca250e3effd8873bb7e8d68535aa9505d5d"

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from github_app import pasted
 from github_app.admission import LONGEST, hook_rules
 from github_app.caches import Caches
+from github_app.catalog import RUNNER_VERSION
 from github_app.errors import ConfigError
 from github_app.model import Network, SandboxSpec, Shape
 from github_app.network import ALLOWED_CIDRS, GITHUB_ONLY, MOST_DOMAINS, OPEN, github_domains, is_private, networks
@@ -313,7 +314,7 @@ def warnings(settings: RoutingSettings, config: Config) -> list[str]:
             for name, profile in config.profiles.items()
             if profile.network not in {None, GITHUB_ONLY}
         ]
-    if settings.runner_sha256 is None:
+    if settings.runner_sha256 is None and settings.runner_version != RUNNER_VERSION:
         found.append(
             "RUNNER_SHA256 is not set: the runner's archive is taken as it comes; `modal-runner redeploy` sets it, "
             "`modal-runner runner-version` prints it"

@@ -21,6 +21,7 @@ from github_app.host import Host
 from github_app.model import Place, RunnerRelease, Scope
 from github_app.notes import Swept
 from github_app.sandboxes import ModalSandboxes
+from github_app.sandboxes.image import checksum
 from github_app.sandboxes.trial import Trials
 from github_app.settings import RoutingSettings
 from github_app.store import SWEEPS, ModalDictStore
@@ -39,7 +40,7 @@ def configuration_file(given: Path | None) -> Path | None:
 
 def version_variables(release: RunnerRelease) -> dict[str, str]:
     """A release of actions/runner as settings; without a checksum none of another version may stay."""
-    return {"RUNNER_VERSION": release.version, "RUNNER_SHA256": release.sha256 or ""}
+    return {"RUNNER_VERSION": release.version, "RUNNER_SHA256": release.sha256 or checksum(release.version) or ""}
 
 
 async def public_release(host: Host, enterprise_domain: str | None) -> RunnerRelease | None:
@@ -70,8 +71,14 @@ async def build_images(settings: RoutingSettings, config: Config) -> str:
     is to say of that, which is nothing as a rule.
 
     Raises:
+        InputError: the runner's archive could not be checked.
         SandboxError: Modal refused, did not answer, or could not build one.
     """
+    if (settings.runner_sha256 or checksum(settings.runner_version)) is None:
+        raise InputError(
+            f"RUNNER_SHA256: the checksum of actions/runner {settings.runner_version} is not known; set it along with "
+            "the version, as its release notes have it for linux-x64"
+        )
     images = images_of(settings, config)
     refused = await Trials(settings.modal_app_name, images["default"]).builder()
     await ModalSandboxes(settings.modal_app_name, images).prepare()

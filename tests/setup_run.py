@@ -100,9 +100,9 @@ class Site:
 
     async def page_of(self, setup: Command) -> "Page":
         """Open the page that setup prints the address of."""
-        address = (await setup.until(r"open (http://127\.0\.0\.1:\d+) and"))[1]
-        answer = await self.person.get(address)
-        return Page(address, *form_of(answer.text))
+        address = (await setup.until(r"open (http://127\.0\.0\.1:\d+/\S+) and"))[1]
+        answer = await self.person.get(address, follow_redirects=True)
+        return Page(address.rpartition("/")[0], *form_of(answer.text))
 
     async def press(
         self, page: "Page", *, name: str | None = None, prefix: str = "https://github.com"

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 from google.protobuf.message import Message
 from grpclib import GRPCError, Status
@@ -371,6 +372,32 @@ async def test_the_page_answers_to_its_own_host_alone(it: Site) -> None:
     assert rebound.status_code == 400
     assert "frame-ancestors 'none'" in own.headers["content-security-policy"]
     assert own.headers["referrer-policy"] == "no-referrer"
+
+
+async def test_the_page_is_for_the_browser_that_opened_it_and_shows_nothing_to_another(it: Site) -> None:
+    setup = await it.start("setup", "--personal", "--no-browser", "--no-probe")
+    address = (await setup.until(r"open (http://127\.0\.0\.1:\d+/\S+) and"))[1]
+    page = await it.page_of(setup)
+    state = parse_qs(urlsplit(page.action).query)["state"][0]
+    async with httpx.AsyncClient(trust_env=False) as stranger:
+        paths = ("/", "/progress", "/guessed", f"/registered?code=abcdefgh&state={state}", urlsplit(address).path)
+        answers = [await stranger.get(f"{page.address}{path}") for path in paths]
+    again = await it.person.get(address)
+
+    assert [each.status_code for each in answers] == [403, 403, 404, 403, 403]
+    assert not any(state in each.text for each in answers)
+    assert again.status_code == 303
+
+
+async def test_the_app_of_another_account_is_not_taken_for_ones_own(it: Site) -> None:
+    it.github.world.add_account("octocat", "User")
+    setup = await it.start("setup", "--personal", "--login", "someone", "--no-browser", "--no-probe")
+    page = await it.page_of(setup)
+    answer = await it.press(page)
+    told = await it.person.get(answer.headers["location"])
+
+    assert (told.status_code, "GITHUB_APP_ID" in it.secret) == (400, False)
+    assert "not to someone" in told.text
 
 
 async def test_the_settings_are_written_to_a_private_file_on_request_and_the_command_can_be_repeated(it: Site) -> None:

@@ -18,7 +18,7 @@ _DESKTOP = 1280
 async def test_two_buttons_in_a_real_browser_lead_from_nothing_to_a_job_that_ran(tmp_path: Path) -> None:
     async with site(tmp_path) as it, browser(it.github, tmp_path) as chromium:
         setup = await it.start("setup", "--org", "octo-org")
-        address = (await setup.until(r"open (http://127\.0\.0\.1:\d+)"))[1]
+        address = (await setup.until(r"open (http://127\.0\.0\.1:\d+/\S+) "))[1]
         await chromium.open(address)
         start = await chromium.until("Register a GitHub App on octo-org")
         await _look(chromium, tmp_path, "start")

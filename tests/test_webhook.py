@@ -260,6 +260,31 @@ async def test_a_name_that_would_lead_to_another_url_is_answered_400(control_pla
     assert (await control_plane.deliver(payload)).status_code == 400
 
 
+@pytest.mark.parametrize("name", ["../..", "octo-org/..", "./x", "octo-org/" + "x" * 300])
+async def test_a_repository_that_httpx_would_make_another_path_is_answered_400(
+    control_plane: ControlPlane, name: str
+) -> None:
+    payload = control_plane.queued("modal")
+    payload["repository"]["full_name"] = name
+
+    assert (await control_plane.deliver(payload)).status_code == 400
+
+
+async def test_an_upload_that_is_broken_off_is_one_line_and_no_traceback(tmp_path: Path) -> None:
+    async with running(tmp_path) as plane:
+        host, port = plane.url.removeprefix("http://").split(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(
+            b"POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+        )
+        await writer.drain()
+        await asyncio.sleep(0.2)
+        writer.transport.abort()
+        await until(lambda: "delivery_aborted" in plane.log.read_text())
+
+        assert "Traceback" not in plane.log.read_text()
+
+
 async def test_a_time_that_no_clock_can_show_is_answered_400(control_plane: ControlPlane) -> None:
     payload = control_plane.queued("modal")
     payload["workflow_job"]["created_at"] = "0001-01-01T00:00:00"

@@ -87,6 +87,9 @@ async def _redeploy(progress: Progress, changes: dict[str, str], *, keep_version
             progress.begin("GitHub: ask for the newest actions/runner")
             release = await deploying.offered_release(parts.runners, await parts.app.installations())
             release = release or await deploying.public_release(settings.host, settings.github_enterprise_domain)
+            if release is not None and release.sha256 is None:
+                progress.tell(f"{release.version} comes without a checksum, and is not taken")
+                release = None
             changes |= deploying.version_variables(release) if release else {}
             progress.done(release.version if release else f"it tells none; {settings.runner_version} stays")
         settings = settings_of(stored | changes)

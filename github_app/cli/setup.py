@@ -42,6 +42,9 @@ def setup(
     personal: Annotated[
         bool, typer.Option("--personal", help="Your own account instead: needs the wide permission `administration`.")
     ] = False,
+    login: Annotated[
+        str | None, typer.Option(help="With --personal: your account's name, so that no other's App is taken.")
+    ] = None,
     no_browser: Annotated[
         bool,
         typer.Option(
@@ -70,6 +73,8 @@ def setup(
     """
     if personal == (org is not None):
         raise InputError("say where: --org ORGANISATION, or --personal for your own account")
+    if login is not None and not (personal and _LOGIN.fullmatch(login)):
+        raise InputError(f"--login {login!r}: give your account's name, with --personal")
     if org is not None and not _LOGIN.fullmatch(org):
         raise InputError(f"--org {org!r}: this is no name of an organisation; give it as in github.com/NAME")
     if host is not None and not _HOST.fullmatch(host):
@@ -93,6 +98,7 @@ def setup(
         host=routing.host,
         opens_browser=not no_browser and can_open_browser(),
         app_name=routing.modal_app_name,
+        login=login,
     )
     run = Setup(
         wish,

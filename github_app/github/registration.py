@@ -19,6 +19,7 @@ _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 
 class _Owner(msgspec.Struct):
     login: str = ""
+    type: str = ""
 
 
 class NewApp(msgspec.Struct, frozen=True):
@@ -33,6 +34,7 @@ class NewApp(msgspec.Struct, frozen=True):
     client_secret: SecretStr
     pem: SecretStr
     webhook_secret: SecretStr | None
+    owner_type: str = "User"
 
 
 class _Answer(msgspec.Struct):
@@ -78,6 +80,7 @@ async def convert(code: str, host: Host) -> NewApp:
         slug=answer.slug or answer.html_url.rpartition("/")[2],
         name=answer.name,
         owner=answer.owner.login,
+        owner_type=answer.owner.type or "User",
         html_url=answer.html_url,
         client_id=answer.client_id,
         client_secret=SecretStr(answer.client_secret),

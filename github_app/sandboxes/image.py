@@ -11,10 +11,13 @@ from dataclasses import dataclass
 
 import modal
 
+from github_app.catalog import RUNNER_SHA256, RUNNER_VERSION
+
 # The version of Modal's image builder that the recipe is tried with; the environment may have another one.
 BUILDER_VERSION = "2025.06"
 BUILDER_VARIABLE = "MODAL_IMAGE_BUILDER_VERSION"
-_BASE = "ubuntu:24.04"
+# By its digest (that of the index, of September 2026), so that a tag that is moved changes nothing here.
+_BASE = "ubuntu:24.04@sha256:69cecf4bbf72d2d44a9eef1b71fb98c7fb973d78af11399deccef19beb008ad9"
 # The default version of GitHub's ubuntu-24.04.
 NODE_VERSION = "22.23.2"
 # All of Ubuntu's own archive, by names that 22.04 has too. What GitHub's image has, as far as it is small.
@@ -106,6 +109,11 @@ class ImageRecipe:
         return base.dockerfile_commands(*self.lines)
 
 
+def checksum(version: str) -> str | None:
+    """The SHA-256 of a version's archive, where it is known without asking."""
+    return RUNNER_SHA256 if version == RUNNER_VERSION else None
+
+
 def runner_image(
     version: str,
     sha256: str | None = None,
@@ -115,7 +123,7 @@ def runner_image(
     pip: Sequence[str] = (),
     dockerfile: Sequence[str] = (),
 ) -> ImageRecipe:
-    """Describe an image with actions/runner of `version`, whose archive has to have `sha256`.
+    """Describe an image with actions/runner of `version`, whose archive has to have `sha256` (None: the known one).
 
     `base` has to be an Ubuntu of 22.04 or newer, or made from one. What changes every month comes last.
     """
@@ -125,6 +133,7 @@ def runner_image(
     if pip:
         quoted = " ".join(f"'{package}'" for package in pip)
         lines.append(f"RUN python3 -m pip install {quoted}")
+    sha256 = sha256 or checksum(version)
     check = f'echo "{sha256}  runner.tar.gz" | sha256sum --check - && ' if sha256 else ""
     lines += [
         *dockerfile,

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import hmac
 import json
 import os
+import secrets
 import socket
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -33,6 +35,10 @@ REASONS = {
     "metadata": "Every App has it: the names of the repositories it is installed on.",
     "checks": "Say on the commit why a job is not served.",
 }
+ELSEWHERE = (
+    "This page belongs to the browser in which it was opened first, by the address that the setup printed. If that was "
+    "not you, press Ctrl-C there and run it again."
+)
 # The page looks again every two seconds.
 _LOOKS_WITHIN_S = 5.0
 _HEADERS = {
@@ -69,6 +75,9 @@ class Pages:
         self._label = label
         self._looked_at = float("-inf")
         self._has_told_the_end = asyncio.Event()
+        # Everyone on this machine reaches loopback: the page is for the browser that came first by this path.
+        self._key = secrets.token_urlsafe(16)
+        self._session: str | None = None
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader("github_app.setup", "pages"), autoescape=True, undefined=jinja2.StrictUndefined
         )
@@ -79,6 +88,7 @@ class Pages:
             Route("/", self._start),
             Route("/registered", self._registered),
             Route("/progress", self._show_progress),
+            Route("/{key}", self._open),
         ]
         hosts = Middleware(TrustedHostMiddleware, allowed_hosts=[LOOPBACK, "localhost"], www_redirect=False)
         return Starlette(routes=routes, middleware=[hosts])
@@ -97,12 +107,41 @@ class Pages:
             pasted=pasted,
         )
 
-    async def _start(self, _request: Request) -> Response:
+    @property
+    def path(self) -> str:
+        """The path by which the page is opened, once."""
+        return f"/{self._key}"
+
+    async def _open(self, request: Request) -> Response:
+        """Take the browser that comes first by the path for the person's; it is known by a cookie from then on."""
+        key: str = request.path_params["key"]
+        if not hmac.compare_digest(key.encode(), self._key.encode()):
+            return self._elsewhere(404)
+        if self._session is not None:
+            return RedirectResponse("/", 303) if self._is_ours(request) else self._elsewhere()
+        self._session = secrets.token_urlsafe(32)
+        answer = RedirectResponse("/", 303, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
+        # Lax: GitHub's page leads back here.
+        answer.set_cookie(_cookie(request), self._session, httponly=True, samesite="lax")
+        return answer
+
+    def _is_ours(self, request: Request) -> bool:
+        given = request.cookies.get(_cookie(request), "")
+        return self._session is not None and hmac.compare_digest(given.encode(), self._session.encode())
+
+    def _elsewhere(self, status: int = 403) -> Response:
+        return self._page(self._templates.get_template("problem.html").render(problem=ELSEWHERE), status)
+
+    async def _start(self, request: Request) -> Response:
+        if not self._is_ours(request):
+            return self._elsewhere()
         if self._registration.is_over:
             return RedirectResponse("/progress", 303)
         return self._page(self.first())
 
     async def _registered(self, request: Request) -> Response:
+        if not self._is_ours(request):
+            return self._elsewhere()
         query = request.query_params
         try:
             # The browser waits here until the code is traded; if it goes away, the trade goes on.
@@ -113,7 +152,9 @@ class Pages:
         # Away from the address that holds the code.
         return RedirectResponse("/progress", 303)
 
-    async def _show_progress(self, _request: Request) -> Response:
+    async def _show_progress(self, request: Request) -> Response:
+        if not self._is_ours(request):
+            return self._elsewhere()
         if not self._registration.is_over:
             return RedirectResponse("/", 303)
         progress, self._looked_at = self._progress, time.monotonic()
@@ -139,6 +180,11 @@ class Pages:
     @staticmethod
     def _page(text: str, status: int = 200) -> Response:
         return HTMLResponse(text, status, _HEADERS)
+
+
+def _cookie(request: Request) -> str:
+    """The cookie's name: browsers tell apart no ports of a host, and two setups may run at once."""
+    return f"modal-runner-setup-{request.url.port}"
 
 
 def bind(port: int) -> socket.socket:

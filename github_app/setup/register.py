@@ -33,6 +33,8 @@ class Wish:
     host: Host
     opens_browser: bool
     app_name: str
+    # With one's own account: its name, where it was given.
+    login: str | None = None
 
     @property
     def github_name(self) -> str:
@@ -135,23 +137,29 @@ class Registering:
             ) from error
 
     def _check_owner(self, app: NewApp) -> None:
-        if self._wish.owner is not None and app.owner.lower() != self._wish.owner.lower():
-            raise SetupError(
-                f"This App belongs to {app.owner}, not to {self._wish.owner}, so it is not used: delete it at GitHub, "
-                "and press the button on the page that this setup shows"
-            )
+        wanted = self._wish.owner or self._wish.login
+        if wanted is not None and app.owner.lower() != wanted.lower():
+            instead = f"not to {wanted}"
+        elif self._wish.owner is None and app.owner_type != "User":
+            instead = "which is no personal account"
+        else:
+            return
+        raise SetupError(
+            f"This App belongs to {app.owner}, {instead}, so it is not used: delete it at GitHub, and press the button "
+            "on the page that this setup shows"
+        )
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
-        tell = self._progress.tell
+        tell, page = self._progress.tell, f"{self._address}{self.pages.path}"
         if self._wish.opens_browser:
-            tell(f"open {self._address} and press the button (no browser here? Ctrl-C, then add --no-browser)")
-            webbrowser.open(self._address)
+            tell(f"open {page} and press the button (no browser here? Ctrl-C, then add --no-browser)")
+            webbrowser.open(page)
             yield
             return
         file = Path.cwd() / f"modal-runner-register-{self._port}.html"
         tell(f"on this machine, or with its port forwarded (ssh -L {self._port}:{LOOPBACK}:{self._port} ...):")
-        tell(f"    open {self._address} and press the button")
+        tell(f"    open {page} and press the button; it opens in one browser, once")
         try:
             _write(file, self.pages.first(pasted=True))
         except OSError:

@@ -113,7 +113,7 @@ class Setup:
             return {}
         domain = known.get("GITHUB_ENTERPRISE_DOMAIN", self._routing.github_enterprise_domain)
         release = await deploying.public_release(self._wish.host, domain)
-        return {} if release is None else deploying.version_variables(release)
+        return {} if release is None or release.sha256 is None else deploying.version_variables(release)
 
     @contextlib.asynccontextmanager
     async def _images(self, known: dict[str, str]) -> AsyncIterator["asyncio.Task[str]"]:
@@ -256,8 +256,9 @@ class Setup:
         """On a GitHub whose releases nobody can read, take the version that it offers its organisations."""
         self._progress.begin("GitHub: ask for the version of actions/runner that it offers")
         release = await deploying.offered_release(runners, installations)
-        if release is None:
-            self._progress.done(f"none; {settings.runner_version} stays")
+        if release is None or release.sha256 is None:
+            told = "none" if release is None else f"{release.version}, without a checksum"
+            self._progress.done(f"{told}; {settings.runner_version} stays")
             return
         await self._secret.store(deploying.version_variables(release))
         newer = settings.model_copy(update={"runner_version": release.version, "runner_sha256": release.sha256})
