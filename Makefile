@@ -6,7 +6,7 @@ STAMP := .venv/.complete
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check format bench soak attack clean lock
+.PHONY: help venv demo test check format bench soak attack audit clean lock
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -35,12 +35,18 @@ soak: $(STAMP) ## 500 jobs, every fault, two containers and kill -9, for seeds 1
 attack: $(STAMP) ## attack the running app, on this machine alone, and fail above stated bounds (about two minutes)
 	@$(BIN)/python -m tests.attack $(ARGS)
 
+audit: ## look the locked packages up in PyPI's advisories and the code over with bandit (needs pypi.org)
+	@[ -x .audit/bin/pip-audit ] || { $(PYTHON) -m venv --clear .audit \
+	  && .audit/bin/python -m pip --quiet --disable-pip-version-check install pip-audit==2.10.1 bandit==1.9.4; }
+	.audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/app.txt
+	.audit/bin/bandit -q -ll -r github_app -x github_app/simulator,github_app/demo,github_app/soak
+
 format: $(STAMP) ## format the code and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean: ## remove .venv and every cache
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv .audit .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: ## write requirements/*.txt anew (needs uv)

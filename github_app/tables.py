@@ -1,5 +1,8 @@
 """The docs' tables of labels and of settings, made from what the code reads."""
 
+import re
+from importlib import metadata
+
 from github_app.catalog import GPUS
 from github_app.labels import KEYS
 from github_app.network import github_names
@@ -27,6 +30,24 @@ def domains_table() -> str:
     """What the policy `github-only` reaches, in Markdown."""
     rows = [(f"`{each.name}`", each.purpose, each.source) for each in github_names(None)]
     return "\n".join([_head("Domain", "What for", "Source"), *(_row(*row) for row in rows), ""])
+
+
+def licences_table() -> str:
+    """The packages that the app itself needs, and their licences as they state them, in Markdown."""
+    wanted = metadata.requires("modal-runner") or []
+    names = sorted({re.split(r"[^A-Za-z0-9._-]", each)[0] for each in wanted if "extra ==" not in each})
+    return "\n".join([_head("Package", "Licence"), *(_row(name, _licence(name)) for name in names), ""])
+
+
+def _licence(name: str) -> str:
+    told = metadata.metadata(name)
+    classified = [
+        each.rpartition(" :: ")[2]
+        for each in told.get_all("Classifier") or []
+        if each.startswith("License ::") and each.count("::") > 1
+    ]
+    stated = (told.get_all("License-Expression") or [""])[0]
+    return stated or " and ".join(classified) or (told.get_all("License") or ["not stated"])[0].partition("\n")[0]
 
 
 def _default(value: object) -> str:

@@ -75,11 +75,11 @@ async def test_a_deploy_makes_a_web_function_and_a_schedule_and_the_next_one_rep
 async def test_the_deploy_builds_the_runners_image_and_heeds_what_it_is_given(tmp_path: Path) -> None:
     async with SimulatedModal(image=IMAGE) as simulated, connect(simulated) as client:
         await _store_settings(simulated, tmp_path, {"WEBHOOK_SECRET": "x"})
-        given = {"RUNNER_VERSION": "2.999.1", "KEEP_WARM": "1", "SWEEP_CRON": "*/5 * * * *"}
+        given = {"RUNNER_VERSION": "2.999.1", "RUNNER_SHA256": "ab" * 32, "KEEP_WARM": "1", "SWEEP_CRON": "*/5 * * * *"}
         definitions = (await _deploy(simulated, **given)).definitions
         app = await modal.App.lookup.aio("any", create_if_missing=True, client=client)
         builds = simulated.calls["ImageGetOrCreate"]
-        recipe = await runner_image("2.999.1").image().build.aio(app)
+        recipe = await runner_image("2.999.1", "ab" * 32).image().build.aio(app)
 
         assert definitions["runner"].image_id == recipe.object_id
         assert simulated.calls["ImageGetOrCreate"] > builds

@@ -12,14 +12,20 @@ from github_app.catalog import usd_per_minute
 from github_app.cli.main import app
 from github_app.model import Shape
 from github_app.routing import PLAIN_CPU, PLAIN_MEMORY_MIB
-from github_app.tables import domains_table, labels_table, settings_table
+from github_app.tables import domains_table, labels_table, licences_table, settings_table
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = [DOCS.parent / "README.md", DOCS.parent / "DEPLOY.md", *DOCS.glob("*.md")]
 
 
 @pytest.mark.parametrize(
-    ("page", "table"), [("labels.md", labels_table), ("settings.md", settings_table), ("settings.md", domains_table)]
+    ("page", "table"),
+    [
+        ("labels.md", labels_table),
+        ("settings.md", settings_table),
+        ("settings.md", domains_table),
+        ("licences.md", licences_table),
+    ],
 )
 def test_a_table_is_the_one_that_the_code_makes(page: str, table: object) -> None:
     assert callable(table)

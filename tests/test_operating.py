@@ -161,14 +161,16 @@ async def test_a_redeploy_takes_the_newest_runner_and_changed_settings_and_mends
     [app] = it.github.world.apps.values()
     secret = app.webhook_secret
     app.hook_url = "https://elsewhere.example.com/webhook"
-    older = await it.run("redeploy", "--set", "RUNNER_VERSION=2.900.0")
+    unchecked = await it.run("redeploy", "--set", "RUNNER_VERSION=2.900.0")
+    older = await it.run("redeploy", "--set", "RUNNER_VERSION=2.900.0", "--set", f"RUNNER_SHA256={'ab' * 32}")
     old_version, old_checksum = it.secret["RUNNER_VERSION"], it.secret["RUNNER_SHA256"]
     outdated = await _doctor(it)
     code, text = await it.run("redeploy", "--set", "MAX_CONCURRENT=5")
     await it.job_runs()
 
     assert older[0] == 0, older[1]
-    assert (old_version, old_checksum) == ("2.900.0", "")
+    assert (unchecked[0], "RUNNER_SHA256" in unchecked[1]) == (2, True)
+    assert (old_version, old_checksum) == ("2.900.0", "ab" * 32)
     assert "GitHub offers 2.999.1" in outdated["runner-version"]["detail"]
     assert code == 0, text
     assert (it.secret["RUNNER_VERSION"], it.secret["MAX_CONCURRENT"]) == ("2.999.1", "5")

@@ -102,7 +102,7 @@ async def test_a_job_that_is_cancelled_while_queued_leaves_neither_runner_nor_sa
 
 
 async def test_a_personal_accounts_job_runs_on_a_runner_of_its_repository(tmp_path: Path) -> None:
-    async with running(tmp_path) as plane:
+    async with running(tmp_path, settings={"ALLOWED_OWNERS": "octocat"}) as plane:
         user = plane.github.world.add_account("octocat", "User")
         plane.app.permissions["administration"] = "write"
         plane.github.install(plane.app, user)
