@@ -32,6 +32,13 @@ def test_a_table_is_the_one_that_the_code_makes(page: str, table: object) -> Non
     assert table() in (DOCS / page).read_text(encoding="utf-8")
 
 
+def test_each_test_that_the_threat_model_names_is_there() -> None:
+    named = set(re.findall(r"`((?:attack/|test_)[a-z_]+\.py)`", (DOCS / "security.md").read_text(encoding="utf-8")))
+
+    assert len(named) > 15
+    assert [name for name in sorted(named) if not (DOCS.parent / "tests" / name).exists()] == []
+
+
 def test_the_price_of_a_plain_runner_is_right() -> None:
     price = usd_per_minute(Shape(PLAIN_CPU, PLAIN_MEMORY_MIB, 0))
 

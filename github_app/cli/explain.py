@@ -15,6 +15,7 @@ from github_app.foreign import visible
 from github_app.labels import meaningless
 from github_app.model import Action, JobEvent, RunFacts, Scope
 from github_app.policy import is_full_name
+from github_app.profiles import workflow_file
 from github_app.settings import RoutingSettings, load_routing_settings, settings_of
 from github_app.units import as_size, as_time
 
@@ -24,7 +25,7 @@ def explain(
     *,
     repo: Annotated[str, typer.Option(help="The repository, owner/name.")] = "owner/repository",
     public: Annotated[bool, typer.Option("--public", help="The repository is public.")] = False,
-    workflow: Annotated[str | None, typer.Option(help="The workflow's name.")] = None,
+    workflow: Annotated[str | None, typer.Option(help="The workflow's file, or its name.")] = None,
     branch: Annotated[str | None, typer.Option(help="The branch.")] = None,
     event: Annotated[str, typer.Option(help="The event that started the run.")] = "push",
     fork: Annotated[bool, typer.Option("--fork", help="The code comes from a fork.")] = False,
@@ -60,7 +61,7 @@ def explain(
         installation_id=1,
         workflow=workflow,
         branch=branch,
-        run=RunFacts(event, from_fork=fork),
+        run=RunFacts(event, from_fork=fork, path=workflow_file(workflow) or ""),
     )
     found = explanation_of(job, rules)
     typer.echo(
