@@ -101,7 +101,7 @@ def compose(settings: Settings, config: Config, clock: Clock, client: modal.Clie
         suspicions=Suspicions(store, clock),
         clock=clock,
     )
-    vouchers = Vouchers(jobs, config.limits.ask_above, clock)
+    vouchers = Vouchers(jobs, config.limits.ask_above, store=store, clock=clock)
     launcher = Launcher(
         store=store,
         jit=JitRequests(

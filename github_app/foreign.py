@@ -4,11 +4,16 @@ Names of jobs, workflows, branches and labels, what sandboxes print and what Git
 log is JSON, which escapes by itself, and the pages of setup are templates that do.
 """
 
+import json
 import re
+
+import msgspec
 
 # Joins the parts of an emoji.
 _JOINER = "\u200d"
-_COLOUR = r"\x1b\[[0-9;:]*m"
+# Colours, bold, faint, italic, underline and reverse, and their ends; not what hides or blinks (ECMA-48, 8.3.117).
+_LOOK = r"(?:0?[0-47]|2[2-47]|3[0-79]|4[0-79]|9[0-7]|10[0-7]|[34]8[;:](?:5[;:]\d{1,3}|2(?:[;:]\d{1,3}){3}))?"
+_COLOUR = rf"\x1b\[{_LOOK}(?:;{_LOOK})*m"
 _SEQUENCES = re.compile(
     # Strings (titles, clipboard, links), control sequences, and all other escapes; an unfinished one to the text's end.
     r"\x1b[\]PX^_].*?(?:\x07|\x1b\\|\x9c|\Z)"
@@ -40,6 +45,11 @@ def coloured(text: str) -> str:
 def _plain(text: str) -> str:
     without = _SEQUENCES.sub("", text)
     return "".join(each for each in without if each.isprintable() or each in f"{_JOINER}\n\t")
+
+
+def ascii_json(found: object) -> str:
+    """For a terminal or a program: JSON of ASCII alone."""
+    return json.dumps(msgspec.to_builtins(found))
 
 
 def fenced(text: str) -> str:

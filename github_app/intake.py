@@ -12,7 +12,7 @@ from typing import Protocol
 
 import structlog
 
-from github_app.buckets import Bucket
+from github_app.buckets import Bucket, SharedBucket
 from github_app.clock import Clock
 from github_app.errors import GitHubError
 from github_app.model import Action, JobEvent
@@ -26,15 +26,20 @@ OLD_S = 600.0
 MOST_PARKED = 100
 # As many jobs as GitHub hands over again after an outage, and a twentieth of an installation's calls an hour.
 _ALL = (100.0, 250.0 / 3600)
-# A first question, one after an error, and one an hour.
-_EACH = (2.0, 1.0 / 3600)
+# A first question, one after an error, and one every ten minutes.
+_EACH = (2.0, 1.0 / 600)
 _MOST_JOBS = 2000
+_SPENT = "too much was asked because of old deliveries; the sweep reads the queue"
 
 _log = structlog.get_logger(__name__)
 
 
 class Left(Exception):  # noqa: N818 - a decision, not an error
-    """An old delivery says nothing now; the sweep finds its job, if there is one."""
+    """A delivery says nothing now; the sweep finds its job, if there is one. `surely`: to send it again is no news."""
+
+    def __init__(self, reason: str, *, surely: bool = False) -> None:
+        super().__init__(reason)
+        self.surely = surely
 
 
 class Jobs(Protocol):
@@ -46,25 +51,24 @@ class Jobs(Protocol):
 
 
 class Questions:
-    """The budget of this process: for one job, and for all old deliveries together."""
+    """The budget: for one job in this process, and for all old deliveries together."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, store: ModalDictStore, clock: Clock) -> None:
         self._clock = clock
-        self._all = Bucket(*_ALL, clock.now())
+        self._all = SharedBucket(store, "old-deliveries", *_ALL, clock)
         self._each: OrderedDict[int, Bucket] = OrderedDict()
 
-    def spend(self, job_id: int) -> bool:
-        """Pay for one question about a job; False when it must not be asked."""
+    async def spend(self, number: int) -> bool:
+        """Pay for one question about a job or run; False when it must not be asked.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
         now = self._clock.now()
-        own = self._each.get(job_id) or Bucket(*_EACH, now)
-        if not (own.holds_one(now) and self._all.holds_one(now)):
-            return False
-        own.take()
-        self._all.take()
-        self._each[job_id] = own
+        own = self._each.setdefault(number, Bucket(*_EACH, now))
         while len(self._each) > _MOST_JOBS:
             self._each.popitem(last=False)
-        return True
+        return own.take(now) and await self._all.take()
 
 
 class Intake:
@@ -79,8 +83,10 @@ class Intake:
         self._vouchers = vouchers
         self._patience_s = patience_s
         self._clock = clock
-        self._questions = Questions(clock)
+        self._questions = Questions(store, clock)
         self._parking = asyncio.Lock()
+        # Bodies that this process knows to be parked.
+        self._parked: OrderedDict[str, None] = OrderedDict()
 
     async def knows(self, digest: str) -> bool:
         """Tell whether what a delivery with this body says was recorded.
@@ -98,23 +104,32 @@ class Intake:
         """
         await self._store.put(DELIVERIES, digest, Delivered(self._clock.now()))
 
-    def may_ask(self, job_id: int) -> bool:
-        """Pay for a question that an old delivery causes; False when it is left to the sweep."""
-        return self._questions.spend(job_id)
+    async def pay_for_run(self, event: JobEvent) -> None:
+        """Pay for a question about an event's run, where the event may be an old one.
+
+        Raises:
+            Left: it must not be asked.
+            StoreError: the store did not answer.
+        """
+        if self._is_long_past(event) and not await self._questions.spend(event.run_id):
+            raise Left(_SPENT)
 
     def is_old(self, event: JobEvent) -> bool:
         """Tell whether a `queued` is long past: its job may be over, and it starts nothing by itself."""
-        return event.action is Action.QUEUED and self._clock.now() - (event.queued_at or inf) >= OLD_S
+        return event.action is Action.QUEUED and self._is_long_past(event)
+
+    def _is_long_past(self, event: JobEvent) -> bool:
+        return self._clock.now() - (event.queued_at or inf) >= OLD_S
 
     async def current(self, event: JobEvent) -> JobEvent:
         """What GitHub says now of the job of an old delivery.
 
         Raises:
             Left: nothing, or it must not be asked.
-            GitHubError: it did not answer; its redelivery is handled as the first.
+            GitHubError, StoreError: someone did not answer; its redelivery is handled as the first.
         """
-        if not self.may_ask(event.job_id):
-            raise Left("too much was asked because of old deliveries; the sweep reads the queue")
+        if not await self._questions.spend(event.job_id):
+            raise Left(_SPENT)
         try:
             async with asyncio.timeout(self._patience_s):
                 current = await self._jobs.job(event)
@@ -123,9 +138,10 @@ class Intake:
         except GitHubError as error:
             if error.status != 404:
                 raise
-            raise Left("an old delivery of a job that GitHub does not find; the sweep reads the queue") from error
+            reason = "an old delivery of a job that GitHub does not find; the sweep reads the queue"
+            raise Left(reason, surely=True) from error
         if current is None:
-            raise Left("an old delivery of a job that is not queued now")
+            raise Left("an old delivery of a job that is not queued now", surely=True)
         self._vouchers.note(current)
         return current
 
@@ -135,11 +151,15 @@ class Intake:
         Raises:
             StoreError: the store did not answer.
         """
-        async with self._parking:
-            parked = await self._store.all(PARKED)
-            if digest in parked:
-                return
-            if len(parked) >= MOST_PARKED:
-                _log.warning("delivery_not_parked", reason=f"{len(parked)} are parked already")
-                return
-            await self._store.put(PARKED, digest, Parked(reason, self._clock.now(), guid))
+        if digest in self._parked:
+            return
+        if await self._store.get(PARKED, digest) is None:
+            async with self._parking:
+                parked = len(await self._store.all(PARKED))
+                if parked < MOST_PARKED:
+                    await self._store.put(PARKED, digest, Parked(reason, self._clock.now(), guid))
+                else:
+                    _log.warning("delivery_not_parked", reason=f"{parked} are parked already")
+        self._parked[digest] = None
+        while len(self._parked) > _MOST_JOBS:
+            self._parked.popitem(last=False)

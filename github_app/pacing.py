@@ -2,7 +2,8 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -193,8 +194,7 @@ class PacedNotices:
         Raises:
             StoreError: the store did not answer.
         """
-        if await self._may_tell(job, "refused"):
-            await self._write(job, self._notices.refused(job, sentence))
+        await self._tell(job, "refused", partial(self._notices.refused, job, sentence))
 
     async def halted(self, job: JobEvent, sentence: str) -> None:
         """Tell why no more runners are started for a job.
@@ -202,18 +202,17 @@ class PacedNotices:
         Raises:
             StoreError: the store did not answer.
         """
-        if await self._may_tell(job, "halted"):
-            await self._write(job, self._notices.halted(job, sentence))
+        await self._tell(job, "halted", partial(self._notices.halted, job, sentence))
 
-    async def _may_tell(self, job: JobEvent, kind: str) -> bool:
+    async def _tell(self, job: JobEvent, kind: str, write: Callable[[], Awaitable[None]]) -> None:
         if job.sha is None or not await self._app.permits(job.installation_id, "checks"):
-            return False
-        if self._launches.is_closed(job.installation_id):
-            return False
-        told = Told(uuid.uuid4().hex, self._clock.now())
-        if not await self._store.put_new(TOLD, f"{job.repository_id}/{job.sha}/{kind}", told):
-            return False
-        return await self._has_its_turn(job)
+            return
+        key, told = f"{job.repository_id}/{job.sha}/{kind}", Told(uuid.uuid4().hex, self._clock.now())
+        if self._launches.is_closed(job.installation_id) or not await self._store.put_new(TOLD, key, told):
+            return
+        if not (await self._has_its_turn(job) and await self._written(job, write)):
+            # Another job of the commit may be told of instead.
+            await self._store.take(TOLD, key)
 
     async def _has_its_turn(self, job: JobEvent) -> bool:
         if self._waiting >= _MOST_WAITING:
@@ -224,9 +223,11 @@ class PacedNotices:
         finally:
             self._waiting -= 1
 
-    async def _write(self, job: JobEvent, notice: Awaitable[None]) -> None:
+    async def _written(self, job: JobEvent, write: Callable[[], Awaitable[None]]) -> bool:
         try:
-            await notice
+            await write()
         except GitHubError as error:
             self._launches.heed(job.installation_id, error)
             _log.info("check_run_not_written", job=job.job_id, reason=str(error))
+            return False
+        return True

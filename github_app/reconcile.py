@@ -182,9 +182,13 @@ class Reconciler:
 
     async def settle(self, name: str) -> None:
         """After a runner's job: balance, and once more when its slots are free. Never raises."""
-        await self.reconcile()
-        if await self._settling.settle(name):
-            await self.reconcile()
+
+        async def settled() -> None:
+            if await self._settling.settle(name):
+                await self.reconcile()
+
+        # A round sees its launches through, and one may wait for a GPU for long.
+        await asyncio.gather(self.reconcile(), settled())
 
     async def _run(self, admitted: Admitted) -> None:
         again = await self._launcher.run(admitted)

@@ -31,7 +31,7 @@ async def change_runner(
 
 async def leave_runner(store: ModalDictStore, name: str, now: float, **changes: Any) -> None:
     """Record that a runner's job is over. Its slots stay taken, for its sandbox may go on."""
-    await change_runner(store, name, RunnerState.FINISHED, finished_at=now, **changes)
+    await change_runner(store, name, RunnerState.FINISHED, finished_at=now, missing_since=None, **changes)
 
 
 async def finish_runner(store: ModalDictStore, runner: RunnerRecord, now: float) -> None:

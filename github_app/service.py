@@ -31,6 +31,8 @@ from github_app.store import HALTS, HISTORY, JOBS, REFUSALS, RUNNERS, SEEN, Moda
 from github_app.versions import RunnerVersion
 
 _MOST_RUNS = 1000
+_GONE_FOR_S = 60.0
+_NO_RUN = "GitHub does not find the job's run; the sweep reads the queue"
 Routed = routing.Ignore | routing.Refuse | routing.Admit
 # So many runs may be asked after at once.
 _LOCKS = 32
@@ -106,6 +108,8 @@ class Service:
         self._runs = runs
         self._notices = notices
         self._known_runs: OrderedDict[int, RunFacts] = OrderedDict()
+        # Until when a run that GitHub did not find is not asked after again.
+        self._gone_runs: OrderedDict[int, float] = OrderedDict()
         self._asking = [asyncio.Lock() for _ in range(_LOCKS)]
         self._reconciler = reconciler
         self._rules = rules
@@ -141,11 +145,20 @@ class Service:
                 try:
                     event = await self.intake.current(event)
                 except Left as left:
-                    _log.info("delivery_left_to_sweep", reason=str(left))
-                    return Answer(Status.IGNORED, str(left))
-        answer = await self.apply(event)
+                    return await self._left(left, digest)
+        try:
+            answer = await self.apply(event)
+        except Left as left:
+            return await self._left(left, digest)
         await self.intake.remember(digest)
         return answer
+
+    async def _left(self, left: Left, digest: str) -> Answer:
+        """Answer a delivery that says nothing now."""
+        if left.surely:
+            await self.intake.remember(digest)
+        _log.info("delivery_left_to_sweep", reason=str(left))
+        return Answer(Status.IGNORED, str(left))
 
     async def _is_served_again(self, event: JobEvent, known: JobRecord | None) -> bool:
         """A redelivery is news of a job that was gone, or for which no more runners were started."""
@@ -167,9 +180,10 @@ class Service:
         """Record what is known of a job now, from a delivery or read (`reading`) from GitHub's API.
 
         Raises:
+            Left: a delivery, of a run of which GitHub says nothing.
             StoreError, GitHubError: store or GitHub did not answer; repeating is safe.
         """
-        event = await self._with_run(event)
+        event = await self._with_run(event, reading=reading)
         runner = await self._runner_of(event)
         event = _named(event, runner)
         routed = routing.route(event, self._rules)
@@ -239,20 +253,36 @@ class Service:
             again = self._reconciler.reconcile if await self._note_runner(event, runner) else None
         return Answer(Status.ACCEPTED, step.reason, again)
 
-    async def _with_run(self, event: JobEvent) -> JobEvent:
+    async def _with_run(self, event: JobEvent, *, reading: bool) -> JobEvent:
         """Ask for what a rule needs and a delivery does not say; once a run."""
         if event.run is not None or event.action is Action.COMPLETED or not routing.needs_run(event, self._rules):
             return event
         try:
             # The jobs of one run come all at once: one of them asks.
             async with asyncio.timeout(self._patience_s), self._asking[event.run_id % len(self._asking)]:
-                facts = self._known_runs.get(event.run_id) or await self._runs.run_of(event)
+                facts = self._known_runs.get(event.run_id) or await self._ask_run(event, reading=reading)
         except TimeoutError as error:
             raise GitHubError("run: GitHub did not answer in time", retryable=True) from error
         self._known_runs[event.run_id] = facts
         while len(self._known_runs) > _MOST_RUNS:
             self._known_runs.popitem(last=False)
         return msgspec.structs.replace(event, run=facts)
+
+    async def _ask_run(self, event: JobEvent, *, reading: bool) -> RunFacts:
+        if reading:
+            return await self._runs.run_of(event)
+        if self._gone_runs.get(event.run_id, 0.0) > self._clock.now():
+            raise Left(_NO_RUN, surely=True)
+        await self.intake.pay_for_run(event)
+        try:
+            return await self._runs.run_of(event)
+        except GitHubError as error:
+            if error.status != 404:
+                raise
+            self._gone_runs[event.run_id] = self._clock.now() + _GONE_FOR_S
+            while len(self._gone_runs) > _MOST_RUNS:
+                self._gone_runs.popitem(last=False)
+            raise Left(_NO_RUN, surely=True) from error
 
     async def _refuse(self, event: JobEvent, refusal: routing.Refuse) -> Answer:
         """Tell of a job that is not served, once: in the log, in the store, and where its author looks."""
@@ -319,6 +349,10 @@ class Service:
             return True
         if runner is None:
             return event.job_id != _made_for(name)
+        if event.action is Action.COMPLETED and runner.runs_job not in {None, event.job_id}:
+            # A runner runs one job. Whichever of the two is false, the sweep asks GitHub.
+            _log.warning("runner_runs_another_job", runner=name, job=event.job_id, runs=runner.runs_job)
+            return False
         if runner.state is RunnerState.FINISHED:
             return False
         if event.action is Action.COMPLETED:

@@ -59,6 +59,7 @@ async def test_what_strangers_wrote_neither_breaks_a_command_nor_steers_the_term
         assert "\x1b[31m" not in shown[1]
         assert "]8;" not in shown[1]
         assert len(json.loads(told[1])["jobs"]) == 3
+        assert not _UNSEEN.search(told[1])
         assert not _UNSEEN.search(explained[1] + explained[2])
 
 
@@ -95,6 +96,8 @@ async def test_the_log_carries_it_as_json(capsys: pytest.CaptureFixture[str]) ->
         ("\x9b2Ja\x9d0;t\x9cb", "ab"),
         ("\x1b]0;never ends", ""),
         ("over\rwritten\x08", "overwritten"),
+        ("\x1b[8mhidden\x1b[5;31mblinks", "hiddenblinks"),
+        ("\x1b[1;38;5;200mx", "\x1b[1;38;5;200mx\x1b[0m"),
     ],
 )
 def test_of_what_a_job_printed_colours_are_left_and_nothing_else(printed: str, left: str) -> None:

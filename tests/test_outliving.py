@@ -1,6 +1,7 @@
 """A job that goes on after GitHub holds it for over: it keeps its slot, and ends after a grace."""
 
 import msgspec
+from grpclib import GRPCError, Status
 
 from github_app.model import RunnerState
 from github_app.store import RUNNERS, SLOTS
@@ -86,6 +87,54 @@ async def test_a_forged_completed_does_not_end_a_job_that_github_holds_for_runni
         assert len(it.sandboxes(running=True)) == 1
         await it.until_done()
         assert it.job("first").conclusion == "success"
+
+
+async def test_a_forged_end_of_another_job_on_our_runner_ends_neither_it_nor_its_job() -> None:
+    async with universe(settings={"max_concurrent": 1}) as it:
+        it.script.busy_lag_s = 3600.0
+        it.push({"first": (PLAIN, 900), "other": (("self-hosted", "elsewhere"), 1)})
+        await it.until(lambda: it.job("first").status == "in_progress")
+        await it.github.webhooks.settle()
+        (record,) = (await it.store.all(RUNNERS)).values()
+        for number in (it.job("other").id, 999_999_999):
+            payload = it.github.shapes.job_event("completed", it.job("other"), it.installation)
+            payload["workflow_job"] |= {"id": number, "runner_name": record.name, "runner_id": record.github_id}
+            it.github.webhooks.send(it.installation, "workflow_job", payload, it.repository.id)
+        await it.github.webhooks.settle()
+        await minutes(it, 7)
+
+        assert it.github.deregistered_at_work == 0
+        assert len(it.sandboxes(running=True)) == 1
+        await it.until_done("first")
+        assert it.job("first").conclusion == "success"
+
+
+class _Silent:
+    """Modal does not let anyone look into a sandbox."""
+
+    asked = 0
+
+    async def before(self, rpc: str, _request: object) -> None:
+        if "Exec" in rpc:
+            self.asked += 1
+            raise GRPCError(Status.INTERNAL, "injected")
+
+    async def after(self, rpc: str, request: object, response: object) -> None:
+        pass
+
+
+async def test_a_sandbox_that_cannot_be_asked_is_ended_all_the_same_once_its_job_is_over() -> None:
+    async with universe(settings={"max_concurrent": 1}) as it:
+        it.script.conducts = ["outlives"]
+        it.push({"first": (PLAIN, 5)})
+        await it.until_done("first")
+        await it.github.webhooks.settle()
+        it.modal.interceptor = silent = _Silent()
+        await minutes(it, 9)
+
+        assert silent.asked
+        assert not it.sandboxes(running=True)
+        assert not await it.store.all(SLOTS)
 
 
 async def test_anothers_runner_of_the_same_name_frees_no_slot_and_ends_no_runner() -> None:

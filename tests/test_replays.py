@@ -11,6 +11,7 @@ from github_app.store import DELIVERIES, HISTORY, PARKED
 from tests.universe import PLAIN, Universe, universe
 
 JOB = "GET /repos/{owner}/{repo}/actions/jobs/{job_id}"
+RUN = "GET /repos/{owner}/{repo}/actions/runs/{run_id}"
 MANY = 30
 
 
@@ -69,6 +70,19 @@ async def test_replays_of_which_no_record_is_left_cost_a_few_calls_in_all() -> N
 
         assert 1 <= it.github.calls[JOB] <= 4
         assert not it.sandboxes()
+
+
+@pytest.mark.parametrize("action", ["in_progress", "waiting", "queued"])
+async def test_replays_of_whatever_action_whose_run_is_gone_cost_a_few_calls(action: str) -> None:
+    async with universe() as it:
+        it.repository.forks = 1
+        never_told(it)
+        payload = it.github.shapes.job_event(action, it.job("job"), it.installation)
+        payload["workflow_job"] |= {"run_id": 77, "id": 78, "status": action}
+        await send(it, payload, times=MANY)
+        await send(it, payload, times=MANY)
+
+        assert it.github.calls[RUN] <= 2
 
 
 async def test_an_old_event_alone_starts_nothing_and_the_sweep_may_still_queue_its_job() -> None:

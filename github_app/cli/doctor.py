@@ -4,7 +4,6 @@ import asyncio
 import logging
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -16,7 +15,7 @@ from github_app.deploying import configuration_file
 from github_app.doctor import Report, examine
 from github_app.doctor.check import failed
 from github_app.errors import ConfigError
-from github_app.foreign import visible
+from github_app.foreign import ascii_json, visible
 from github_app.settings import load_routing_settings, load_settings
 
 _MARKS = {"ok": "[green]ok     [/]", "failed": "[red]failed [/]", "unknown": "[yellow]unknown[/]"}
@@ -36,7 +35,7 @@ def doctor(
     log.configure(level=logging.CRITICAL)
     report = _examined()
     if as_json:
-        typer.echo(msgspec.json.encode(report).decode())
+        typer.echo(ascii_json(report))
     else:
         _show(report)
     raise typer.Exit(0 if report.ok else 1)

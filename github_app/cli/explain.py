@@ -11,7 +11,7 @@ from github_app.config import Config, load_config, make_rules
 from github_app.errors import InputError
 from github_app.explain import Explanation
 from github_app.explain import explain as explanation_of
-from github_app.foreign import visible
+from github_app.foreign import ascii_json, visible
 from github_app.labels import meaningless
 from github_app.model import Action, JobEvent, RunFacts, Scope
 from github_app.policy import is_full_name
@@ -64,11 +64,7 @@ def explain(
         run=RunFacts(event, from_fork=fork, path=workflow_file(workflow) or ""),
     )
     found = explanation_of(job, rules)
-    typer.echo(
-        msgspec.json.encode(found).decode()
-        if as_json
-        else visible(_in_words(found, job.labels, rules.labels), lines=True)
-    )
+    typer.echo(ascii_json(found) if as_json else visible(_in_words(found, job.labels, rules.labels), lines=True))
     raise typer.Exit(0 if found.decision == "run" else 1)
 
 

@@ -15,6 +15,7 @@ from github_app.cli.source import deployed_settings
 from github_app.clock import Clock
 from github_app.compose import Parts, compose
 from github_app.errors import InputError
+from github_app.foreign import ascii_json
 from github_app.model import Gpu
 from github_app.notes import Probed, ProbeReport, ProbeResult
 from github_app.policy import is_full_name
@@ -63,7 +64,7 @@ def probe(
     console = Console(stderr=as_json)
     found = asyncio.run(_probe(wanted, repo, console))
     if as_json:
-        typer.echo(msgspec.json.encode(found).decode())
+        typer.echo(ascii_json(found))
     else:
         show(found, console)
     raise typer.Exit(1 if any(was_seen_now(each) for each in hopeless(found)) else 0)

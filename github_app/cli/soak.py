@@ -10,6 +10,7 @@ import typer
 
 from github_app.cli.demo import until_told_to_end
 from github_app.errors import InputError
+from github_app.foreign import ascii_json
 
 
 def soak(
@@ -36,7 +37,7 @@ def soak(
     work = run(jobs=jobs, seed=seed, faults=chosen, containers=containers, say=_Progress(), keep_logs=logs)
     report = asyncio.run(until_told_to_end(work))
     if as_json:
-        typer.echo(msgspec.json.encode(report).decode())
+        typer.echo(ascii_json(report))
     else:
         for name, value in msgspec.structs.asdict(report).items():
             typer.echo(f"{name.replace('_', ' '):<22} {value}")

@@ -4,7 +4,6 @@ import asyncio
 import time
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.live import Live
@@ -14,7 +13,7 @@ from rich.text import Text
 from github_app.cli.source import routing_settings
 from github_app.clock import Clock
 from github_app.config import make_rules
-from github_app.foreign import visible
+from github_app.foreign import ascii_json, visible
 from github_app.status import Status, read_status
 from github_app.store import ModalDictStore
 from github_app.versions import RunnerVersion
@@ -36,7 +35,7 @@ def status(
     """
     found = asyncio.run(_status(watch=watch))
     if as_json:
-        typer.echo(msgspec.json.encode(found).decode())
+        typer.echo(ascii_json(found))
     elif not watch:
         Console().print(_shown(found))
     raise typer.Exit(1 if found.stopped else 0)

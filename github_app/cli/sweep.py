@@ -9,7 +9,7 @@ import typer
 from github_app.cli.source import deployed_settings
 from github_app.clock import Clock
 from github_app.compose import compose
-from github_app.foreign import visible
+from github_app.foreign import ascii_json, visible
 from github_app.sweep import SweepReport
 
 
@@ -28,7 +28,7 @@ def sweep(
     """
     report = asyncio.run(_sweep(dry_run=dry_run))
     if as_json:
-        typer.echo(msgspec.json.encode(report).decode())
+        typer.echo(ascii_json(report))
     else:
         for name, value in msgspec.structs.asdict(report).items():
             typer.echo(f"{name.replace('_', ' '):<20} {visible(str(value))}")

@@ -162,11 +162,17 @@ class AppOnGitHub:
         return [each for each in found if owner and not each.belongs_to({owner, *self._owners})]
 
     async def _owner(self) -> AppRecord | None:
-        """The App's own record, which names its owner; None where GitHub does not tell."""
+        """The App's own record, which names its owner; None where GitHub tells nobody.
+
+        Raises:
+            GitHubError: it did not answer; who may use the App is not known then.
+        """
         if self._own is None:
             try:
                 self._own = await self._webhook.app()
             except GitHubError as error:
+                if error.retryable:
+                    raise
                 _log.warning("app_unreadable", reason=str(error))
         return self._own
 

@@ -50,7 +50,8 @@ class Deliveries:
         Raises:
             GitHubError, StoreError: the watermark stays where all before it were asked for.
         """
-        parked = {each.guid for each in (await self._store.all(PARKED)).values()}
+        # An older version kept them under their GUID.
+        parked = {each.guid or key for key, each in (await self._store.all(PARKED)).items()}
         mark = await self._store.get(WATERMARKS, _KEY)
         failed, complete = await self._app.failed_deliveries(mark.delivery_id if mark else 0)
         if not complete:

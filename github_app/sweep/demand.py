@@ -171,20 +171,22 @@ class Demand:
         if event is not None:
             await self._take(event, report)
 
-    async def is_over(self, known: JobEvent) -> bool:
-        """Ask whether a job has ended; that GitHub does not know it counts when it is the second time, apart in time.
+    async def is_over(self, known: JobEvent, runner_id: int) -> bool | None:
+        """Ask whether a job has ended on this runner; None when GitHub does not know it, for the second time in a row.
 
         Raises:
             GitHubError: GitHub refused or did not answer.
             StoreError: the store did not answer.
         """
+        suspicion = f"over/{known.job_id}"
         try:
             event = await self._jobs.job(known)
         except GitHubError as error:
             if error.status != 404:
                 raise
-            return await self._suspicions.confirmed(f"over/{known.job_id}")
-        return event is not None and event.action is Action.COMPLETED
+            return None if await self._suspicions.confirmed(suspicion) else False
+        await self._suspicions.drop(suspicion, surely=True)
+        return event is not None and event.action is Action.COMPLETED and event.runner_id in {None, runner_id}
 
     async def is_gone(self, record: JobRecord, why: str, report: SweepReport) -> None:
         """Wait no longer for a job that GitHub did not know twice, apart in time; should it come back, it is served.

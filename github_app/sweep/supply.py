@@ -13,6 +13,7 @@ from github_app.catalog import usd_per_minute
 from github_app.claims import Claims
 from github_app.clock import Clock
 from github_app.ending import Endings
+from github_app.errors import ModalRunnerError
 from github_app.halts import Halts
 from github_app.model import (
     Claim,
@@ -66,7 +67,7 @@ class Supply:
         claims: Claims,
         halts: Halts,
         ask_job: Callable[[int], Awaitable[JobRecord | None]],
-        is_over: Callable[[int], Awaitable[bool]],
+        is_over: Callable[[RunnerRecord], Awaitable[bool | None]],
         clock: Clock,
     ) -> None:
         self._store = store
@@ -129,7 +130,7 @@ class Supply:
     async def _check_left(self, runner: RunnerRecord) -> None:
         """A runner whose job is over, by an event that did not name it."""
         job = await self._store.get(HISTORY, str(runner.runs_job))
-        if job is not None:
+        if job is not None and job.state is JobState.DONE:
             await leave_runner(self._store, runner.name, self._clock.now())
 
     async def _check_lingering(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
@@ -142,21 +143,30 @@ class Supply:
         ended_for = now - (runner.finished_at or 0.0)
         if ended_for <= LINGERS_S or (runner.held_until or 0.0) > now:
             return
-        if await self._end(runner, report):
+        if await self._ends(runner, report):
             report.orphans_ended += 1
-            return
-        if ended_for <= OUTLIVES_S or report.dry_run or runner.place not in found.places or runner.runs_job is None:
-            return
+        elif not report.dry_run and runner.place in found.places and not _runs_a_job(runner, found):
+            await self._check_outlived(runner, found, report, ended_for)
+
+    async def _ends(self, runner: RunnerRecord, report: SweepReport) -> bool:
+        """End a runner that does nothing; a sandbox that cannot be asked is not said to do nothing."""
+        try:
+            return await self._end(runner, report)
+        except ModalRunnerError as error:
+            _log.warning("runner_not_ended", runner=runner.name, reason=str(error))
+            return False
+
+    async def _check_outlived(self, runner: RunnerRecord, found: Found, report: SweepReport, ended_for: float) -> None:
         listed = found.github.get(runner.name)
         if listed is not None:
             await change_runner(self._store, runner.name, missing_since=None)
-            if not listed.status.busy and await self._is_over(runner.runs_job):
+            if not listed.status.busy and ended_for > OUTLIVES_S and await self._is_over(runner) is True:
                 # Its job has stopped it; GitHub would keep it for a day.
                 await self._endings.deregister(runner)
-        elif await self._is_missing(runner) and await self._is_over(runner.runs_job):
+        elif await self._is_missing(runner) and ended_for > OUTLIVES_S and await self._is_over(runner) is not False:
             _log.warning("sandbox_outlived_its_job", runner=runner.name, job=runner.runs_job, sandbox=runner.sandbox_id)
             await self._sandboxes.terminate(runner.sandbox_id or "")
-            await finish_runner(self._store, runner, now)
+            await finish_runner(self._store, runner, self._clock.now())
             report.orphans_ended += 1
 
     async def _check_unborn(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
@@ -278,6 +288,11 @@ def _was_left(runner: RunnerRecord, found: Found) -> bool:
     """Tell whether the job that a runner was said to run is back in GitHub's queue."""
     job = found.jobs.get(runner.runs_job or 0)
     return job is not None and job.state is JobState.QUEUED
+
+
+def _runs_a_job(runner: RunnerRecord, found: Found) -> bool:
+    """Tell whether a job is said to run on it now, whatever was said before of its end."""
+    return any(job.state is JobState.RUNNING and job.runner_name == runner.name for job in found.jobs.values())
 
 
 def _stuck(runner: RunnerRecord) -> str:

@@ -285,10 +285,10 @@ class Sweep:
         await self._demand.ask(record, SweepReport())
         return await self._store.get(JOBS, str(job_id))
 
-    async def _is_over(self, job_id: int) -> bool:
-        """Tell whether GitHub, asked now, says that a job has ended, or for the second time that it knows none."""
-        record = await self._store.get(HISTORY, str(job_id))
-        return record is not None and await self._demand.is_over(record.event)
+    async def _is_over(self, runner: RunnerRecord) -> bool | None:
+        """Tell whether GitHub, asked now, says that a runner's job has ended; None: it does not know it, twice."""
+        record = await self._store.get(HISTORY, str(runner.runs_job))
+        return False if record is None else await self._demand.is_over(record.event, runner.github_id)
 
     async def _balance(self, started: list[Awaitable[None]], report: SweepReport) -> None:
         made = None if report.dry_run else await self._reconciler.round()

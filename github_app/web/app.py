@@ -22,7 +22,9 @@ from github_app.web import delivery
 
 # GitHub gives the whole exchange ten seconds.
 _BODY_WITHIN_S = 15.0
-# Of all bodies that are being read together. Until a body is whole, nobody knows whether GitHub has signed it.
+# Of all bodies that are being read together, what is more than a `workflow_job` has: until a body is whole, nobody
+# knows whether GitHub has signed it, and those are never turned away for what others send.
+_USUAL = 64 * 1024
 _MOST_IN_FLIGHT = 32 * 1024 * 1024
 
 _log = structlog.get_logger(__name__)
@@ -64,7 +66,7 @@ async def _webhook(request: Request, service: Service, secrets: Sequence[str], b
     began = time.perf_counter()
     # The context lasts for the launch too, which runs as this response's background task.
     structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(delivery=request.headers.get("x-github-delivery"))
+    structlog.contextvars.bind_contextvars(delivery=delivery.guid_of(request.headers))
     try:
         answer = await _answer(request, service, secrets, bodies)
     except ClientDisconnect:
@@ -113,7 +115,7 @@ async def _answer(request: Request, service: Service, secrets: Sequence[str], bo
 
 async def _park(request: Request, digest: str, error: DeliveryError, service: Service) -> None:
     """Have the sweep report what GitHub signed and nobody understands; GitHub keeps it in its list of failures."""
-    if guid := request.headers.get("x-github-delivery"):
+    if guid := delivery.guid_of(request.headers):
         try:
             await service.intake.park(guid, digest, str(error))
         except StoreError as failure:
@@ -132,18 +134,20 @@ class _Bodies:
         Raises:
             DeliveryError: 413, 408 when it takes long, 503 when too much is being read at this moment.
         """
-        body = bytearray()
+        body, counted = bytearray(), 0
         try:
             async with asyncio.timeout(_BODY_WITHIN_S):
                 async for chunk in request.stream():
                     if len(body) + len(chunk) > delivery.MAX_BODY:
                         raise delivery.too_large()
-                    if self._in_flight + len(chunk) > _MOST_IN_FLIGHT:
+                    more = max(0, len(body) + len(chunk) - _USUAL) - counted
+                    if more and self._in_flight + more > _MOST_IN_FLIGHT:
                         raise DeliveryError(HTTPStatus.SERVICE_UNAVAILABLE, "Too much is being read; redeliver this.")
                     body += chunk
-                    self._in_flight += len(chunk)
+                    counted += more
+                    self._in_flight += more
             return bytes(body)
         except TimeoutError:
             raise DeliveryError(HTTPStatus.REQUEST_TIMEOUT, f"No whole body in {_BODY_WITHIN_S:.0f} s.") from None
         finally:
-            self._in_flight -= len(body)
+            self._in_flight -= counted

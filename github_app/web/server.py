@@ -19,6 +19,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 # Seconds in which a request's head and its body have to be there. GitHub gives the whole exchange ten seconds.
 _LIMITS_S: dict[Any, float] = {h11.IDLE: 10.0, h11.SEND_BODY: 15.0}
+_UNREAD_S = 15.0
+# On one connection: whoever sends thousands of requests at once and reads no answer must not hold it meanwhile.
+_MOST_REQUESTS = 50
 _MOST_CONNECTIONS = 500
 # Descriptors that the process may have, where the system lets it; half of them are left to calls and files.
 _DESCRIPTORS = 4096
@@ -55,6 +58,8 @@ class _BoundedProtocol(H11Protocol):
     most = _MOST_CONNECTIONS
     _phase: Any = None
     _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
+    _served = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -69,7 +74,7 @@ class _BoundedProtocol(H11Protocol):
     @property
     def waited_for_until(self) -> float:
         """Until when this connection is waited for, in the loop's time; for ever when it waits for us."""
-        return math.inf if self._deadline is None else self._deadline.when()
+        return min((each.when() for each in (self._deadline, self._unread) if each is not None), default=math.inf)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -77,11 +82,27 @@ class _BoundedProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._served += 1
+        if self._served >= _MOST_REQUESTS:
+            self.transport.close()
         # A second request may have come with the first.
         self._watch()
 
+    def pause_writing(self) -> None:
+        """Give a peer that does not read what it asked for as long as one that does not send."""
+        super().pause_writing()
+        self._unread = self._unread or self.loop.call_later(_UNREAD_S, self._expire)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel()
+        if self._unread is not None:
+            self._unread.cancel()
         super().connection_lost(exc)
 
     def _watch(self) -> None:
@@ -95,7 +116,8 @@ class _BoundedProtocol(H11Protocol):
             self._deadline = self.loop.call_later(limit, self._expire)
 
     def _expire(self) -> None:
-        _late.tell(waited_for="head" if self._phase is h11.IDLE else "body")
+        phases = {h11.IDLE: "a head", h11.SEND_BODY: "a body"}
+        _late.tell(waited_for=phases.get(self._phase, "its reading"))
         # A close would wait for a peer that reads nothing.
         self.transport.abort()
 

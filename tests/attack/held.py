@@ -52,6 +52,22 @@ async def _hold(scene: Scene, signature: str | None, read_on: list[int], hold: f
     scene.count(status)
 
 
+async def under_the_cap(scene: Scene) -> None:
+    """Bodies that the app takes, one byte short, more of them than it reads at a time."""
+    size = _MIB - 1
+    await asyncio.gather(*(_keep(scene, each, size, float(scene.size(12, 5))) for each in _signatures(scene) * 2))
+
+
+async def _keep(scene: Scene, signature: str | None, size: int, hold: float) -> None:
+    status = None
+    with suppress(OSError, TimeoutError):
+        async with wire.connection(scene.plane.url) as (reader, writer):
+            writer.write(wire.head([*wire.headers(signature), ("Content-Length", str(size))]) + b"x" * (size - 1))
+            async with asyncio.timeout(hold):
+                status = await wire.status(reader)
+    scene.count(status)
+
+
 async def chunked(scene: Scene) -> None:
     """Chunks for ever, of a body that declares no size; until it is refused, or as far as we go."""
     taken = await asyncio.gather(*(_pour(scene, each) for each in _signatures(scene)))

@@ -38,11 +38,17 @@ SLOW_BODIES = Attack(
     (*_ANSWERING, Bound(slow.OPEN, 0), Bound(slow.CLOSED_S, slow.DEADLINE_S), Bound(bounds.GROWTH, 40)),
 )
 
+SLOW_READERS = Attack(
+    "slow readers", slow.readers, (*_ANSWERING, Bound(slow.OPEN, 0), Bound(slow.CLOSED_S, slow.LONGEST_S))
+)
+
 HELD = Attack(
     "held bodies",
     held.declared,
     (*_ANSWERING, _NO_ERROR, Bound(held.READ_ON, 0), Bound(bounds.GROWTH, 100)),
 )
+
+UNDER = Attack("bodies under the cap", held.under_the_cap, (*_ANSWERING, Bound(bounds.GROWTH, 120)))
 
 CHUNKED = Attack(
     "endless bodies",
@@ -61,7 +67,8 @@ WRONG_EVENT = Attack(
     "wrong event name", signed.wrong_event, (*_ANSWERING, _NO_ERROR, Bound(signed.RECORDS, 200), _NO_SANDBOX)
 )
 
-FORGED = Attack("forged events", signed.forged, (*_ANSWERING, _NO_ERROR, _NO_SANDBOX))
+# As many questions as its budget holds, and some that were asked at the same moment.
+FORGED = Attack("forged events", signed.forged, (*_ANSWERING, _NO_ERROR, _NO_SANDBOX, Bound(bounds.CALLS, 80)))
 
 STORM_TOLD = Attack(
     "refusals, told",
@@ -86,9 +93,9 @@ DESCRIPTORS = Attack(
 # Lanes: one after another in the full form, all at once in the short one. What grows most comes last on its app, for
 # memory is not given back.
 BUSY = (
-    (Visit((NOTHING, MALFORMED, HELD, CHUNKED)), Visit((DESCRIPTORS,), files=descriptors.FILES)),
+    (Visit((NOTHING, MALFORMED, HELD, UNDER, CHUNKED)), Visit((DESCRIPTORS,), files=descriptors.FILES)),
     (Visit((REPLAYS, WRONG_EVENT, FORGED)),),
     (Visit((STORM_TOLD,), checks=True), Visit((STORM_UNTOLD,))),
 )
 # They do next to nothing but wait, so that they go on beside the others.
-IDLE = ((Visit((SLOW_HEADS,)),), (Visit((SLOW_BODIES,)),))
+IDLE = ((Visit((SLOW_HEADS,)),), (Visit((SLOW_BODIES,)),), (Visit((SLOW_READERS,)),))

@@ -11,6 +11,8 @@ OPEN = "still open"
 CLOSED_S = "closed after s"
 
 DEADLINE_S = 20.0
+# Answers are written before anyone is found not to read them.
+LONGEST_S = 30.0
 _EVERY_S = 2.0
 _LINE = b"POST /webhook HTTP/1.1\r\n"
 _WRONG = "sha256=" + "0" * 64
@@ -32,6 +34,17 @@ async def bodies(scene: Scene) -> None:
         wire.head([*wire.headers(_WRONG), chunked]) + b"10000\r\n",
     ]
     await _dribble(scene, [(kind, b"{") for kind in kinds])
+
+
+async def readers(scene: Scene) -> None:
+    """Many requests at once on a connection whose answers nobody reads."""
+    asked = wire.head([("Host", "x")], line="GET /healthz HTTP/1.1") * 20_000
+    ended = await asyncio.gather(
+        *(wire.deaf(scene.plane.url, asked, limit=LONGEST_S) for _ in range(scene.size(40, 15)))
+    )
+    closed = [after for after in ended if math.isfinite(after)]
+    scene.figures[OPEN] = len(ended) - len(closed)
+    scene.figures[CLOSED_S] = max(closed, default=math.inf)
 
 
 async def _dribble(scene: Scene, kinds: list[tuple[bytes, bytes]]) -> None:

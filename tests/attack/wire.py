@@ -82,6 +82,22 @@ async def dribble(url: str, first: bytes, rest: bytes, *, every: float, limit: f
     return int(words[1]) if len(words) > 1 else None, took if took < limit else float("inf")
 
 
+async def deaf(url: str, request: bytes, *, limit: float) -> float:
+    """Send requests and read nothing; return after how long the app hung up, infinite when not within `limit`."""
+    began = time.monotonic()
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(limit), connection(url) as (reader, writer):
+            # asyncio reads into a buffer of its own until told not to.
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(request)
+            while not writer.transport.is_closing():
+                await asyncio.sleep(1)
+                writer.write(b"\r\n")
+            del reader
+    took = time.monotonic() - began
+    return took if took < limit else float("inf")
+
+
 async def _byte_by_byte(writer: asyncio.StreamWriter, rest: bytes, every: float) -> None:
     sent = 0
     while True:
