@@ -7,6 +7,7 @@ from github_app.store import CACHES, ModalDictStore
 # As long as the store keeps what nobody looks at.
 _LATELY_S = 7 * 24 * 3600.0
 _DAY_S = 86400.0
+_FULL_FOR_S = 60.0
 
 
 class CacheQuota:
@@ -16,6 +17,8 @@ class CacheQuota:
         self._store = store
         self._most = most
         self._clock = clock
+        # Until when a repository is known to have its fill: a storm of labels must not read everything each time.
+        self._full_until: dict[str, float] = {}
 
     async def admits(self, repository: str, cache: str) -> bool:
         """Tell whether a repository may use a cache of this name, and take note that it does.
@@ -26,8 +29,14 @@ class CacheQuota:
         prefix, now = f"{repository.lower()}/", self._clock.now()
         known = await self._store.get(CACHES, prefix + cache)
         if known is None or now - known.at > _LATELY_S:
+            if self._full_until.get(prefix, 0.0) > now:
+                return False
             used = [each.at for key, each in (await self._store.all(CACHES)).items() if key.startswith(prefix)]
             if sum(now - at <= _LATELY_S for at in used) >= self._most:
+                self._full_until = {
+                    **{each: until for each, until in self._full_until.items() if until > now},
+                    prefix: now + _FULL_FOR_S,
+                }
                 return False
         if known is None or now - known.at > _DAY_S:
             await self._store.put(CACHES, prefix + cache, CacheUsed(now))

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from hashlib import sha256
 
-from github_app.globs import matches
+from github_app.globs import matches_exactly
 from github_app.model import JobEvent, MadeFor
 
 # Of a Modal Volume.
@@ -33,8 +33,13 @@ class Caches:
         if self.shared:
             return name, None
         repository = event.repository.lower()
-        trusted = (event.default_branch, *self.branches) if event.default_branch else self.branches
-        if event.branch is not None and any(matches(event.branch, glob) for glob in trusted):
+        if event.default_branch is None:
+            # Recorded by a version that did not ask, or not told: neither of the two may be taken for it.
+            return _volume(name, cache, repository, "unknown"), MadeFor((repository,))
+        trusted = (event.default_branch, *self.branches)
+        of_pull_request = event.run is not None and event.run.event.startswith("pull_request")
+        of_trusted = event.branch is not None and any(matches_exactly(event.branch, glob) for glob in trusted)
+        if of_trusted and not of_pull_request:
             return _volume(name, cache, repository, "default"), MadeFor((repository,), only_branches=trusted)
         return _volume(name, cache, repository, "others"), MadeFor((repository,), not_branches=trusted)
 

@@ -13,11 +13,13 @@ from github_app.admission import LONGEST, hook_rules
 from github_app.caches import Caches
 from github_app.catalog import RUNNER_VERSION
 from github_app.errors import ConfigError
+from github_app.globs import matches_exactly
 from github_app.model import Network, SandboxSpec, Shape
 from github_app.network import ALLOWED_CIDRS, GITHUB_ONLY, MOST_DOMAINS, OPEN, github_domains, is_private, networks
 from github_app.policy import Policy, is_full_name
 from github_app.profiles import Cidr, Domain, Limits, Name, Profile, Route
 from github_app.routing import Rules, has_boundary
+from github_app.sandboxes.scripts import KEPT
 from github_app.settings import SECRET_LENGTH, RoutingSettings, Settings, load_settings
 
 FILE = "modal-runner.toml"
@@ -224,6 +226,19 @@ def _contradictions(config: Config) -> list[tuple[Location, str]]:
         if given is not None and given.private and route.workflow is not None and route.file is None:
             sentence = "is a name that every author of a workflow can choose; write its file, like 'deploy.yml'"
             found.append((("routes", number, "workflow"), f"{route.workflow!r} {sentence}"))
+    found += [
+        (("defaults", name), "belongs to a profile: what is in [defaults] goes to every job")
+        for name in ("secret_env", "trust")
+        if getattr(config.defaults, name)
+    ]
+    found += [
+        (("profiles", name, "secret_env"), f"{variable} stays in the environment of all that runs; give it in env")
+        for name, profile in config.profiles.items()
+        for variable in profile.secret_env
+        if any(matches_exactly(variable, kept) for kept in KEPT)
+    ]
+    if unknown_image := [each for each in config.limits.images or () if each not in {"default", *config.images}]:
+        found.append((("limits", "images"), f"there is no image {unknown_image[0]!r} in this file"))
     known = {OPEN, GITHUB_ONLY, *config.networks}
     if config.defaults.max_concurrent is not None:
         found.append((("defaults", "max_concurrent"), "belongs to a profile; MAX_CONCURRENT caps all runners"))
@@ -328,6 +343,8 @@ def warnings(settings: RoutingSettings, config: Config) -> list[str]:
         if profile.needs_boundary and profile.trust == "labels" and not (profile.runner_group or grouped)
     ]
     found += [f"{each}; until then they are kept back" for each in unbounded(settings, config)]
+    if config.defaults.secrets or config.defaults.volumes:
+        found.append("defaults: its secrets and volumes go to every job of every repository that may use the runners")
     cached = settings.cache_volume_name or any(each.cache for each in (config.defaults, *config.profiles.values()))
     if cached and not config.cache.shared and not grouped:
         found.append(

@@ -11,6 +11,11 @@ def matches(text: str, glob: str) -> bool:
     return fnmatchcase(text.lower(), glob.lower())
 
 
+def matches_exactly(text: str, glob: str) -> bool:
+    """The same with regard to case: of two branches or files that differ in nothing else each is one of its own."""
+    return fnmatchcase(text, glob)
+
+
 def as_regex(glob: str) -> str:
     """The same as a regular expression for jq's `test(…; "i")` (Oniguruma), which has to match a part of the text."""
     parts, at = [], 0

@@ -8,13 +8,15 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from github_app import labels, units
 from github_app.catalog import LONGEST_S, REGIONS
-from github_app.globs import matches
+from github_app.globs import matches, matches_exactly
 from github_app.model import Gpu, JobEvent, RunFacts
 from github_app.network import cidr
 from github_app.policy import PATTERN
 
 _WORDS = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 _DOMAIN = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?|\*")
+# What GitHub takes for a workflow below .github/workflows.
+_FILES = (".yml", ".yaml")
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
@@ -137,7 +139,8 @@ class Limits(BaseModel):
 
 
 class Route(BaseModel):
-    """Jobs that match all of this get `profile`, or are refused with the sentence of `refuse`. Globs ignore case.
+    """Jobs that match all of this get `profile`, or are refused with the sentence of `refuse`. Globs ignore case, but
+    those of branches and files.
 
     `labels`: each glob matches something that the job asks for, in whatever form, or by the profile that it names;
     `branch` is that of the code, for a pull request its head. `workflow` is a file, or else a name, which is any
@@ -165,7 +168,7 @@ class Route(BaseModel):
             and (not self.repositories or any(matches(repository, glob) for glob in self.repositories))
             and all(any(matches(label, glob) for label in asks) for glob in self.labels)
             and (self.workflow is None or self.file is not None or matches(event.workflow or "", self.workflow))
-            and (self.branch is None or matches(event.branch or "", self.branch))
+            and (self.branch is None or matches_exactly(event.branch or "", self.branch))
         )
 
     @property
@@ -182,12 +185,19 @@ class Route(BaseModel):
         """Tell whether a run matches."""
         if run is None:
             return not self.needs_run
-        path = run.path.partition("@")[0]
-        return (not self.events or run.event in self.events) and (self.file is None or matches(path, self.file))
+        fits_event = not self.events or run.event in self.events
+        return fits_event and (self.file is None or matches_exactly(_file_of(run.path), self.file))
 
 
 def workflow_file(workflow: str | None) -> str | None:
-    """The glob of a file, where a route's `workflow` is one: it has a slash, or ends as workflow files do."""
-    if workflow is None or not ("/" in workflow or workflow.lower().endswith((".yml", ".yaml"))):
+    """The glob of a file, where a route's `workflow` is one: it ends as workflow files do."""
+    if workflow is None or not workflow.endswith(_FILES):
         return None
     return workflow if "/" in workflow else f".github/workflows/{workflow}"
+
+
+def _file_of(path: str) -> str:
+    """A run's path without the ref that GitHub may write behind it; a file's name may have an @ too."""
+    if "@refs/" in path:
+        return path.partition("@refs/")[0]
+    return path if path.endswith(_FILES) else path.rpartition("@")[0]

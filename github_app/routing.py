@@ -98,25 +98,27 @@ def route(event: JobEvent, rules: Rules) -> Ignore | Refuse | Admit:
 
 @dataclass(frozen=True)
 class Gift:
-    """What a sandbox is given beside its machine; `own` names the variables that are not for everyone.
+    """What a sandbox is given beside its machine.
 
+    `own` names the variables that are not for everyone, `secret` those of them that are marked as secret.
     `kept_back`: the profile has secrets that are not given, for they rest on nothing.
     """
 
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
+    secret: tuple[str, ...] = ()
     kept_back: str | None = None
 
 
 def given(shape: Shape, rules: Rules) -> Gift:
     """What a sandbox of a profile is given, the defaults included."""
     named = rules.profiles.get(shape.profile or "", _NOTHING_SAID)
-    common = {**rules.defaults.env, **rules.defaults.secret_env}
+    common = rules.defaults.env
     if shape.bare:
-        return Gift({**common, **named.env}, rules.defaults.secrets, tuple(named.env), shape.profile)
+        return Gift({**common, **named.env}, rules.defaults.secrets, tuple(named.env), kept_back=shape.profile)
     own = {**named.env, **named.secret_env}
-    return Gift({**common, **own}, (*rules.defaults.secrets, *named.secrets), tuple(own))
+    return Gift({**common, **own}, (*rules.defaults.secrets, *named.secrets), tuple(own), tuple(named.secret_env))
 
 
 def has_boundary(profile: Profile, defaults: Profile, *, in_repository: bool = False) -> bool:

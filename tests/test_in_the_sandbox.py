@@ -58,14 +58,15 @@ async def test_where_sudo_has_no_effect_the_runner_is_root_and_says_so(tmp_path:
 GIVEN = """
 [profiles.own]
 secrets = ["keys"]
-secret_env = { HF_TOKEN = "hf-canary-token-0123456789", PEM = "line-one-canary\\nline-two-canary" }
+secret_env = { HF_TOKEN = "hf-canary-token-0123456789", PEM = "line-one-canary\\nline-two-canary", PIN = "hunt2x" }
+env = { MODE = "plain-word", home = "a-home" }
 trust = "labels"
 [[routes]]
 name = "own"
 repositories = ["octo-org/own"]
 profile = "own"
 """
-CANARIES = ("hf-canary-token", "line-one-canary", "line-two-canary", "key-canary")
+CANARIES = ("hf-canary-token", "line-one-canary", "line-two-canary", "key-canary", "hunt2x")
 LOOK = """{run: 'cat /proc/*/environ $HOME/.given | tr "\\0" "\\n" | sed "s/^/seen: /" || true', shell: bash}"""
 
 
@@ -74,7 +75,8 @@ async def test_what_a_profile_gives_reaches_its_own_job_masked_and_a_foreign_job
     file.write_text(GIVEN)
     async with running(tmp_path, settings={"MODAL_RUNNER_CONFIG": str(file)}) as plane:
         async with connect(plane.modal) as client:
-            await modal.Secret.objects.create.aio("keys", {"KEY": "key-canary-0123456789"}, client=client)
+            values = {"KEY": "key-canary-0123456789", "HF_TOKEN": "hf-canary-token-0123456789"}
+            await modal.Secret.objects.create.aio("keys", values, client=client)
         own, foreign = (plane.github.world.add_repository(plane.organization, name) for name in ("own", "foreign"))
         lengths = (
             "{run: 'echo lengths ${#HF_TOKEN} ${#PEM} ${#KEY}; echo shown $HF_TOKEN; cat $HOME/.runner >/dev/null'}"
@@ -84,6 +86,8 @@ async def test_what_a_profile_gives_reaches_its_own_job_masked_and_a_foreign_job
         log = "\n".join(first.log)
         assert "lengths 26 31 21" in log
         assert "shown ***" in log
+        assert "env: MODE: plain-word" in log
+        assert [each for each in CANARIES if any(each in line for line in first.log if line.startswith("env: "))] == []
 
         # GitHub gives the runner that was made for a job of its own to one that waits longer.
         plane.github.webhooks.targets = ["http://127.0.0.1:9"]

@@ -303,7 +303,7 @@ def test_whatever_shell_runs_the_hook_what_fails_refuses(
 MADE_FOR = msgspec.structs.replace(
     SHAPE, made_for=MadeFor(("octo/other", "octo/a*"), "main", "nightly *", ("push", "schedule"))
 )
-OWN = {"MODAL_RUNNER_OWN_ENV": "HF_TOKEN DATA_KEY"}
+OWN = {"MODAL_RUNNER_OWN_ENV": "HF_TOKEN DATA_KEY", "MODAL_RUNNER_SECRET_ENV": "HF_TOKEN"}
 # As start.sh leaves it.
 GIVEN = (
     "HF_TOKEN<<end-1234-abcd-5678\nhf-secret-100%\nend-1234-abcd-5678\nDATA_KEY<<end-12345678-b\n7\nend-12345678-b\n"
@@ -360,6 +360,7 @@ def test_a_job_for_which_the_sandbox_was_not_made_runs_without_what_it_was_given
         ({}, True),
         ({"GITHUB_REF_TYPE": "tag", "GITHUB_REF": "refs/tags/main"}, False),
         ({"GITHUB_REF_TYPE": ""}, False),
+        ({"GITHUB_REF_NAME": "MAIN", "GITHUB_REF": "refs/heads/MAIN"}, False),
         ({"GITHUB_REF": "refs/pull/1/merge"}, False),
         ({"GITHUB_REF": ""}, False),
     ],
@@ -380,6 +381,8 @@ DEPLOY = "Octo/App/.github/workflows/deploy.yml@refs/heads/main"
         ({"GITHUB_WORKFLOW_REF": DEPLOY.replace("deploy", "mine"), "GITHUB_WORKFLOW": "deploy.yml"}, False),
         ({"GITHUB_WORKFLOW_REF": DEPLOY.replace("workflows/", "workflows/../workflows/")}, False),
         ({"GITHUB_WORKFLOW": ".github/workflows/deploy.yml"}, False),
+        ({"GITHUB_WORKFLOW_REF": DEPLOY.replace("deploy.yml", "deploy.yml@evil.yml")}, False),
+        ({"GITHUB_WORKFLOW_REF": DEPLOY.replace("deploy.yml", "Deploy.yml")}, False),
     ],
 )
 def test_a_workflows_file_counts_and_not_what_its_author_calls_it(
@@ -397,21 +400,33 @@ def test_a_workflows_file_counts_and_not_what_its_author_calls_it(
         ({"GITHUB_REF_NAME": "main"}, True, False),
         ({"GITHUB_REF_NAME": "release/1"}, True, False),
         ({"GITHUB_REF_NAME": "feature"}, False, True),
+        ({"GITHUB_REF_NAME": "MAIN"}, False, True),
         ({"GITHUB_REF_NAME": "1/merge", "GITHUB_REF": "refs/pull/1/merge", "GITHUB_HEAD_REF": "main"}, False, True),
         ({"GITHUB_REF_NAME": "main", "GITHUB_HEAD_REF": "feature"}, False, True),
         ({"GITHUB_REF_NAME": "main", "GITHUB_REF_TYPE": "tag", "GITHUB_REF": "refs/tags/main"}, False, True),
     ],
 )
 def test_the_cache_of_the_default_branch_and_that_of_the_others_are_kept_apart(
-    hook: Hook, job: dict[str, str], of_default: bool, of_others: bool
+    hook: Hook, tmp_path: Path, job: dict[str, str], of_default: bool, of_others: bool
 ) -> None:
     branches = ("main", "release/*")
     for made_for, is_own in (
         (MadeFor(("octo/app",), only_branches=branches), of_default),
         (MadeFor(("octo/app",), not_branches=branches), of_others),
     ):
-        done = hook(PRIVATE, _rules(shape=msgspec.structs.replace(SHAPE, made_for=made_for)), **job)
-        assert ("withheld" in done.stdout) is not is_own
+        (tmp_path / ".given").write_text(GIVEN)
+        link = tmp_path / ".cache-volume"
+        if link.is_dir() and not link.is_symlink():
+            shutil.rmtree(link)
+        link.unlink(missing_ok=True)
+        link.symlink_to(tmp_path)
+        done = hook(PRIVATE, _rules(shape=msgspec.structs.replace(SHAPE, made_for=made_for)), **OWN, **job)
+
+        # It may be the wrong cache for it, and is its own repository's job all the same.
+        assert done.returncode == 0
+        assert link.is_symlink() is is_own
+        assert ("runs without its cache" in done.stdout) is not is_own
+        assert (tmp_path / "env").read_text() == GIVEN
 
 
 def test_a_foreign_job_is_refused_where_nobody_knows_which_variables_are_secret(hook: Hook) -> None:

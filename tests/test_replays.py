@@ -113,10 +113,11 @@ async def test_an_old_event_that_cannot_be_looked_at_is_answered_503_and_handled
 async def test_questions_that_old_events_cause_have_a_budget_in_all_and_the_sweep_does_the_rest() -> None:
     async with universe() as it:
         never_told(it)
-        for number in range(150):
+        for number in range(200):
             await send(it, old(it, job_id=10_000_000 + number))
 
-        assert it.github.calls[JOB] <= 110
+        # A hundred, and what came in meanwhile.
+        assert it.github.calls[JOB] <= 170
         (answer,) = await send(it, old(it))
         assert answer.startswith("202")
         await it.until_done(sweeping=True)

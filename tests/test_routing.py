@@ -128,6 +128,9 @@ def test_the_default_branch_has_a_cache_that_no_other_branch_writes() -> None:
     main, feature, tag = (cache(branch=name, default_branch="main") for name in ("main", "feature", None))
 
     assert main != feature == tag
+    assert cache(branch="MAIN", default_branch="main") == feature
+    assert cache(branch="main", default_branch="main", run=RunFacts("pull_request", from_fork=False)) == feature
+    assert cache(branch="main") not in {main, feature}
     assert cache(listed, branch="release/2", default_branch="main") == main
     assert cache(branch="release/2", default_branch="main") == feature
     assert cache(branch="trunk", default_branch="trunk", repository="octo-org/x") != main
@@ -202,12 +205,22 @@ def test_a_workflows_name_decides_over_no_secret() -> None:
 
 def test_a_route_by_a_workflows_file_asks_for_the_run_and_goes_by_the_file() -> None:
     toml = "[profiles.p]\nsecrets = ['s']\n[[routes]]\nname = 'd'\nworkflow = 'deploy.yml'\nprofile = 'p'\n"
-    runs = {path: RunFacts("push", from_fork=False, path=path) for path in (DEPLOY, f"{DEPLOY}@main", "x.yml")}
+    evil = f"{DEPLOY}@evil.yml"
+    paths = (DEPLOY, f"{DEPLOY}@main", f"{DEPLOY}@refs/heads/a@b", "x.yml", evil)
+    runs = {path: RunFacts("push", from_fork=False, path=path) for path in paths}
 
     assert needs_run(event(labels=("modal",)), rules(toml))
     assert admitted(toml=toml, run=runs[DEPLOY]).profile == "p"
     assert admitted(toml=toml, run=runs[f"{DEPLOY}@main"]).profile == "p"
+    assert admitted(toml=toml, run=runs[f"{DEPLOY}@refs/heads/a@b"]).profile == "p"
     assert admitted(toml=toml, run=runs["x.yml"], workflow="deploy.yml").profile is None
+    assert admitted(toml=toml, run=runs[evil]).profile is None
+
+
+def test_a_workflows_name_with_a_slash_is_a_name() -> None:
+    toml = "[[routes]]\nname = 'no'\nworkflow = 'Load / *'\nrefuse = 'No.'\n"
+
+    assert refusal(toml=toml, workflow="Load / stress").sentence == "No."
 
 
 def test_the_runner_group_of_the_environment_wins_over_the_files_defaults() -> None:

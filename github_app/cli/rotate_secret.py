@@ -13,6 +13,7 @@ from github_app import deploying, log
 from github_app.cli.source import stored_settings
 from github_app.clock import Clock
 from github_app.compose import compose
+from github_app.config import refuse_unbounded
 from github_app.deployment import SettingsSecret, look_up_workspace
 from github_app.deployment.functions import application_file
 from github_app.errors import GitHubError, InputError
@@ -56,7 +57,7 @@ def rotate_secret(
 async def _webhook_secret(progress: Progress) -> None:
     progress.begin("Modal: store a new secret beside the old one, and let the App take both")
     stored, config = await stored_settings()
-    settings_of(stored)
+    refuse_unbounded(settings_of(stored), config)
     file = deploying.configuration_file(load_routing_settings().modal_runner_config)
     secret = SettingsSecret(stored["MODAL_APP_NAME"])
     if "WEBHOOK_SECRET_OLD" not in stored:
@@ -90,6 +91,7 @@ async def _private_key(progress: Progress, pem_file: Path) -> None:
     progress.begin("GitHub: see that the new key is one of the App's")
     stored, config = await stored_settings()
     settings = settings_of(stored | {"GITHUB_PRIVATE_KEY": pem})
+    refuse_unbounded(settings, config)
     log.configure(settings.secrets(), logging.WARNING)
     parts = compose(settings, config, Clock())
     try:

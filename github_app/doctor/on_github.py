@@ -8,6 +8,7 @@ from github_app.compose import Parts
 from github_app.config import Config
 from github_app.doctor.check import Check, failed, ok
 from github_app.github import AppRecord, AppWebhook, Installation, Jobs, RunnerGroup, RunnerGroups, barriers
+from github_app.globs import matches
 from github_app.manifest import registration_manifest
 from github_app.model import Place, Scope
 from github_app.settings import Settings
@@ -176,8 +177,7 @@ class OnGitHub:
                     listed = ", ".join(f"{int(each.id)} ({each.name})" for each in groups)
                     cure = f"set RUNNER_GROUP_ID, or runner_group in modal-runner.toml, to one of: {listed}"
                     return failed("runner-group", f"{place.scope} has no group {wanted}", cure)
-                if (resting := self._resting_on(wanted)) and _admits_all(found):
-                    why = f"{found.name} admits every repository, and the secrets of profile {resting[0]} rest on it"
+                if why := await self._too_wide(place, found, self._resting_on(wanted)):
                     cure = "choose its repositories: organisation settings > Actions > Runner groups > "
                     return failed("runner-group", why, cure + found.name)
                 # A group of a profile's own is meant for its repositories alone.
@@ -198,6 +198,19 @@ class OnGitHub:
             for name, each in self._config.profiles.items()
             if each.needs_boundary and each.trust != "labels" and (each.runner_group or defaults.runner_group) == group
         ]
+
+    async def _too_wide(self, place: Place, group: RunnerGroup, resting: list[str]) -> str | None:
+        """Which repository a group admits that may not have what rests on it, in a sentence."""
+        if not resting:
+            return None
+        told = f"and the secrets of profile {resting[0]} rest on it"
+        if group.visibility != "selected":
+            return f"{group.name} admits every repository, {told}"
+        routes = [each for each in self._config.routes if each.profile in resting]
+        globs = [glob for each in routes for glob in each.repositories or ("*/*",)]
+        admitted = sorted(await self._groups.admitted(place, int(group.id)))
+        foreign = [name for name in admitted if not any(matches(name, glob) for glob in globs)]
+        return f"{group.name} admits {foreign[0]}, {told}" if foreign else None
 
     @property
     def _wanted_groups(self) -> list[int | None]:
@@ -252,10 +265,6 @@ class OnGitHub:
                 found += batch
                 page += 1
         return found
-
-
-def _admits_all(group: RunnerGroup) -> bool:
-    return group.visibility != "selected" and not group.restricted_to_workflows
 
 
 def _policy(group: RunnerGroup) -> str:

@@ -11,17 +11,19 @@
 | (if $head != "" then $head else $on end) as $branch
 | ($ENV.GITHUB_WORKFLOW // "") as $workflow
 # OWNER/REPOSITORY/PATH@REF
-| ($ENV.GITHUB_WORKFLOW_REF // "" | split("@")[0] // "" | split("/")[2:] | join("/")) as $file
+| ($ENV.GITHUB_WORKFLOW_REF // "" | split("@refs/")[0] // "" | split("/")[2:] | join("/")) as $file
 | def like($text; $globs): any($globs[]; . as $glob | $text | test($glob; "i"));
+  def exactly($text; $globs): any($globs[]; . as $glob | $text | test($glob));
   def fits($it):
       ($it.owner == null or like($repository; [$it.owner]))
       and (($it.repositories | length) == 0 or like($repository; $it.repositories))
-      and ($it.branch == null or ($branch != null and like($branch; [$it.branch])))
+      and ($it.branch == null or ($branch != null and exactly($branch; [$it.branch])))
       and ($it.workflow == null or like($workflow; [$it.workflow]))
-      and ($it.file == null or like($file; [$it.file]))
-      and ((($it.only // []) | length) == 0 or ($on != null and like($on; $it.only)))
-      and ((($it.not // []) | length) == 0 or $on == null or (like($on; $it.not) | not))
+      and ($it.file == null or exactly($file; [$it.file]))
       and (($it.events | length) == 0 or any($it.events[]; . == $event));
+  def of_these_branches($it):
+      ((($it.only // []) | length) == 0 or ($on != null and exactly($on; $it.only)))
+      and ((($it.not // []) | length) == 0 or $on == null or (exactly($on; $it.not) | not));
   def at($path): try getpath($path) catch null;
   def refuse($sentence): "refuse " + ($sentence | split("{repository}") | join($repository));
   at(["repository", "private"]) as $private
@@ -42,6 +44,7 @@
 | if . != null then .
   elif $refused != null then refuse($refused)
   elif ($own or like($repository; $rules.forks)) | not then refuse($rules.sentences.fork)
-  elif $rules.made_for == null or fits($rules.made_for) then "admit "
+  elif $rules.made_for == null then "admit "
+  elif fits($rules.made_for) then if of_these_branches($rules.made_for) then "admit " else "no-cache " end
   elif $rules.can_withhold then "foreign "
   else refuse($rules.sentences.withhold) end

@@ -1,10 +1,14 @@
 """What a sandbox is told through its environment: never argv, which every process of the machine can read."""
 
+import re
 from collections.abc import Iterable
 
 from github_app.model import SandboxSpec, Shape
 from github_app.routing import CACHE_PATH, Gift
 from github_app.units import as_size
+
+_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|PASS$|KEY|CREDENTIAL|_PAT$|AUTH", re.IGNORECASE)
+_LONG = 24
 
 
 def settings_of(
@@ -16,13 +20,16 @@ def settings_of(
     not to work under gVisor.
     """
     shape = spec.shape
-    own = [*gift.own, *sorted(secret_names)]
+    secret_names = sorted(secret_names)
+    own = list(dict.fromkeys([*gift.own, *secret_names]))
+    plain = [name for name in gift.own if name not in gift.secret and _reads_secret(name, gift.env[name])]
     return {
         "ACTIONS_RUNNER_INPUT_JITCONFIG": spec.jit_config.get_secret_value(),
         "MODAL_RUNNER_RULES": rules,
         "MODAL_RUNNER_MACHINE": machine(shape),
         # Variables that are for the jobs that it was made for, and those that are for every job.
         "MODAL_RUNNER_OWN_ENV": " ".join(own),
+        "MODAL_RUNNER_SECRET_ENV": " ".join([*gift.secret, *secret_names, *plain]),
         "MODAL_RUNNER_COMMON_ENV": " ".join(name for name in gift.env if name not in own),
         "MODAL_RUNNER_KEPT_BACK": gift.kept_back or "",
         # What is mounted cannot be taken away from a job that takes another's runner; it is told of.
@@ -32,6 +39,14 @@ def settings_of(
         "MODAL_RUNNER_DOCKER": _docker(shape),
         "MODAL_RUNNER_SUDO": "no" if sudo_fails and _docker(shape) != "vm" else "try",
     }
+
+
+def _reads_secret(name: str, value: str) -> bool:
+    """Tell whether a variable that is not marked as secret looks like one: only then it is masked in the job's log.
+
+    The runner drops every output of a job that contains a masked word, so that not all can be.
+    """
+    return bool(_SECRET_NAME.search(name)) or len(value) >= _LONG
 
 
 def machine(shape: Shape) -> str:

@@ -14,32 +14,48 @@ forget() {
     [ ! -e "$HOME/.given" ]
 }
 
+mask() {
+    # What is written to GITHUB_ENV is a variable of every step that follows, and stands in its log: so what is secret is
+    # masked, line by line (docs: "Workflow commands", add-mask).
+    name= end=
+    while IFS= read -r line; do
+        if [ -z "$end" ]; then
+            name=${line%%<<*} end=${line#*<<}
+        elif [ "$line" = "$end" ]; then
+            end=
+        elif [ -n "$line" ]; then
+            case " ${MODAL_RUNNER_SECRET_ENV:-} " in
+                *" $name "*) printf '::add-mask::%s\n' "$(printf '%s' "$line" | sed 's/%/%25/g; s/\r/%0D/g')" ;;
+            esac
+        fi
+    done
+}
+
 give() {
-    # What is written to GITHUB_ENV is a variable of every step that follows, and stands in its log: so it is masked, if
-    # it is long enough to be a secret, line by line (docs: "Workflow commands", add-mask).
     [ -n "${MODAL_RUNNER_OWN_ENV:-}" ] || return 0
     [ -w "${GITHUB_ENV:-}" ] || return 1
     given=$(as_root cat "$HOME/.given") || return 1
-    printf '%s\n' "$given" | while IFS= read -r line; do
-        [ "${#line}" -lt 8 ] || case "$line" in
-            *"<<end-"????????-*|end-????????-*) ;;
-            *) printf '::add-mask::%s\n' "$(printf '%s' "$line" | sed 's/%/%25/g; s/\r/%0D/g')" ;;
-        esac
-    done || return 1
+    [ -n "$given" ] || { forget; return; }
+    printf '%s\n' "$given" | mask || return 1
     printf '%s\n' "$given" >> "$GITHUB_ENV" || return 1
     forget
 }
 
+without_cache() {
+    if [ -L "$HOME/.cache-volume" ]; then
+        rm "$HOME/.cache-volume" && mkdir -p "$HOME/.cache-volume/toolcache"
+    fi
+}
+
 withhold() {
     forget || return 1
+    [ -z "${MODAL_RUNNER_OWN_ENV:-}" ] || [ -w "${GITHUB_ENV:-}" ] || return 1
     # Those that the runner goes by are still there; what is written takes their place for every step.
     for name in ${MODAL_RUNNER_OWN_ENV:-}; do
         case "$name" in [0-9]*|*[!A-Za-z0-9_]*) continue ;; esac
         eval "[ -z \"\${$name-}\" ]" || echo "$name=" >> "$GITHUB_ENV" || return 1
     done
-    if [ -L "$HOME/.cache-volume" ]; then
-        rm "$HOME/.cache-volume" && mkdir -p "$HOME/.cache-volume/toolcache" || return 1
-    fi
+    without_cache
 }
 
 worker() {
@@ -78,7 +94,11 @@ refuse() {
 command -v jq >/dev/null 2>&1 || refuse "The event of this job cannot be read, for this image has no jq: it is not admitted. Add jq to the image (apt = [\"jq\"] in modal-runner.toml)."
 answer=$(jq -r '@ADMISSION@' "$GITHUB_EVENT_PATH") || refuse "The event of this job cannot be read: it is not admitted."
 case "$answer" in
-    "admit ")
+    "admit "|"no-cache ")
+        if [ "$answer" = "no-cache " ]; then
+            without_cache || refuse "The cache of other branches cannot be taken away from this job: run it again."
+            echo "This sandbox was made for a job of another branch: this one runs without its cache, which stays mounted."
+        fi
         give || refuse "The variables of this job cannot be given to it: run it again."
         [ -z "${MODAL_RUNNER_KEPT_BACK:-}" ] || echo "The secrets and volumes of the profile $MODAL_RUNNER_KEPT_BACK are kept back: nothing but labels keeps other jobs from its runners. An administrator writes runner_group or trust into modal-runner.toml."
         ;;

@@ -1,26 +1,27 @@
 # The command of every sandbox. Reads nothing from argv: the JIT config and what a profile gives come in the environment.
 # What lives on after this script has neither there, where the first job that comes could read them in /proc.
-home=${RUNNER_HOME:-/home/runner}
-cd "$home"
-export HOME="$home"
+mr_home=${RUNNER_HOME:-/home/runner}
+cd "$mr_home"
+export HOME="$mr_home"
 
 # What is for the jobs alone that this sandbox was made for goes into a file of root's, in the form of GITHUB_ENV; the
 # hook hands it to such a job, and removes it in every case. What the runner itself goes by stays, and so does what
 # GITHUB_ENV does not take.
 if [ -n "${MODAL_RUNNER_OWN_ENV:-}" ]; then
-    rm -f "$home/.given"
-    (umask 077 && : > "$home/.given")
-    for name in $MODAL_RUNNER_OWN_ENV; do
-        case "$name" in
-            PATH|HOME|LD_*|NODE_OPTIONS|*_NUM_THREADS|*_proxy|*_PROXY|SSL_CERT_*|NODE_EXTRA_CA_CERTS|ACTIONS_*|RUNNER_*|DOTNET_*) continue ;;
+    rm -f "$mr_home/.given"
+    (umask 077 && : > "$mr_home/.given")
+    for mr_name in $MODAL_RUNNER_OWN_ENV; do
+        case "$mr_name" in
+            @KEPT@) continue ;;
             [0-9]*|*[!A-Za-z0-9_]*) continue ;;
         esac
-        eval "value=\${$name-}"
-        end="end-$(cat /proc/sys/kernel/random/uuid)"
-        printf '%s<<%s\n%s\n%s\n' "$name" "$end" "$value" "$end" >> "$home/.given"
-        unset "$name"
+        eval "[ -n \"\${$mr_name+x}\" ]" || continue
+        eval "mr_value=\$$mr_name"
+        mr_end="end-$(cat /proc/sys/kernel/random/uuid)"
+        printf '%s<<%s\n%s\n%s\n' "$mr_name" "$mr_end" "$mr_value" "$mr_end" >> "$mr_home/.given"
+        unset "$mr_name"
     done
-    unset value
+    unset mr_value
 fi
 
 # As the user `runner`, unless sudo does not work for it: gVisor can be run so that setuid programs have no effect, and
@@ -36,13 +37,15 @@ if [ "$(id -u)" = 0 ] && id runner >/dev/null 2>&1; then
 fi
 # actions/runner reads its configuration from the files that a JIT config consists of (Runner.cs writes just these).
 if [ -e bin/Runner.Listener ] && [ -n "${ACTIONS_RUNNER_INPUT_JITCONFIG:-}" ]; then
-    files=$(printf '%s' "$ACTIONS_RUNNER_INPUT_JITCONFIG" | base64 -d | jq -r 'to_entries[] | select(.key | test("^[.][a-z_]+$")) | .key + " " + .value') || files=
+    files=$(printf '%s' "$ACTIONS_RUNNER_INPUT_JITCONFIG" | base64 -d | jq -r 'to_entries[] | select(.key | test("^[.][A-Za-z0-9_-]+$")) | .key + " " + .value') || files=
     for name in $(printf '%s\n' "$files" | cut -d ' ' -f 1); do
         (umask 077 && printf '%s\n' "$files" | grep "^$name " | cut -d ' ' -f 2 | base64 -d > "$name")
         [ -z "$as_user" ] || chown runner:runner "$name"
     done
-    [ ! -s .runner ] || unset ACTIONS_RUNNER_INPUT_JITCONFIG
-    unset files
+    # Nothing that it may hold besides must be lost.
+    all=$(printf '%s' "$ACTIONS_RUNNER_INPUT_JITCONFIG" | base64 -d | jq length) || all=-1
+    [ "$(printf '%s\n' "$files" | grep -c .)" != "$all" ] || unset ACTIONS_RUNNER_INPUT_JITCONFIG
+    unset files all
 fi
 if [ -n "$as_user" ]; then
     export USER=runner LOGNAME=runner
@@ -50,7 +53,7 @@ else
     # The runner refuses to run as root unless told that this is meant.
     export RUNNER_ALLOW_RUNASROOT=1 USER="$(id -un)" LOGNAME="$(id -un)"
 fi
-export PATH="$home/.local/bin:/opt/pipx_bin:$PATH"
+export PATH="$mr_home/.local/bin:/opt/pipx_bin:$PATH"
 
 # Which system this is, by the name that GitHub's images give themselves: some setup-* actions choose by it.
 if [ -z "${ImageOS:-}" ] && [ -r /etc/os-release ]; then
@@ -81,10 +84,10 @@ if [ -n "$cache" ] && [ -d "$cache" ]; then
         fi
     done
     # Through a link, which the hook can point elsewhere: the job's steps inherit the runner's variables.
-    ln -sfn "$cache" "$home/.cache-volume"
-    export PIP_CACHE_DIR="$home/.cache-volume/pip" npm_config_cache="$home/.cache-volume/npm"
-    export HF_HOME="$home/.cache-volume/huggingface"
-    export RUNNER_TOOL_CACHE="$home/.cache-volume/toolcache" AGENT_TOOLSDIRECTORY="$home/.cache-volume/toolcache"
+    ln -sfn "$cache" "$mr_home/.cache-volume"
+    export PIP_CACHE_DIR="$mr_home/.cache-volume/pip" npm_config_cache="$mr_home/.cache-volume/npm"
+    export HF_HOME="$mr_home/.cache-volume/huggingface"
+    export RUNNER_TOOL_CACHE="$mr_home/.cache-volume/toolcache" AGENT_TOOLSDIRECTORY="$mr_home/.cache-volume/toolcache"
 fi
 
 # Docker is ready before the runner takes a job, or the sandbox ends and says why.
@@ -94,11 +97,11 @@ case "${MODAL_RUNNER_DOCKER:-no}" in
         # There dockerd can set up neither firewall nor bridge: containers run with --network host. And Docker 29 keeps
         # images in containerd's snapshotter, whose overlay needs what gVisor has not (gvisor.dev, tutorials/docker).
         update-alternatives --set iptables /usr/sbin/iptables-legacy >/dev/null 2>&1 || true
-        echo '{}' > "$home/daemon.json"
-        [ ! -s /etc/docker/daemon.json ] || cat /etc/docker/daemon.json > "$home/daemon.json"
-        settings=$(jq '.features["containerd-snapshotter"] = false' "$home/daemon.json")
-        echo "$settings" > "$home/daemon.json"
-        dockerd --config-file "$home/daemon.json" --iptables=false --ip6tables=false --bridge=none >/tmp/dockerd.log 2>&1 &
+        echo '{}' > "$mr_home/daemon.json"
+        [ ! -s /etc/docker/daemon.json ] || cat /etc/docker/daemon.json > "$mr_home/daemon.json"
+        settings=$(jq '.features["containerd-snapshotter"] = false' "$mr_home/daemon.json")
+        echo "$settings" > "$mr_home/daemon.json"
+        dockerd --config-file "$mr_home/daemon.json" --iptables=false --ip6tables=false --bridge=none >/tmp/dockerd.log 2>&1 &
         ;;
 esac
 if [ "${MODAL_RUNNER_DOCKER:-no}" != no ]; then
@@ -115,14 +118,14 @@ fi
 
 # The first hook checks admission and leaves a mark, by which a busy runner is known beside its Worker process; the
 # second takes the mark away, so that a sandbox that lingers after its job is known to be idle.
-cat > "$home/job-started.sh" <<'HOOK'
+cat > "$mr_home/job-started.sh" <<'HOOK'
 @JOB-STARTED@
 HOOK
-cat > "$home/job-completed.sh" <<'HOOK'
+cat > "$mr_home/job-completed.sh" <<'HOOK'
 @JOB-COMPLETED@
 HOOK
-export ACTIONS_RUNNER_HOOK_JOB_STARTED="$home/job-started.sh"
-export ACTIONS_RUNNER_HOOK_JOB_COMPLETED="$home/job-completed.sh"
+export ACTIONS_RUNNER_HOOK_JOB_STARTED="$mr_home/job-started.sh"
+export ACTIONS_RUNNER_HOOK_JOB_COMPLETED="$mr_home/job-completed.sh"
 
 if [ "${MODAL_RUNNER_DOCKER:-no}" != vm ]; then
     # run.sh passes SIGTERM on to its process group, so that a job that is stopped is reported as cancelled.

@@ -114,6 +114,9 @@ class Pages:
 
     async def _open(self, request: Request) -> Response:
         """Take the browser that comes first by the path for the person's; it is known by a cookie from then on."""
+        if request.url.hostname != LOOPBACK:
+            # GitHub leads back to this address, and a cookie is one host's.
+            return RedirectResponse(str(request.url.replace(hostname=LOOPBACK)), 303)
         key: str = request.path_params["key"]
         if not hmac.compare_digest(key.encode(), self._key.encode()):
             return self._elsewhere(404)

@@ -154,8 +154,8 @@ class Registering:
         tell, page = self._progress.tell, f"{self._address}{self.pages.path}"
         if self._wish.opens_browser:
             tell(f"open {page} and press the button (no browser here? Ctrl-C, then add --no-browser)")
-            webbrowser.open(page)
-            yield
+            with _opened(page, Path.cwd() / f"modal-runner-open-{self._port}.html"):
+                yield
             return
         file = Path.cwd() / f"modal-runner-register-{self._port}.html"
         tell(f"on this machine, or with its port forwarded (ssh -L {self._port}:{LOOPBACK}:{self._port} ...):")
@@ -184,6 +184,21 @@ class Registering:
             self.registration.paste(line)
         except SetupError as error:
             self._progress.tell(str(error))
+
+
+@contextlib.contextmanager
+def _opened(page: str, file: Path) -> Iterator[None]:
+    """Open a page in the browser by way of a file of one's own: a browser's arguments can be read by everyone here."""
+    try:
+        _write(file, f'<!doctype html><meta http-equiv="refresh" content="0; url={page}"><a href="{page}">{page}</a>')
+        webbrowser.open(file.as_uri())
+    except OSError:
+        webbrowser.open(page)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)
 
 
 def _write(file: Path, text: str) -> None:

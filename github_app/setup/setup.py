@@ -166,7 +166,8 @@ class Setup:
         secret = app.webhook_secret.get_secret_value() if app.webhook_secret else secrets.token_hex(32)
         # What a thief of the webhook's secret can start has a bound then.
         cap = {"MAX_CONCURRENT": str(self._routing.max_concurrent or MOST_AT_ONCE)}
-        return {**cap, **known, **variables_of(app, secret), **self._host_variables()}
+        stored = {name: value for name, value in known.items() if value}
+        return {**cap, **stored, **variables_of(app, secret), **self._host_variables()}
 
     async def _check_alone(self, app: NewApp) -> None:
         """See that no other run has stored an App while this one waited for the person.

@@ -52,8 +52,10 @@ def written(folder: Path) -> dict[str, str]:
 
 def masks(line: str) -> str | None:
     """The value that a line has the runner mask in all that follows; None for any other line."""
-    _, is_mask, value = line.partition("::add-mask::")
-    return value.replace("%0D", "\r").replace("%25", "%") if is_mask else None
+    before, is_mask, value = line.partition("::add-mask::")
+    if before.strip() or not is_mask:
+        return None
+    return value.replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%")
 
 
 def run_completed() -> None:
