@@ -180,15 +180,15 @@ class Reconciler:
         elif not admitted.halted:
             self._wake_at(admitted.again or self._clock.now() + CLAIM_IS_STALE_S)
 
-    async def settle(self, name: str) -> None:
-        """After a runner's job: balance, and once more when its slots are free. Never raises."""
+    async def settle(self, name: str, *, unbalanced: bool) -> None:
+        """After a runner's job: balance when its slots are free, and before if need be. Never raises."""
 
         async def settled() -> None:
             if await self._settling.settle(name):
                 await self.reconcile()
 
         # A round sees its launches through, and one may wait for a GPU for long.
-        await asyncio.gather(self.reconcile(), settled())
+        await asyncio.gather(settled(), *([self.reconcile()] if unbalanced else []))
 
     async def _run(self, admitted: Admitted) -> None:
         again = await self._launcher.run(admitted)

@@ -209,13 +209,16 @@ class Service:
         if known is None and step.launch and isinstance(routed, routing.Admit) and not self._capped:
             start = Start(Demand(step.record, routed.shape), attempt=1)
             return Answer(Status.ACCEPTED, None, partial(self._reconciler.launch, start), news=True)
-        again = self._again(event, runner) if unbalanced or step.launch or self._capped else None
+        again = self._again(event, runner, unbalanced=unbalanced or step.launch)
         return Answer(Status.ACCEPTED, None, again, news=True)
 
-    def _again(self, event: JobEvent, runner: RunnerRecord | None) -> Callable[[], Awaitable[None]]:
+    def _again(
+        self, event: JobEvent, runner: RunnerRecord | None, *, unbalanced: bool
+    ) -> Callable[[], Awaitable[None]] | None:
         if runner is not None and runner.slots and event.action is Action.COMPLETED:
-            return partial(self._reconciler.settle, runner.name)
-        return self._reconciler.reconcile
+            # Under a cap only a slot that is given back lets another start.
+            return partial(self._reconciler.settle, runner.name, unbalanced=unbalanced)
+        return self._reconciler.reconcile if unbalanced or self._capped else None
 
     async def missing(self, job_id: int) -> bool:
         """Wait no longer for a job that GitHub does not know, twice; tell whether that was news.

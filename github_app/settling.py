@@ -12,7 +12,9 @@ from github_app.store import RUNNERS, ModalDictStore
 from github_app.suspicions import SECOND_LOOK_S
 
 # A sandbox ends a second or two after its job; what takes longer is left to the sweep.
-_LOOKS_S = (0.5, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+_ENDS_WITHIN_S = 60.0
+# Its job may have come and gone before its creation was answered.
+_RECORDED_WITHIN_S = (0.0, 1.0, 2.0, 4.0, 8.0)
 
 _log = structlog.get_logger(__name__)
 
@@ -22,6 +24,10 @@ class Sandboxes(Protocol):
 
     async def status(self, sandbox_id: str) -> SandboxStatus:
         """Whether it has ended, and how."""
+        ...
+
+    async def ends_within(self, sandbox_id: str, seconds: float) -> bool:
+        """Wait for its end."""
         ...
 
 
@@ -58,14 +64,19 @@ class Settling:
     async def settle(self, name: str) -> bool:
         """Wait a little for the end of a sandbox whose job is over, and give its slots back. Never raises."""
         try:
-            for seconds in _LOOKS_S:
-                await self._clock.sleep(seconds)
-                runner = await self._store.get(RUNNERS, name)
-                if runner is None or runner.sandbox_id is None:
-                    return False
-                if await self.ended(runner) is not None:
-                    await finish_runner(self._store, runner, self._clock.now())
-                    return True
+            runner = await self._recorded(name)
+            if runner is None or not await self._sandboxes.ends_within(runner.sandbox_id or "", _ENDS_WITHIN_S):
+                return False
+            await finish_runner(self._store, runner, self._clock.now())
         except ModalRunnerError as error:
             _log.warning("slots_not_given_back", runner=name, reason=str(error))
-        return False
+            return False
+        return True
+
+    async def _recorded(self, name: str) -> RunnerRecord | None:
+        for seconds in _RECORDED_WITHIN_S:
+            await self._clock.sleep(seconds)
+            runner = await self._store.get(RUNNERS, name)
+            if runner is None or runner.sandbox_id is not None:
+                return runner
+        return None

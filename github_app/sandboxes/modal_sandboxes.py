@@ -264,6 +264,23 @@ class ModalSandboxes:
                 return SandboxStatus(UNKNOWN_TO_MODAL, output="Modal does not know this sandbox")
             return SandboxStatus() if code is None else SandboxStatus(code, await _last_words(sandbox))
 
+    async def ends_within(self, sandbox_id: str, seconds: float) -> bool:
+        """Wait for a sandbox's end, which Modal tells at once; False: it goes on, or Modal does not know it.
+
+        Raises:
+            SandboxError: Modal did not answer.
+        """
+        async with sandbox_errors(f"waiting for the end of sandbox {sandbox_id}", seconds + _DEADLINE_S):
+            try:
+                sandbox = await modal.Sandbox.from_id.aio(sandbox_id, client=self._client)
+                async with asyncio.timeout(seconds):
+                    await sandbox.wait.aio(raise_on_termination=False)
+            except modal.exception.SandboxTimeoutError:
+                return True
+            except (TimeoutError, modal.exception.NotFoundError):
+                return False
+        return True
+
     async def output(self, name: str, sandbox_id: str | None, lines: int) -> str | None:
         """The last lines that a sandbox printed, by its id or else by its name; None when Modal knows none.
 

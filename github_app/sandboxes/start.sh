@@ -35,17 +35,25 @@ if [ "$(id -u)" = 0 ] && id runner >/dev/null 2>&1; then
         echo "$MODAL_RUNNER_AS_ROOT"
     fi
 fi
-# actions/runner reads its configuration from the files that a JIT config consists of (Runner.cs writes just these).
+# actions/runner reads its configuration from the files that a JIT config consists of (Runner.cs writes just these): base64
+# of a JSON object of names and base64.
 if [ -e bin/Runner.Listener ] && [ -n "${ACTIONS_RUNNER_INPUT_JITCONFIG:-}" ]; then
-    files=$(printf '%s' "$ACTIONS_RUNNER_INPUT_JITCONFIG" | base64 -d | jq -r 'to_entries[] | select(.key | test("^[.][A-Za-z0-9_-]+$")) | .key + " " + .value') || files=
-    for name in $(printf '%s\n' "$files" | cut -d ' ' -f 1); do
-        (umask 077 && printf '%s\n' "$files" | grep "^$name " | cut -d ' ' -f 2 | base64 -d > "$name")
-        [ -z "$as_user" ] || chown runner:runner "$name"
+    written=
+    for entry in $(printf '%s' "$ACTIONS_RUNNER_INPUT_JITCONFIG" | base64 -d 2>/dev/null | tr -d '[:space:]' | tr '{},' '   '); do
+        file=${entry%%\":*} content=${entry#*:\"}
+        file=${file#\"}
+        case "$file" in
+            .[A-Za-z]*) (umask 077 && printf '%s' "${content%\"}" | base64 -d > "${file##*/}") && written="$written $file" ;;
+            # What is not understood is left to the runner.
+            *) written= && break ;;
+        esac
     done
-    # Nothing that it may hold besides must be lost.
-    all=$(printf '%s' "$ACTIONS_RUNNER_INPUT_JITCONFIG" | base64 -d | jq length) || all=-1
-    [ "$(printf '%s\n' "$files" | grep -c .)" != "$all" ] || unset ACTIONS_RUNNER_INPUT_JITCONFIG
-    unset files all
+    case "$written" in
+        *" .runner "*|*" .runner")
+            [ -z "$as_user" ] || chown runner:runner $written
+            unset ACTIONS_RUNNER_INPUT_JITCONFIG ;;
+    esac
+    unset entry file content written
 fi
 if [ -n "$as_user" ]; then
     export USER=runner LOGNAME=runner
