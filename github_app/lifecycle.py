@@ -147,7 +147,6 @@ def _announced(known: JobRecord | None, event: JobEvent, *, reading: bool) -> Jo
         return known.event
     return msgspec.structs.replace(
         known.event,
-        labels=event.labels,
         repository=event.repository,
         repository_id=event.repository_id,
         private=event.private,

@@ -23,5 +23,5 @@ def test_no_attack_breaks_a_bound_or_leaves_anything_behind(tmp_path: Path) -> N
 
     assert report["broken"] == []
     assert done.returncode == 0, done.stderr
-    assert len(report["attacks"]) == 12
+    assert len(report["attacks"]) == 14
     assert not list(tmp_path.iterdir())

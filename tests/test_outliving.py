@@ -8,6 +8,9 @@ from github_app.store import RUNNERS, SLOTS
 from github_app.sweep.supply import OUTLIVES_S
 from tests.universe import PLAIN, Universe, universe
 
+# Minutes pass in these, and nothing depends on a second.
+FAST = 150.0
+
 
 async def minutes(it: Universe, count: int) -> int:
     """Sweep once a minute, and return the most sandboxes that ran at once."""
@@ -40,7 +43,7 @@ async def test_a_job_that_outlives_its_runner_keeps_its_slot_until_its_sandbox_i
 
 
 async def test_a_runner_that_its_job_has_stopped_is_deregistered_and_its_sandbox_ended() -> None:
-    async with universe(settings={"max_concurrent": 1}) as it:
+    async with universe(scale=FAST, settings={"max_concurrent": 1}) as it:
         it.script.conducts = ["outlives"]
         it.push({"first": (PLAIN, 5)})
         await it.until_done("first")
@@ -57,7 +60,7 @@ async def test_a_runner_that_its_job_has_stopped_is_deregistered_and_its_sandbox
 
 
 async def test_a_sandbox_into_which_someone_looks_is_left_alone_and_keeps_its_slot() -> None:
-    async with universe(settings={"max_concurrent": 1}) as it:
+    async with universe(scale=FAST, settings={"max_concurrent": 1}) as it:
         it.script.conducts = ["outlives"]
         it.push({"first": (PLAIN, 5)})
         await it.until_done("first")
@@ -73,7 +76,7 @@ async def test_a_sandbox_into_which_someone_looks_is_left_alone_and_keeps_its_sl
 
 
 async def test_a_forged_completed_does_not_end_a_job_that_github_holds_for_running() -> None:
-    async with universe(settings={"max_concurrent": 1}) as it:
+    async with universe(scale=FAST, settings={"max_concurrent": 1}) as it:
         it.push({"first": (PLAIN, 900)})
         await it.until(lambda: it.job("first").status == "in_progress")
         await it.github.webhooks.settle()
@@ -90,7 +93,7 @@ async def test_a_forged_completed_does_not_end_a_job_that_github_holds_for_runni
 
 
 async def test_a_forged_end_of_another_job_on_our_runner_ends_neither_it_nor_its_job() -> None:
-    async with universe(settings={"max_concurrent": 1}) as it:
+    async with universe(scale=FAST, settings={"max_concurrent": 1}) as it:
         it.script.busy_lag_s = 3600.0
         it.push({"first": (PLAIN, 900), "other": (("self-hosted", "elsewhere"), 1)})
         await it.until(lambda: it.job("first").status == "in_progress")
@@ -124,7 +127,7 @@ class _Silent:
 
 
 async def test_a_sandbox_that_cannot_be_asked_is_ended_all_the_same_once_its_job_is_over() -> None:
-    async with universe(settings={"max_concurrent": 1}) as it:
+    async with universe(scale=FAST, settings={"max_concurrent": 1}) as it:
         it.script.conducts = ["outlives"]
         it.push({"first": (PLAIN, 5)})
         await it.until_done("first")
@@ -138,7 +141,7 @@ async def test_a_sandbox_that_cannot_be_asked_is_ended_all_the_same_once_its_job
 
 
 async def test_anothers_runner_of_the_same_name_frees_no_slot_and_ends_no_runner() -> None:
-    async with universe(settings={"max_concurrent": 1}) as it:
+    async with universe(scale=FAST, settings={"max_concurrent": 1}) as it:
         it.push({"first": (PLAIN, 900), "theirs": (("self-hosted", "elsewhere"), 900)})
         await it.until(lambda: it.job("first").status == "in_progress")
         await it.github.webhooks.settle()
