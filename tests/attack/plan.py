@@ -53,8 +53,8 @@ UNDER = Attack("bodies under the cap", held.under_the_cap, (*_ANSWERING, Bound(b
 CHUNKED = Attack(
     "endless bodies",
     held.chunked,
-    # About one, and what lies in the buffers of two sockets.
-    (*_ANSWERING, _NO_ERROR, Bound(held.TAKEN, 8), Bound(bounds.GROWTH, 100)),
+    # About one, and what lies in the buffers of two sockets. More of them than are read at a time are answered 503.
+    (*_ANSWERING, Bound(held.TAKEN, 8), Bound(bounds.GROWTH, 100)),
 )
 
 REPLAYS = Attack(
