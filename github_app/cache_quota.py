@@ -28,16 +28,19 @@ class CacheQuota:
         """
         prefix, now = f"{repository.lower()}/", self._clock.now()
         known = await self._store.get(CACHES, prefix + cache)
-        if known is None or now - known.at > _LATELY_S:
-            if self._full_until.get(prefix, 0.0) > now:
-                return False
-            used = [each.at for key, each in (await self._store.all(CACHES)).items() if key.startswith(prefix)]
-            if sum(now - at <= _LATELY_S for at in used) >= self._most:
-                self._full_until = {
-                    **{each: until for each, until in self._full_until.items() if until > now},
-                    prefix: now + _FULL_FOR_S,
-                }
-                return False
+        if (known is None or now - known.at > _LATELY_S) and await self._is_full(prefix, now):
+            return False
         if known is None or now - known.at > _DAY_S:
             await self._store.put(CACHES, prefix + cache, CacheUsed(now))
+        return True
+
+    async def _is_full(self, prefix: str, now: float) -> bool:
+        """Tell whether a repository has its fill, by what is recorded, or was a moment ago."""
+        self._full_until = {each: until for each, until in self._full_until.items() if until > now}
+        if prefix in self._full_until:
+            return True
+        used = [each.at for key, each in (await self._store.all(CACHES)).items() if key.startswith(prefix)]
+        if sum(now - at <= _LATELY_S for at in used) < self._most:
+            return False
+        self._full_until[prefix] = now + _FULL_FOR_S
         return True
