@@ -10,7 +10,7 @@ from pathlib import Path
 
 import modal
 
-from github_app.catalog import RUNNER_VERSION
+from github_app.routing.catalog import RUNNER_VERSION
 from github_app.sandboxes.image import checksum, pin_builder, runner_image
 
 _HERE = Path(__file__).parent
@@ -49,7 +49,7 @@ settings = modal.Secret.from_name(f"{_NAME}-settings")
 @modal.asgi_app()
 def web():  # type: ignore[no-untyped-def]  # noqa: ANN201 - the container's Starlette is none of the deployer's
     """Take GitHub's deliveries."""
-    from github_app.on_modal import web_app
+    from github_app.deployment.entrypoints import web_app
 
     return web_app()
 
@@ -64,7 +64,7 @@ def web():  # type: ignore[no-untyped-def]  # noqa: ANN201 - the container's Sta
 )
 async def sweep() -> None:
     """Repair what events have missed."""
-    from github_app.on_modal import sweep as sweep_once
+    from github_app.deployment.entrypoints import sweep as sweep_once
 
     await sweep_once()
 

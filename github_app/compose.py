@@ -5,29 +5,29 @@ from dataclasses import dataclass
 
 import modal
 
-from github_app.capacity import Caps, Slots
-from github_app.claims import Claims
 from github_app.clock import Clock
-from github_app.config import Config, make_rules
-from github_app.ending import Endings
 from github_app.github import AppOnGitHub, Checks, Connection, Jobs, RunnerGroups, Runners
 from github_app.github.connection import SharedTransport
-from github_app.halts import Halts
-from github_app.intake import Intake
-from github_app.jit import JitRequests
-from github_app.launch import Launcher
-from github_app.pacing import PacedNotices, PacedRunners, WriteBudget
-from github_app.reconcile import Reconciler
-from github_app.routing import Rules
+from github_app.jobs.intake import Intake
+from github_app.jobs.service import Service
+from github_app.routing.route import Rules
+from github_app.runners.capacity import Caps, Slots
+from github_app.runners.claims import Claims
+from github_app.runners.ending import Endings
+from github_app.runners.halts import Halts
+from github_app.runners.jit import JitRequests
+from github_app.runners.launch import Launcher
+from github_app.runners.pacing import PacedNotices, PacedRunners, WriteBudget
+from github_app.runners.reconcile import Reconciler
+from github_app.runners.settling import Settling
+from github_app.runners.suspicions import Suspicions
+from github_app.runners.versions import RunnerVersion
+from github_app.runners.vouching import Vouchers
 from github_app.sandboxes import ImageRecipe, ModalSandboxes, pin_builder, runner_image, unpin_builder
-from github_app.service import Service
-from github_app.settings import RoutingSettings, Settings
-from github_app.settling import Settling
+from github_app.settings.config import Config, make_rules
+from github_app.settings.settings import RoutingSettings, Settings
 from github_app.store import PROBES, ModalDictStore
-from github_app.suspicions import Suspicions
 from github_app.sweep import Sweep
-from github_app.versions import RunnerVersion
-from github_app.vouching import Vouchers
 
 # Of the assumptions that a probe looks at, those that steer.
 SUDO, PINNED_BUILDER = 1, 22

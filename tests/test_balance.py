@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from github_app.balance import CLAIM_IS_STALE_S, Demand, Plan, fits, plan
 from github_app.model import Claim, Gpu, Hold, JobState, Place, RunnerRecord, RunnerState, Scope, runner_name
+from github_app.runners.balance import CLAIM_IS_STALE_S, Demand, Plan, fits, plan
 from tests.records import PLACE, SHAPE, job, runner
 
 GPU_SHAPE = msgspec.structs.replace(SHAPE, gpu=Gpu("H100"))

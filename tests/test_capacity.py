@@ -4,8 +4,8 @@ import asyncio
 
 import modal
 
-from github_app.capacity import Caps, Full, Slots
 from github_app.clock import Clock
+from github_app.runners.capacity import Caps, Full, Slots
 from github_app.store import SLOTS, ModalDictStore
 
 

@@ -5,11 +5,11 @@ from typing import Any
 import modal
 import pytest
 
-from github_app.balance import Demand, Start
-from github_app.claims import Claims
 from github_app.clock import Clock
 from github_app.model import Action, Hold, JobEvent, JobRecord, JobState, Scope, Shape, Slot
-from github_app.records import release_slots
+from github_app.runners.balance import Demand, Start
+from github_app.runners.claims import Claims
+from github_app.runners.records import release_slots
 from github_app.store import CLAIMS, SLOTS, Kind, ModalDictStore
 
 

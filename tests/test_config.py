@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from github_app.config import load_all, make_rules, parse_config, refuse_unbounded, unbounded, warnings
 from github_app.errors import ConfigError
-from github_app.settings import load_routing_settings
+from github_app.settings.config import load_all, make_rules, parse_config, refuse_unbounded, unbounded, warnings
+from github_app.settings.settings import load_routing_settings
 from tests.records import routing_settings
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from github_app.ending import end_safely
 from github_app.errors import GitHubError, SandboxError
 from github_app.model import Place, RunnerRecord, Witness
+from github_app.runners.ending import end_safely
 from tests.records import runner
 
 IDLE, WORKING, GONE = Witness.IDLE, Witness.WORKING, Witness.GONE

@@ -2,7 +2,7 @@
 
 import pytest
 
-from github_app.host import host
+from github_app.settings.host import host
 from tests.universe import PLAIN, universe
 
 

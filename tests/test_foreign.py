@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from github_app.cli.doctor import _show
-from github_app.doctor.check import Check, Report
 from github_app.foreign import code, coloured, fenced, visible
 from github_app.model import Claim, Halt, Hold, JobRecord, JobState
-from github_app.notes import Parked, Refusal
+from github_app.operations.doctor.check import Check, Report
 from github_app.store import CLAIMS, HALTS, JOBS, PARKED, REFUSALS
+from github_app.store.notes import Parked, Refusal
 from tests.records import event, job
 from tests.test_status import command
 from tests.universe import universe

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from github_app.catalog import GPUS
-from github_app.labels import NotOurs, Rejected, Wanted, parse
 from github_app.model import Gpu
+from github_app.routing.catalog import GPUS
+from github_app.routing.labels import NotOurs, Rejected, Wanted, parse
 
 OURS = ("modal",)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from github_app.manifest import LONGEST_NAME, load_manifest, registration_manifest
+from github_app.github.manifest import LONGEST_NAME, load_manifest, registration_manifest
 from github_app.setup.pages import REASONS
 
 PROJECT = Path(__file__).parent.parent

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from grpclib import GRPCError, Status
 
-from github_app.manifest import load_manifest
+from github_app.github.manifest import load_manifest
 from github_app.sandboxes.image import BUILDER_VERSION
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.faults import NoFaults

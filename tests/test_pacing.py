@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from github_app.errors import GitHubError
 from github_app.github import Connection, Runners
 from github_app.github.connection import SharedTransport
-from github_app.pacing import PacedRunners, WriteBudget
+from github_app.runners.pacing import PacedRunners, WriteBudget
 from github_app.store import BUDGET, ModalDictStore
 from tests.clocks import standing_clock
 from tests.records import PLACE

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from github_app.config import Config, load_all, parse_config, warnings
 from github_app.errors import ConfigError
-from github_app.settings import load_routing_settings, load_settings
+from github_app.settings.config import Config, load_all, parse_config, warnings
+from github_app.settings.settings import load_routing_settings, load_settings
 
 Environment = pytest.MonkeyPatch
 

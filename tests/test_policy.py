@@ -18,12 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from github_app.admission import hook_rules
-from github_app.globs import as_regex, matches
 from github_app.model import MadeFor, SandboxSpec, Shape
-from github_app.policy import FORK_REFUSED, Policy
-from github_app.profiles import Route
-from github_app.routing import Rules
+from github_app.routing.admission import hook_rules
+from github_app.routing.globs import as_regex, matches
+from github_app.routing.policy import FORK_REFUSED, Policy
+from github_app.routing.profiles import Route
+from github_app.routing.route import Rules
 from github_app.sandboxes.scripts import ADMISSION, JOB_STARTED, START
 from github_app.simulator.image import stand_in_image
 from tests.records import SHAPE

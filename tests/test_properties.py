@@ -5,8 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from github_app import lifecycle, routing
-from github_app.balance import Demand, Plan, plan
+from github_app import lifecycle
 from github_app.model import (
     Action,
     Claim,
@@ -19,6 +18,8 @@ from github_app.model import (
     Scope,
     runner_name,
 )
+from github_app.routing.route import Admit, Rules, route
+from github_app.runners.balance import Demand, Plan, plan
 
 _ORDER = [None, JobState.QUEUED, JobState.RUNNING, JobState.GONE, JobState.DONE]
 _LABELS = (("modal",), ("modal", "gpu:h100"), ("Modal", "linux"))
@@ -105,8 +106,8 @@ class Lifecycle(RuleBasedStateMachine):
     def _plan(self) -> Plan:
         demands = []
         for record in self.records.values():
-            routed = routing.route(record.event, routing.Rules())
-            assert isinstance(routed, routing.Admit)
+            routed = route(record.event, Rules())
+            assert isinstance(routed, Admit)
             demands.append(Demand(record, routed.shape))
         return plan(demands, self.runner_records, self.claims, {}, self.now)
 

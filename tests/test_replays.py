@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from github_app.intake import MOST_PARKED, OLD_S
+from github_app.jobs.intake import MOST_PARKED, OLD_S
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.shapes import iso
 from github_app.store import DELIVERIES, HISTORY, PARKED

@@ -10,14 +10,14 @@ import pytest
 from pydantic import SecretStr
 
 from github_app.compose import images_of
-from github_app.config import make_rules, parse_config
 from github_app.errors import SandboxError
-from github_app.globs import as_regex
 from github_app.model import SandboxSpec
-from github_app.network import github_domains
-from github_app.routing import Admit, route
+from github_app.routing.globs import as_regex
+from github_app.routing.network import github_domains
+from github_app.routing.route import Admit, route
 from github_app.sandboxes import ModalSandboxes, runner_image
-from github_app.settings import load_routing_settings
+from github_app.settings.config import make_rules, parse_config
+from github_app.settings.settings import load_routing_settings
 from github_app.simulator.modal import SimulatedModal
 from tests.records import event
 from tests.simulator.modal_workshop import connect

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given as given_by
 from hypothesis import strategies as st
 
-from github_app.catalog import GPUS, REGIONS
-from github_app.config import make_rules, parse_config
 from github_app.errors import ConfigError
-from github_app.labels import KEYS
 from github_app.model import MadeFor, RunFacts
-from github_app.network import github_domains
-from github_app.routing import Admit, Ignore, Refuse, Rules, needs_run, route
+from github_app.routing.catalog import GPUS, REGIONS
+from github_app.routing.labels import KEYS
+from github_app.routing.network import github_domains
+from github_app.routing.route import Admit, Ignore, Refuse, Rules, needs_run, route
+from github_app.settings.config import make_rules, parse_config
 from tests.records import event, routing_settings
 
 DEPLOY = ".github/workflows/deploy.yml"

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from grpclib import GRPCError, Status
 
-from github_app import reconcile
 from github_app.model import RunnerState
+from github_app.runners import reconcile
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.faults import Hangup
 from github_app.simulator.github.state import Job

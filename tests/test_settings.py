@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from github_app.errors import ConfigError
-from github_app.settings import Settings, load_settings
+from github_app.settings.settings import Settings, load_settings
 
 Environment = pytest.MonkeyPatch
 

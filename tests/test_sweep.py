@@ -7,12 +7,12 @@ import modal
 import msgspec
 from grpclib import GRPCError, Status
 
-from github_app.launch import GPU_CREATES_AT_ONCE
 from github_app.model import Action, JobEvent, JobRecord, JobState, Scope
-from github_app.notes import Allowance, Turn
+from github_app.runners.launch import GPU_CREATES_AT_ONCE
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.state import Repository
 from github_app.store import ALLOWANCES, JOBS, RUNNERS, SEEN, SLOTS
+from github_app.store.notes import Allowance, Turn
 from tests.test_scenarios import JIT, unborn
 from tests.universe import GPU, PLAIN, Script, Universe, universe
 

@@ -48,7 +48,9 @@ def test_it_is_installed_by_pip_into_an_empty_environment_and_works(wheel: Path,
     where = _run(python, "-c", "import github_app; print(github_app.__file__)")
     help_text = _run(command, "setup", "--help")
     explained = _run(command, "explain", '["modal", "gpu:h100"]', "--repo", "octo-org/train")
-    manifest = _run(python, "-c", "from github_app.manifest import load_manifest; print(load_manifest()['public'])")
+    manifest = _run(
+        python, "-c", "from github_app.github.manifest import load_manifest; print(load_manifest()['public'])"
+    )
 
     assert str(site) in where
     assert "--personal" in help_text

@@ -15,9 +15,9 @@ from modal import Client
 
 from github_app.clock import Clock
 from github_app.compose import Parts, compose
-from github_app.config import Config, load_config
 from github_app.demo.world import register
-from github_app.settings import Settings
+from github_app.settings.config import Config, load_config
+from github_app.settings.settings import Settings
 from github_app.simulator.github import SimulatedGitHub
 from github_app.simulator.github.faults import NoFaults
 from github_app.simulator.github.state import Account, App, Installation, Job, Repository, Runner, WorkflowRun

@@ -11,9 +11,9 @@ import typer
 from pydantic import SecretStr
 
 from github_app.cli.source import stored_settings
-from github_app.config import FILE, load_config, refuse_unbounded, warnings
 from github_app.errors import InputError
-from github_app.settings import Settings, load_routing_settings, settings_of
+from github_app.settings.config import FILE, load_config, refuse_unbounded, warnings
+from github_app.settings.settings import Settings, load_routing_settings, settings_of
 
 _MASK = "********"
 config = typer.Typer(

@@ -10,13 +10,13 @@ from rich.markup import escape
 
 from github_app import log
 from github_app.cli.source import in_environment
-from github_app.config import load_config
-from github_app.deploying import configuration_file
-from github_app.doctor import Report, examine
-from github_app.doctor.check import failed
+from github_app.deployment.rollout import configuration_file
 from github_app.errors import ConfigError
 from github_app.foreign import ascii_json, visible
-from github_app.settings import load_routing_settings, load_settings
+from github_app.operations.doctor import Report, examine
+from github_app.operations.doctor.check import failed
+from github_app.settings.config import load_config
+from github_app.settings.settings import load_routing_settings, load_settings
 
 _MARKS = {"ok": "[green]ok     [/]", "failed": "[red]failed [/]", "unknown": "[yellow]unknown[/]"}
 

@@ -7,17 +7,17 @@ import msgspec
 import typer
 
 from github_app.cli.source import stored_settings
-from github_app.config import Config, load_config, make_rules
 from github_app.errors import InputError
-from github_app.explain import Explanation
-from github_app.explain import explain as explanation_of
 from github_app.foreign import ascii_json, visible
-from github_app.labels import meaningless
 from github_app.model import Action, JobEvent, RunFacts, Scope
-from github_app.policy import is_full_name
-from github_app.profiles import workflow_file
-from github_app.settings import RoutingSettings, load_routing_settings, settings_of
-from github_app.units import as_size, as_time
+from github_app.operations.explain import Explanation
+from github_app.operations.explain import explain as explanation_of
+from github_app.routing.labels import meaningless
+from github_app.routing.policy import is_full_name
+from github_app.routing.profiles import workflow_file
+from github_app.routing.units import as_size, as_time
+from github_app.settings.config import Config, load_config, make_rules
+from github_app.settings.settings import RoutingSettings, load_routing_settings, settings_of
 
 
 def explain(

@@ -10,20 +10,21 @@ import msgspec
 import typer
 from rich.console import Console
 
-from github_app import labels, log
+from github_app import log
 from github_app.cli.source import deployed_settings
 from github_app.clock import Clock
 from github_app.compose import Parts, compose
 from github_app.errors import InputError
 from github_app.foreign import ascii_json
 from github_app.model import Gpu
-from github_app.notes import Probed, ProbeReport, ProbeResult
-from github_app.policy import is_full_name
 from github_app.probe import Probe, Wanted, hopeless, last, show, was_seen_now
 from github_app.probe.job import FILE, JobProbe, snippet
-from github_app.settings import Settings, load_routing_settings
+from github_app.routing import labels
+from github_app.routing.policy import is_full_name
+from github_app.routing.units import as_money
+from github_app.settings.settings import Settings, load_routing_settings
 from github_app.store import ModalDictStore
-from github_app.units import as_money
+from github_app.store.notes import Probed, ProbeReport, ProbeResult
 
 
 def probe(

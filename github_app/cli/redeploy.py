@@ -7,16 +7,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from github_app import deploying, log
+from github_app import log
 from github_app.cli.source import stored_settings
 from github_app.clock import Clock
 from github_app.compose import compose
-from github_app.config import refuse_unbounded, secrets_of
-from github_app.deployment import SettingsSecret, look_up_workspace
+from github_app.deployment import SettingsSecret, look_up_workspace, rollout
 from github_app.deployment.functions import application_file
 from github_app.errors import InputError
 from github_app.github import AppWebhook
-from github_app.settings import STORED, RoutingSettings, load_routing_settings, settings_of
+from github_app.settings.config import refuse_unbounded, secrets_of
+from github_app.settings.settings import STORED, RoutingSettings, load_routing_settings, settings_of
 from github_app.setup.progress import Progress
 
 # What may stand in a command line, where other users of the machine see it.
@@ -73,7 +73,7 @@ async def _redeploy(progress: Progress, changes: dict[str, str], *, keep_version
         keep_version = True
         # The checksum is of one version.
         changes.setdefault("RUNNER_SHA256", "")
-    file = deploying.configuration_file(load_routing_settings().modal_runner_config)
+    file = rollout.configuration_file(load_routing_settings().modal_runner_config)
     progress.begin("Modal: read the settings")
     stored, config = await stored_settings()
     name = stored["MODAL_APP_NAME"]
@@ -85,25 +85,25 @@ async def _redeploy(progress: Progress, changes: dict[str, str], *, keep_version
     try:
         if not keep_version:
             progress.begin("GitHub: ask for the newest actions/runner")
-            release = await deploying.offered_release(parts.runners, await parts.app.installations())
-            release = release or await deploying.public_release(settings.host, settings.github_enterprise_domain)
+            release = await rollout.offered_release(parts.runners, await parts.app.installations())
+            release = release or await rollout.public_release(settings.host, settings.github_enterprise_domain)
             if release is not None and release.sha256 is None:
                 progress.tell(f"{release.version} comes without a checksum, and is not taken")
                 release = None
-            changes |= deploying.version_variables(release) if release else {}
+            changes |= rollout.version_variables(release) if release else {}
             progress.done(release.version if release else f"it tells none; {settings.runner_version} stays")
         settings = settings_of(stored | changes)
         progress.begin("Modal: build the runner's images (minutes, when something changed)")
-        progress.done(await deploying.build_images(settings, config))
+        progress.done(await rollout.build_images(settings, config))
         if changes:
             progress.begin("Modal: store what changed")
             await SettingsSecret(name).store(changes)
             progress.done(", ".join(sorted(changes)))
         progress.begin("Modal: deploy the web function and the sweep")
-        url = await deploying.deploy(settings, await look_up_workspace(), file)
+        url = await rollout.deploy(settings, await look_up_workspace(), file)
         progress.done(url)
         progress.begin("GitHub: see that events are delivered there")
-        changed = await deploying.point_webhook(AppWebhook(parts.connection), url, settings.webhook_secret)
+        changed = await rollout.point_webhook(AppWebhook(parts.connection), url, settings.webhook_secret)
         progress.done("now they are" if changed else "they are")
     finally:
         await parts.connection.close()

@@ -9,16 +9,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from github_app import deploying, log
+from github_app import log
 from github_app.cli.source import stored_settings
 from github_app.clock import Clock
 from github_app.compose import compose
-from github_app.config import refuse_unbounded
-from github_app.deployment import SettingsSecret, look_up_workspace
+from github_app.deployment import SettingsSecret, look_up_workspace, rollout
 from github_app.deployment.functions import application_file
 from github_app.errors import GitHubError, InputError
 from github_app.github import AppWebhook
-from github_app.settings import load_routing_settings, settings_of
+from github_app.settings.config import refuse_unbounded
+from github_app.settings.settings import load_routing_settings, settings_of
 from github_app.setup.progress import Progress
 
 # GitHub waits ten seconds for an answer: so long one that it signed before may still be under way.
@@ -58,7 +58,7 @@ async def _webhook_secret(progress: Progress) -> None:
     progress.begin("Modal: store a new secret beside the old one, and let the App take both")
     stored, config = await stored_settings()
     refuse_unbounded(settings_of(stored), config)
-    file = deploying.configuration_file(load_routing_settings().modal_runner_config)
+    file = rollout.configuration_file(load_routing_settings().modal_runner_config)
     secret = SettingsSecret(stored["MODAL_APP_NAME"])
     if "WEBHOOK_SECRET_OLD" not in stored:
         # Else an earlier run was stopped after this, and GitHub may still sign with the old one.
@@ -67,7 +67,7 @@ async def _webhook_secret(progress: Progress) -> None:
     settings = settings_of(stored)
     log.configure(settings.secrets(), logging.WARNING)
     workspace = await look_up_workspace()
-    url = await deploying.deploy(settings, workspace, file)
+    url = await rollout.deploy(settings, workspace, file)
     progress.done()
     progress.begin("GitHub: sign with the new one from now on")
     parts = compose(settings, config, Clock())
@@ -79,7 +79,7 @@ async def _webhook_secret(progress: Progress) -> None:
     progress.begin("Modal: forget the old one")
     await asyncio.sleep(_UNDER_WAY_S)
     await secret.store({"WEBHOOK_SECRET_OLD": ""})
-    await deploying.deploy(settings, workspace, file)
+    await rollout.deploy(settings, workspace, file)
     progress.done()
 
 
@@ -105,6 +105,6 @@ async def _private_key(progress: Progress, pem_file: Path) -> None:
     progress.done(record.name)
     progress.begin("Modal: store it, and let the App use it")
     await SettingsSecret(stored["MODAL_APP_NAME"]).store({"GITHUB_PRIVATE_KEY": pem})
-    file = deploying.configuration_file(load_routing_settings().modal_runner_config)
-    await deploying.deploy(settings, await look_up_workspace(), file)
+    file = rollout.configuration_file(load_routing_settings().modal_runner_config)
+    await rollout.deploy(settings, await look_up_workspace(), file)
     progress.done()

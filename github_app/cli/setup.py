@@ -11,13 +11,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from github_app import log, pasted
-from github_app.config import load_config
-from github_app.deploying import configuration_file
+from github_app import log
 from github_app.deployment.functions import application_file
+from github_app.deployment.rollout import configuration_file
 from github_app.errors import InputError
-from github_app.manifest import LONGEST_NAME
-from github_app.settings import load_routing_settings
+from github_app.github.manifest import LONGEST_NAME
+from github_app.settings import pasted
+from github_app.settings.config import load_config
+from github_app.settings.settings import load_routing_settings
 from github_app.setup.progress import Progress
 from github_app.setup.register import Wish, can_open_browser
 from github_app.setup.setup import Setup

@@ -12,11 +12,11 @@ from rich.text import Text
 
 from github_app.cli.source import routing_settings
 from github_app.clock import Clock
-from github_app.config import make_rules
 from github_app.foreign import ascii_json, visible
-from github_app.status import Status, read_status
+from github_app.operations.status import Status, read_status
+from github_app.runners.versions import RunnerVersion
+from github_app.settings.config import make_rules
 from github_app.store import ModalDictStore
-from github_app.versions import RunnerVersion
 
 _EVERY_S = 2.0
 _MOST_REFUSALS = 5

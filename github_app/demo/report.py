@@ -4,8 +4,8 @@ import json
 
 import msgspec
 
-from github_app import labels
 from github_app.demo.world import World
+from github_app.routing import labels
 from github_app.simulator.github.state import Job
 from github_app.simulator.modal import SandboxView
 

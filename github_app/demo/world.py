@@ -20,7 +20,7 @@ from githubkit import UnauthAuthStrategy
 from github_app.clock import Clock
 from github_app.errors import ModalRunnerError
 from github_app.github.connection import SharedTransport, connect
-from github_app.manifest import load_manifest
+from github_app.github.manifest import load_manifest
 from github_app.simulator.github import SimulatedGitHub
 from github_app.simulator.github.state import Account, App
 from github_app.simulator.image import stand_in_image

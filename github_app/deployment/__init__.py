@@ -1,4 +1,7 @@
-"""What stands on Modal of the App itself, seen from the operator's machine: its Secret, its functions, its objects."""
+"""The App itself on Modal: its Secret, functions and objects, how a deploy brings them up to date, and how they start.
+
+It may touch Modal and the `modal` command; `rollout` and `entrypoints` use what `compose` builds.
+"""
 
 from github_app.deployment.functions import Functions
 from github_app.deployment.removal import stop_app

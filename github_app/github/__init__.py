@@ -1,4 +1,7 @@
-"""GitHub, through githubkit: tokens, runners, jobs, the App itself and its webhook, and the table of its errors."""
+"""GitHub: tokens, runners, jobs, the App itself, its manifest and webhook, what its payloads say, and its errors.
+
+It may touch GitHub, through githubkit, and knows neither store nor sandboxes.
+"""
 
 from github_app.github.app import AppOnGitHub, FailedDelivery, Installation
 from github_app.github.checks import Checks

@@ -9,8 +9,8 @@ from githubkit import GitHub, Response
 from github_app.errors import GitHubError
 from github_app.github.connection import ConditionalCall, Connection, T
 from github_app.github.tokens import permissions
+from github_app.github.wire import Job, Repository, job_event
 from github_app.model import Action, JobEvent, RunFacts
-from github_app.wire import Job, Repository, job_event
 
 # One token for all that the sweep reads.
 _READ = permissions({"actions": "read", "metadata": "read"})

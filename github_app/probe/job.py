@@ -10,14 +10,14 @@ from typing import Any
 import msgspec
 from githubkit import GitHub, Response
 
-from github_app.catalog import gpu_key
 from github_app.errors import GitHubError, InputError
 from github_app.github import Connection
 from github_app.github.tokens import permissions
 from github_app.model import Gpu, RunnerRecord, runner_name
-from github_app.notes import ProbeResult
 from github_app.probe.result import found, unknown
+from github_app.routing.catalog import gpu_key
 from github_app.store import HISTORY, JOBS, RUNNERS, ModalDictStore
+from github_app.store.notes import ProbeResult
 
 FILE = "modal-runner-probe.yml"
 _READ = permissions({"actions": "read", "metadata": "read"})

@@ -18,10 +18,10 @@ from pydantic import SecretStr
 from github_app.errors import GitHubError
 from github_app.github import AppWebhook, Connection, Delivery, Runners
 from github_app.github.tokens import permissions
+from github_app.github.wire import Repository
 from github_app.model import JitConfig, Place
-from github_app.notes import ProbeResult
 from github_app.probe.result import found, unknown
-from github_app.wire import Repository
+from github_app.store.notes import ProbeResult
 
 # What one label of each form that we read looks like.
 LABELS = ("self-hosted", "modal-runner-probe", "gpu:h100:2", "modal-runner-probe/gpu=h100/run=1-0")

@@ -13,23 +13,23 @@ import modal
 import modal.config
 import msgspec
 
-from github_app.catalog import usd_per_minute
 from github_app.compose import Parts, images_of
-from github_app.config import Config
 from github_app.deployment import Functions, look_up_workspace
 from github_app.errors import ModalRunnerError
 from github_app.github import AppWebhook, Jobs
+from github_app.github.wire import Repository
 from github_app.model import Gpu, Hold, Place, Scope
-from github_app.notes import Probed, ProbeReport, ProbeResult
 from github_app.probe import on_github
 from github_app.probe.assumptions import BY_ID
 from github_app.probe.on_github import OnGitHub
 from github_app.probe.on_modal import DOCKER, PLAIN, OnModal, guarded, with_gpu
 from github_app.probe.result import complete, found, unknown
+from github_app.routing.catalog import usd_per_minute
 from github_app.sandboxes.trial import Trials
-from github_app.settings import Settings
+from github_app.settings.config import Config
+from github_app.settings.settings import Settings
 from github_app.store import CLAIMS, PROBES, ModalDictStore
-from github_app.wire import Repository
+from github_app.store.notes import Probed, ProbeReport, ProbeResult
 
 _LAST = "last"
 # What each part is reckoned at before it is made: minutes of a machine, longer than it takes.

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from github_app.notes import Probed, ProbeReport, ProbeResult
 from github_app.probe.assumptions import ASSUMPTIONS, BY_ID
+from github_app.store.notes import Probed, ProbeReport, ProbeResult
 
 _SEEN_ON = "seen on"
 _NOT_LOOKED = "it was not looked at: run the probe again"

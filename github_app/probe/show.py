@@ -5,8 +5,8 @@ from collections import Counter
 from rich.console import Console
 
 from github_app.foreign import visible
-from github_app.notes import ProbeReport, ProbeResult
-from github_app.units import as_money
+from github_app.routing.units import as_money
+from github_app.store.notes import ProbeReport, ProbeResult
 
 _MARKS = {
     "holds": "[green]holds        [/]",

@@ -1,4 +1,7 @@
-"""Sandboxes on Modal: their image, their start script, their creation."""
+"""Sandboxes on Modal: their image, their start script and hooks, their creation, their end.
+
+It may touch Modal's Sandboxes, Images and Volumes, and knows neither store nor GitHub.
+"""
 
 from github_app.sandboxes.image import ImageRecipe, pin_builder, runner_image, unpin_builder
 from github_app.sandboxes.modal_sandboxes import ModalSandboxes

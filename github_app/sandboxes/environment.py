@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 
 from github_app.model import SandboxSpec, Shape
-from github_app.routing import CACHE_PATH, Gift
-from github_app.units import as_size
+from github_app.routing.route import CACHE_PATH, Gift
+from github_app.routing.units import as_size
 
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|PASS$|KEY|CREDENTIAL|_PAT$|AUTH", re.IGNORECASE)
 _LONG = 24

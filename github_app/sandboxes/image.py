@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import modal
 
-from github_app.catalog import RUNNER_SHA256, RUNNER_VERSION
+from github_app.routing.catalog import RUNNER_SHA256, RUNNER_VERSION
 
 # The version of Modal's image builder that the recipe is tried with; the environment may have another one.
 BUILDER_VERSION = "2025.06"

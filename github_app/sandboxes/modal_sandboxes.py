@@ -8,11 +8,11 @@ import modal
 import modal.exception
 import structlog
 
-from github_app.admission import LONGEST, hook_rules
 from github_app.errors import SandboxError, SandboxNameTaken
 from github_app.modal_errors import RETRYABLE
 from github_app.model import UNKNOWN_TO_MODAL, SandboxSpec, SandboxStatus, Witness
-from github_app.routing import CACHE_PATH, Rules, given
+from github_app.routing.admission import LONGEST, hook_rules
+from github_app.routing.route import CACHE_PATH, Rules, given
 from github_app.sandboxes.environment import settings_of
 from github_app.sandboxes.image import BUILDER_VERSION, ImageRecipe, unpin_builder
 from github_app.sandboxes.scripts import START

@@ -7,18 +7,18 @@ import secrets
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-from github_app import deploying
 from github_app.clock import Clock
 from github_app.compose import compose
-from github_app.config import Config, refuse_unbounded
-from github_app.deployment import SettingsSecret, Workspace, look_up_workspace
+from github_app.deployment import SettingsSecret, Workspace, look_up_workspace, rollout
 from github_app.errors import DeploymentError, GitHubError, InputError, ModalRunnerError, SetupError
 from github_app.foreign import visible
 from github_app.github import AppRecord, AppWebhook, Installation, NewApp, Runners
 from github_app.model import RunnerRelease
-from github_app.pasted import names
 from github_app.probe import Probe, Wanted, show_what_fails
-from github_app.settings import STORED, RoutingSettings, Settings, settings_of
+from github_app.routing.units import as_money
+from github_app.settings.config import Config, refuse_unbounded
+from github_app.settings.pasted import names
+from github_app.settings.settings import STORED, RoutingSettings, Settings, settings_of
 from github_app.setup.arrival import delivered, installed, warming
 from github_app.setup.mismatch import check_host, check_owner
 from github_app.setup.pages import bind, serving
@@ -26,7 +26,6 @@ from github_app.setup.progress import Progress
 from github_app.setup.register import Registering, Wish, variables_of
 from github_app.setup.registration import STOPPED, Registration
 from github_app.setup.store import keep, rescue, rescue_file, rescued, write_env_file
-from github_app.units import as_money
 
 # What Modal's first plan runs at once (modal.com/pricing).
 MOST_AT_ONCE = 100
@@ -112,15 +111,15 @@ class Setup:
         if "RUNNER_VERSION" in known:
             return {}
         domain = known.get("GITHUB_ENTERPRISE_DOMAIN", self._routing.github_enterprise_domain)
-        release = await deploying.public_release(self._wish.host, domain)
-        return {} if release is None or release.sha256 is None else deploying.version_variables(release)
+        release = await rollout.public_release(self._wish.host, domain)
+        return {} if release is None or release.sha256 is None else rollout.version_variables(release)
 
     @contextlib.asynccontextmanager
     async def _images(self, known: dict[str, str]) -> AsyncIterator["asyncio.Task[str]"]:
         """Build the runner's image while the person is busy with the browser."""
         given = {name.lower(): value for name, value in known.items() if name in ("RUNNER_VERSION", "RUNNER_SHA256")}
         routing = self._routing.model_copy(update=given)
-        task = asyncio.create_task(deploying.build_images(routing, self._config))
+        task = asyncio.create_task(rollout.build_images(routing, self._config))
         try:
             yield task
         finally:
@@ -247,7 +246,7 @@ class Setup:
         checked = "its checksum checked" if release.sha256 else "without a checksum"
         self._progress.done(". ".join(filter(None, (f"actions/runner {release.version}, {checked}", told))))
         self._progress.begin("Modal: deploy the web function and the sweep")
-        url = await deploying.deploy(settings, self._workspace, self._file)
+        url = await rollout.deploy(settings, self._workspace, self._file)
         self._progress.done(url)
         return url
 
@@ -256,15 +255,15 @@ class Setup:
     ) -> None:
         """On a GitHub whose releases nobody can read, take the version that it offers its organisations."""
         self._progress.begin("GitHub: ask for the version of actions/runner that it offers")
-        release = await deploying.offered_release(runners, installations)
+        release = await rollout.offered_release(runners, installations)
         if release is None or release.sha256 is None:
             told = "none" if release is None else f"{release.version}, without a checksum"
             self._progress.done(f"{told}; {settings.runner_version} stays")
             return
-        await self._secret.store(deploying.version_variables(release))
+        await self._secret.store(rollout.version_variables(release))
         newer = settings.model_copy(update={"runner_version": release.version, "runner_sha256": release.sha256})
-        await deploying.build_images(newer, self._config)
-        await deploying.deploy(newer, self._workspace, self._file)
+        await rollout.build_images(newer, self._config)
+        await rollout.deploy(newer, self._workspace, self._file)
         self._settings = newer
         self._progress.done(release.version)
 

@@ -1,4 +1,7 @@
-"""Records in Modal's Dict: small JSON values under string keys, one Dict for each kind."""
+"""Records in Modal's Dict: small JSON values under string keys, one Dict for each kind.
+
+It may touch Modal's Dicts, and knows of GitHub and sandboxes only the values that are recorded.
+"""
 
 from github_app.store.kinds import (
     ALLOWANCES,

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from github_app.model import Claim, Halt, JobRecord, RunnerRecord, Slot
-from github_app.notes import (
+from github_app.store.notes import (
     Allowance,
     CacheUsed,
     Chunk,

@@ -1,8 +1,8 @@
 """What the sweep may read from GitHub: a tenth of the rate limit, kept in the store between sweeps."""
 
 from github_app.clock import Clock
-from github_app.notes import Allowance, Turn
 from github_app.store import ALLOWANCES, ModalDictStore
+from github_app.store.notes import Allowance, Turn
 
 # A tenth of the 5,000 calls an hour that an installation has: 60 at once, and 7.3 a minute after that.
 _BURST = 60.0

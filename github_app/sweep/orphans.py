@@ -4,11 +4,11 @@ from typing import Protocol
 
 import msgspec
 
-from github_app.claims import Claims
-from github_app.ending import Endings
 from github_app.model import RUNNER_NAME, RunnerRecord, RunnerState
+from github_app.runners.claims import Claims
+from github_app.runners.ending import Endings
+from github_app.runners.suspicions import SECOND_LOOK_S, Suspicions
 from github_app.store import HISTORY, ModalDictStore
-from github_app.suspicions import SECOND_LOOK_S, Suspicions
 from github_app.sweep.found import Found, Listed
 from github_app.sweep.report import SweepReport
 

@@ -8,13 +8,8 @@ from typing import Protocol
 
 import structlog
 
-from github_app.balance import CLAIM_IS_STALE_S, Demand, Start
-from github_app.catalog import usd_per_minute
-from github_app.claims import Claims
 from github_app.clock import Clock
-from github_app.ending import Endings
 from github_app.errors import ModalRunnerError
-from github_app.halts import Halts
 from github_app.model import (
     Claim,
     Hold,
@@ -24,13 +19,18 @@ from github_app.model import (
     RunnerState,
     SandboxStatus,
 )
-from github_app.records import change_runner, finish_runner, leave_runner
-from github_app.settling import Settling
+from github_app.routing.catalog import usd_per_minute
+from github_app.runners.balance import CLAIM_IS_STALE_S, Demand, Start
+from github_app.runners.claims import Claims
+from github_app.runners.ending import Endings
+from github_app.runners.halts import Halts
+from github_app.runners.records import change_runner, finish_runner, leave_runner
+from github_app.runners.settling import Settling
+from github_app.runners.suspicions import SECOND_LOOK_S
+from github_app.runners.versions import EXIT_CODE, RunnerVersion
 from github_app.store import HISTORY, RUNNERS, ModalDictStore
-from github_app.suspicions import SECOND_LOOK_S
 from github_app.sweep.found import Found
 from github_app.sweep.report import SweepReport
-from github_app.versions import EXIT_CODE, RunnerVersion
 
 ONLINE_DEADLINE_S = 300.0
 PICKUP_DEADLINE_S = 300.0

@@ -10,22 +10,25 @@ from datetime import UTC, datetime
 import msgspec
 import structlog
 
-from github_app.balance import Wait
-from github_app.claims import Claims
 from github_app.clock import Clock
-from github_app.ending import Endings
 from github_app.errors import GitHubError, ModalRunnerError
 from github_app.github import AppOnGitHub, Installation, Jobs, Runners
-from github_app.halts import Halts
+from github_app.github.wire import Repository, renewed_place, repository_of
+from github_app.jobs.service import Service
 from github_app.model import RUNNER_NAME, JobEvent, JobRecord, Place, RunnerRecord, Scope
-from github_app.notes import Seen, Swept
-from github_app.pacing import WriteBudget
-from github_app.reconcile import Reconciler
+from github_app.runners.balance import Wait
+from github_app.runners.claims import Claims
+from github_app.runners.ending import Endings
+from github_app.runners.halts import Halts
+from github_app.runners.pacing import WriteBudget
+from github_app.runners.reconcile import Reconciler
+from github_app.runners.settling import Settling
+from github_app.runners.suspicions import Suspicions
+from github_app.runners.versions import RunnerVersion
+from github_app.runners.vouching import Vouchers
 from github_app.sandboxes import ModalSandboxes
-from github_app.service import Service
-from github_app.settling import Settling
 from github_app.store import CLAIMS, HISTORY, JOBS, RUNNERS, SEEN, SWEEPS, ModalDictStore
-from github_app.suspicions import Suspicions
+from github_app.store.notes import Seen, Swept
 from github_app.sweep.budget import ReadBudget
 from github_app.sweep.deliveries import Deliveries
 from github_app.sweep.demand import Demand, doubtful
@@ -34,9 +37,6 @@ from github_app.sweep.orphans import Orphans
 from github_app.sweep.report import SweepReport
 from github_app.sweep.supply import Supply
 from github_app.sweep.upkeep import SEEN_LATELY_S, Upkeep
-from github_app.versions import RunnerVersion
-from github_app.vouching import Vouchers
-from github_app.wire import Repository, renewed_place, repository_of
 
 _PER_PAGE = 100
 

@@ -1,13 +1,13 @@
 """Our own records: what nobody stands behind is given back or dropped, and what a person should know is told."""
 
-from github_app.claims import Claims
 from github_app.clock import Clock
-from github_app.records import release_slots
+from github_app.runners.claims import Claims
+from github_app.runners.records import release_slots
+from github_app.runners.suspicions import Suspicions
+from github_app.runners.versions import RunnerVersion
 from github_app.store import CLAIMS, JOBS, PARKED, RUNNERS, SEEN, SLOTS, ModalDictStore
-from github_app.suspicions import Suspicions
 from github_app.sweep.demand import lost_its_runner
 from github_app.sweep.report import SweepReport
-from github_app.versions import RunnerVersion
 
 # Between a slot and the claim of its launch lie at most the half minute that is waited for GitHub's write limit.
 _SLOT_IS_ORPHANED_S = 60.0

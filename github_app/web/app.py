@@ -16,8 +16,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from github_app.errors import DeliveryError, GitHubError, StoreError
+from github_app.jobs.service import Answer, Service, Status
 from github_app.model import JobEvent
-from github_app.service import Answer, Service, Status
 from github_app.web import delivery
 
 # GitHub gives the whole exchange ten seconds.

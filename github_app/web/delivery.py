@@ -13,8 +13,8 @@ from http import HTTPStatus
 import msgspec
 
 from github_app.errors import DeliveryError
+from github_app.github.wire import Id, Job, Repository, job_event
 from github_app.model import Action, JobEvent
-from github_app.wire import Id, Job, Repository, job_event
 
 # GitHub caps payloads at 25 MB; those of `workflow_job` are under 64 kB. What a longer one of another event says, as of
 # an installation on thousands of repositories, the sweep finds out by itself.

@@ -1,6 +1,0 @@
-"""`modal-runner doctor`: each line a check, with what mends it. It reads, and changes nothing."""
-
-from github_app.doctor.check import Check, Report
-from github_app.doctor.doctor import examine
-
-__all__ = ["Check", "Report", "examine"]

@@ -1,0 +1,378 @@
+"""The imperative shell around the core: asks it what an event means, and carries that out.
+
+What becomes of one event: known? -> old? -> admitted? -> decide -> job's record -> its body -> answer; then the launch.
+Handling is idempotent, so the body is put last: a crash in between costs a repetition, never a job.
+"""
+
+import asyncio
+import uuid
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from math import inf
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from github_app import lifecycle
+from github_app.clock import Clock
+from github_app.errors import GitHubError
+from github_app.jobs.cache_quota import CacheQuota
+from github_app.jobs.intake import Intake, Left
+from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, RunFacts, RunnerRecord, RunnerState
+from github_app.routing.route import Admit, Ignore, Refuse, Rules, needs_run, route, took_our_runner
+from github_app.runners.balance import Demand, Start
+from github_app.runners.reconcile import Reconciler
+from github_app.runners.records import change_runner, leave_runner
+from github_app.runners.versions import RunnerVersion
+from github_app.store import HALTS, HISTORY, JOBS, REFUSALS, RUNNERS, SEEN, ModalDictStore
+from github_app.store.notes import Refusal, Seen
+
+_MOST_RUNS = 1000
+_GONE_FOR_S = 60.0
+_NO_RUN = "GitHub does not find the job's run; the sweep reads the queue"
+Routed = Ignore | Refuse | Admit
+# So many runs may be asked after at once.
+_LOCKS = 32
+_DAY_S = 86400.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Status(StrEnum):
+    """What a delivery is answered."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    IGNORED = "ignored"
+    REFUSED = "refused"
+    PONG = "pong"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a delivery, what is to run after it was sent, and whether it changed what we know."""
+
+    status: Status
+    reason: str | None = None
+    afterwards: Callable[[], Awaitable[None]] | None = None
+    news: bool = False
+
+
+class Installations(Protocol):
+    """Which installations the App has."""
+
+    async def knows(self, installation_id: int) -> bool:
+        """Tell whether an installation is one of the App's."""
+        ...
+
+
+class Runs(Protocol):
+    """What GitHub says of runs."""
+
+    async def run_of(self, job: JobEvent) -> RunFacts:
+        """What only the record of a job's run tells."""
+        ...
+
+
+class Notices(Protocol):
+    """How the author of a workflow is told."""
+
+    async def refused(self, job: JobEvent, sentence: str) -> None:
+        """Tell why a job is not served. Never raises."""
+
+
+class Service:
+    """Handles the events of every installation of the App."""
+
+    def __init__(
+        self,
+        *,
+        store: ModalDictStore,
+        installations: Installations,
+        intake: Intake,
+        runs: Runs,
+        notices: Notices,
+        reconciler: Reconciler,
+        rules: Rules,
+        version: RunnerVersion,
+        capped: bool,
+        patience_s: float,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._installations = installations
+        self.intake = intake
+        self._runs = runs
+        self._notices = notices
+        self._known_runs: OrderedDict[int, RunFacts] = OrderedDict()
+        # Until when a run that GitHub did not find is not asked after again.
+        self._gone_runs: OrderedDict[int, float] = OrderedDict()
+        self._asking = [asyncio.Lock() for _ in range(_LOCKS)]
+        self._reconciler = reconciler
+        self._rules = rules
+        self._quota = CacheQuota(store, rules.limits.cache_volumes, clock)
+        self._version = version
+        self._capped = capped
+        # GitHub is waiting for our answer while we ask it something.
+        self._patience_s = patience_s
+        # By installation and repository: when SEEN was written last, and whether the repository was private.
+        self._seen: dict[str, tuple[float, bool]] = {}
+        self._clock = clock
+
+    async def handle(self, digest: str, event: JobEvent) -> Answer:
+        """Record what a delivery with a body of this digest says.
+
+        Raises:
+            StoreError, GitHubError: nothing is lost; GitHub's redelivery is handled as if it were the first.
+        """
+        routed = route(event, self._rules)
+        if isinstance(routed, Ignore) and not took_our_runner(event):
+            if routed.meant and event.action is Action.QUEUED:
+                _log.warning("labels_look_wrong", reason=routed.reason, labels=event.labels)
+            return Answer(Status.IGNORED, routed.reason)
+        if not await self._installations.knows(event.installation_id):
+            _log.warning("installation_unknown", installation=event.installation_id)
+            return Answer(Status.REFUSED, f"installation {event.installation_id} is not one of this App's")
+        is_repeated = await self.intake.knows(digest)
+        if is_repeated or self.intake.is_old(event):
+            known = await self._known(event, reading=True)
+            if is_repeated and not await self._is_served_again(event, known):
+                return Answer(Status.DUPLICATE, "this delivery was handled before")
+            if known is None or known.state in {JobState.QUEUED, JobState.GONE}:
+                try:
+                    event = await self.intake.current(event)
+                except Left as left:
+                    return await self._left(left, digest)
+        try:
+            answer = await self.apply(event)
+        except Left as left:
+            return await self._left(left, digest)
+        await self.intake.remember(digest)
+        return answer
+
+    async def _left(self, left: Left, digest: str) -> Answer:
+        """Answer a delivery that says nothing now."""
+        if left.surely:
+            await self.intake.remember(digest)
+        _log.info("delivery_left_to_sweep", reason=str(left))
+        return Answer(Status.IGNORED, str(left))
+
+    async def _is_served_again(self, event: JobEvent, known: JobRecord | None) -> bool:
+        """A redelivery is news of a job that was gone, or for which no more runners were started."""
+        if event.action is not Action.QUEUED or known is None:
+            return False
+        if known.state is JobState.QUEUED:
+            return await self._store.get(HALTS, str(event.job_id)) is not None
+        return known.state is JobState.GONE
+
+    async def stopped(self) -> str | None:
+        """Say why no runner is started at all, if so.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
+        return await self._version.refused()
+
+    async def apply(self, event: JobEvent, *, reading: bool = False) -> Answer:
+        """Record what is known of a job now, from a delivery or read (`reading`) from GitHub's API.
+
+        Raises:
+            Left: a delivery, of a run of which GitHub says nothing.
+            StoreError, GitHubError: store or GitHub did not answer; repeating is safe.
+        """
+        event = await self._with_run(event, reading=reading)
+        runner = await self._runner_of(event)
+        event = _named(event, runner)
+        routed = route(event, self._rules)
+        if isinstance(routed, Ignore) and not took_our_runner(event):
+            return Answer(Status.IGNORED, routed.reason)
+        routed = await self._within_quota(event, routed)
+        refusal = routed if isinstance(routed, Refuse) and not took_our_runner(event) else None
+        if refusal is not None and event.action is not Action.COMPLETED:
+            return await self._refuse(event, refusal)
+        known = await self._known(event, reading=reading)
+        if refusal is not None and known is None:
+            return Answer(Status.REFUSED, refusal.sentence)
+        step = lifecycle.decide(known, event, self._clock.now(), reading=reading)
+        if isinstance(step, lifecycle.Nothing):
+            return await self._nothing_new(known, event, runner, step)
+        await self._record(step.record)
+        if known is None:
+            await self._note_repository(event)
+        unbalanced = await self._note_runner(event, runner)
+        if known is None and not isinstance(routed, Admit):
+            _log.warning("foreign_job_took_runner", job=event.job_id, repo=event.repository, runner=event.runner_name)
+        _log.info("job_" + event.action.value, runner=event.runner_name, conclusion=event.conclusion)
+        if known is None and step.launch and isinstance(routed, Admit) and not self._capped:
+            start = Start(Demand(step.record, routed.shape), attempt=1)
+            return Answer(Status.ACCEPTED, None, partial(self._reconciler.launch, start), news=True)
+        again = self._again(event, runner, unbalanced=unbalanced or step.launch)
+        return Answer(Status.ACCEPTED, None, again, news=True)
+
+    def _again(
+        self, event: JobEvent, runner: RunnerRecord | None, *, unbalanced: bool
+    ) -> Callable[[], Awaitable[None]] | None:
+        if runner is not None and runner.slots and event.action is Action.COMPLETED:
+            # Under a cap only a slot that is given back lets another start.
+            return partial(self._reconciler.settle, runner.name, unbalanced=unbalanced)
+        return self._reconciler.reconcile if unbalanced or self._capped else None
+
+    async def missing(self, job_id: int) -> bool:
+        """Wait no longer for a job that GitHub does not know, twice; tell whether that was news.
+
+        Raises:
+            StoreError: the store did not answer; repeating is safe.
+        """
+        known = await self._store.get(JOBS, str(job_id))
+        step = lifecycle.missing(known, self._clock.now()) if known else None
+        if not isinstance(step, lifecycle.Step):
+            return False
+        await self._record(step.record)
+        _log.warning("job_gone", job=job_id, repo=step.record.event.repository)
+        return True
+
+    async def urge(self, job_id: int) -> None:
+        """Have a queued job tried again, whatever failed before.
+
+        Raises:
+            StoreError: the store did not answer; repeating is safe.
+        """
+        known = await self._store.get(JOBS, str(job_id))
+        if known is not None and known.state is JobState.QUEUED:
+            await self._record(lifecycle.urged(known, self._clock.now()))
+
+    async def _nothing_new(
+        self, known: JobRecord | None, event: JobEvent, runner: RunnerRecord | None, step: lifecycle.Nothing
+    ) -> Answer:
+        """See to it that what the first handling of the same may have left undone is done."""
+        again = None
+        if known is not None and known.state is JobState.QUEUED and event.action is Action.QUEUED:
+            # Its launch may not have begun: the delivery may have been cut off after its record was written.
+            again = self._reconciler.reconcile
+        elif known is not None and known.state is JobState.RUNNING and event.action is Action.IN_PROGRESS:
+            again = self._reconciler.reconcile if await self._note_runner(event, runner) else None
+        return Answer(Status.ACCEPTED, step.reason, again)
+
+    async def _with_run(self, event: JobEvent, *, reading: bool) -> JobEvent:
+        """Ask for what a rule needs and a delivery does not say; once a run."""
+        if event.run is not None or event.action is Action.COMPLETED or not needs_run(event, self._rules):
+            return event
+        try:
+            # The jobs of one run come all at once: one of them asks.
+            async with asyncio.timeout(self._patience_s), self._asking[event.run_id % len(self._asking)]:
+                facts = self._known_runs.get(event.run_id) or await self._ask_run(event, reading=reading)
+        except TimeoutError as error:
+            raise GitHubError("run: GitHub did not answer in time", retryable=True) from error
+        self._known_runs[event.run_id] = facts
+        while len(self._known_runs) > _MOST_RUNS:
+            self._known_runs.popitem(last=False)
+        return msgspec.structs.replace(event, run=facts)
+
+    async def _ask_run(self, event: JobEvent, *, reading: bool) -> RunFacts:
+        if reading:
+            return await self._runs.run_of(event)
+        if self._gone_runs.get(event.run_id, 0.0) > self._clock.now():
+            raise Left(_NO_RUN, surely=True)
+        await self.intake.pay_for_run(event)
+        try:
+            return await self._runs.run_of(event)
+        except GitHubError as error:
+            if error.status != 404:
+                raise
+            self._gone_runs[event.run_id] = self._clock.now() + _GONE_FOR_S
+            while len(self._gone_runs) > _MOST_RUNS:
+                self._gone_runs.popitem(last=False)
+            raise Left(_NO_RUN, surely=True) from error
+
+    async def _refuse(self, event: JobEvent, refusal: Refuse) -> Answer:
+        """Tell of a job that is not served, once: in the log, in the store, and where its author looks."""
+        answer = Answer(Status.REFUSED, refusal.sentence)
+        if event.action is not Action.QUEUED:
+            return answer
+        told = Refusal(uuid.uuid4().hex, event.repository, refusal.code, refusal.sentence, self._clock.now())
+        if not await self._store.put_new(REFUSALS, str(event.job_id), told):
+            return answer
+        _log.warning("job_refused", code=refusal.code, reason=refusal.sentence, labels=event.labels)
+        return Answer(Status.REFUSED, refusal.sentence, partial(self._notices.refused, event, refusal.sentence))
+
+    async def _within_quota(self, event: JobEvent, routed: Routed) -> Routed:
+        """What was decided, or a refusal, where its label asks for a cache too many."""
+        asked = routed.cache if isinstance(routed, Admit) and event.action is Action.QUEUED else None
+        if asked is None or await self._quota.admits(event.repository, asked):
+            return routed
+        most = self._rules.limits.cache_volumes
+        sentence = (
+            f"The repository has used {most} caches within a week, which is the most; the label asks for another."
+        )
+        return Refuse("cache", f"{sentence} An administrator may raise it: [limits] cache_volumes.")
+
+    async def _known(self, event: JobEvent, *, reading: bool) -> JobRecord | None:
+        known = await self._store.get(JOBS, str(event.job_id))
+        if known is None and (reading or event.action is not Action.COMPLETED):
+            # A late event of a job that is over must not start it again.
+            known = await self._store.get(HISTORY, str(event.job_id))
+        return known
+
+    async def _record(self, record: JobRecord) -> None:
+        key = str(record.event.job_id)
+        if record.state.over:
+            await self._store.put(HISTORY, key, record)
+            await self._store.take(JOBS, key)
+        else:
+            await self._store.put(JOBS, key, record)
+
+    async def _note_repository(self, event: JobEvent) -> None:
+        """Once a day, take note that a repository has jobs of ours: the sweep asks it first."""
+        key = f"{event.installation_id}/{event.repository.lower()}"
+        now = self._clock.now()
+        at, private = self._seen.get(key, (-inf, event.private))
+        if now - at > _DAY_S or private != event.private:
+            await self._store.put(SEEN, key, Seen(now, event))
+            self._seen[key] = (now, event.private)
+
+    async def _runner_of(self, event: JobEvent) -> RunnerRecord | None:
+        name = event.runner_name
+        if event.action is Action.QUEUED or name is None or not RUNNER_NAME.fullmatch(name):
+            return None
+        return await self._store.get(RUNNERS, name)
+
+    async def _note_runner(self, event: JobEvent, runner: RunnerRecord | None) -> bool:
+        """Record which job a runner has taken; tell whether that leaves a job without or a runner too many.
+
+        GitHub gives a job any runner that fits, not the one that was started for it.
+        """
+        name = event.runner_name
+        if event.action is Action.QUEUED:
+            return False
+        if name is None or not RUNNER_NAME.fullmatch(name):
+            # It ended before a runner took it, or another's runner did: its own is one too many.
+            return True
+        if runner is None:
+            return event.job_id != _made_for(name)
+        if event.action is Action.COMPLETED and runner.runs_job not in {None, event.job_id}:
+            # A runner runs one job. Whichever of the two is false, the sweep asks GitHub.
+            _log.warning("runner_runs_another_job", runner=name, job=event.job_id, runs=runner.runs_job)
+            return False
+        if runner.state is RunnerState.FINISHED:
+            return False
+        if event.action is Action.COMPLETED:
+            await leave_runner(self._store, name, self._clock.now(), runs_job=event.job_id)
+        else:
+            await change_runner(self._store, name, RunnerState.BUSY, runs_job=event.job_id)
+        return event.job_id not in {runner.started_for, runner.runs_job}
+
+
+def _named(event: JobEvent, runner: RunnerRecord | None) -> JobEvent:
+    """The event, with a runner's name that is ours only where the runner is: names can be chosen, ids are GitHub's."""
+    if runner is None or event.runner_id in {None, runner.github_id}:
+        return event
+    return msgspec.structs.replace(event, runner_name=f"{event.runner_name} (another's, {event.runner_id})")
+
+
+def _made_for(name: str) -> int:
+    found = RUNNER_NAME.fullmatch(name)
+    return int(found["job_id"]) if found else 0

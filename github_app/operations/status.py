@@ -1,0 +1,101 @@
+"""What is going on, for an operator at night: read from the records alone."""
+
+from collections import Counter
+
+import msgspec
+
+from github_app.model import JobRecord, JobState, RunnerRecord
+from github_app.routing.route import Admit, Rules, route
+from github_app.runners.balance import Demand, plan
+from github_app.runners.versions import RunnerVersion
+from github_app.store import CLAIMS, HALTS, JOBS, PARKED, REFUSALS, RUNNERS, SLOTS, ModalDictStore
+
+
+class JobStatus(msgspec.Struct, frozen=True):
+    """One job. `since` and `until` are Unix seconds; `waits_for` says why it has no runner yet."""
+
+    id: int
+    repository: str
+    name: str
+    state: str
+    labels: tuple[str, ...]
+    since: float
+    runner: str | None = None
+    waits_for: str | None = None
+    until: float | None = None
+
+
+class RunnerStatus(msgspec.Struct, frozen=True):
+    """One runner, and what it runs."""
+
+    name: str
+    state: str
+    since: float
+    job: int | None
+    sandbox: str | None
+    gpu: str | None
+
+
+class RefusalStatus(msgspec.Struct, frozen=True):
+    """A job that was refused, and what its author was told."""
+
+    job: int
+    repository: str
+    sentence: str
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The fields are what `modal-runner status --json` prints. `slots`: how many of each cap are taken."""
+
+    stopped: str | None
+    jobs: list[JobStatus]
+    runners: list[RunnerStatus]
+    slots: dict[str, int]
+    refused: list[RefusalStatus]
+    parked: int
+
+
+async def read_status(store: ModalDictStore, rules: Rules, version: RunnerVersion, now: float) -> Status:
+    """Read the records.
+
+    Raises:
+        StoreError: the store did not answer.
+    """
+    runners, claims, jobs = await store.all(RUNNERS), await store.all(CLAIMS), await store.all(JOBS)
+    routed = [(job, route(job.event, rules)) for job in jobs.values()]
+    demands = [Demand(job, found.shape) for job, found in routed if isinstance(found, Admit)]
+    planned = plan(demands, runners, claims, await store.all(HALTS), now)
+    waits = {wait.demand.job_id: (wait.reason, wait.until) for wait in planned.waits}
+    slots = Counter(key.rpartition("/")[0] for key in await store.all(SLOTS))
+    return Status(
+        stopped=await version.refused(),
+        jobs=[_job(job, waits) for job in sorted(jobs.values(), key=lambda job: job.recorded_at)],
+        runners=[_runner(each) for each in sorted(runners.values(), key=lambda each: each.started_at)],
+        slots=dict(sorted(slots.items())),
+        refused=[
+            RefusalStatus(int(job), each.repository, each.sentence)
+            for job, each in sorted((await store.all(REFUSALS)).items(), key=lambda item: -item[1].at)
+        ],
+        parked=len(await store.all(PARKED)),
+    )
+
+
+def _job(job: JobRecord, waits: dict[int, tuple[str, float | None]]) -> JobStatus:
+    event = job.event
+    reason, until = waits.get(event.job_id, (None, None)) if job.state is JobState.QUEUED else (None, None)
+    return JobStatus(
+        id=event.job_id,
+        repository=event.repository,
+        name=event.job_name,
+        state=job.state.value,
+        labels=event.labels,
+        since=max(job.recorded_at, job.changed_at),
+        runner=job.runner_name,
+        waits_for=reason,
+        until=until,
+    )
+
+
+def _runner(runner: RunnerRecord) -> RunnerStatus:
+    gpu = str(runner.shape.gpu) if runner.shape.gpu else None
+    return RunnerStatus(runner.name, runner.state.value, runner.started_at, runner.runs_job, runner.sandbox_id, gpu)

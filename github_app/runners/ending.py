@@ -1,0 +1,159 @@
+"""Ending a runner safely. The worst that this software can do is to kill a running job.
+
+GitHub's word alone is not enough: `busy` was seen to read false minutes into a job, and DELETE to go through then. So
+a second witness is asked, inside the sandbox, before and after GitHub is told to forget the runner.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Protocol
+
+import structlog
+
+from github_app.clock import Clock
+from github_app.errors import GitHubError
+from github_app.model import Place, RunnerRecord, Witness
+from github_app.runners.records import finish_runner
+from github_app.store import ModalDictStore
+
+# GitHub may have given the runner a job a moment before the DELETE; its Worker needs a second or two to appear.
+WORKER_APPEARS_S = 3.0
+
+_log = structlog.get_logger(__name__)
+
+
+class _Answer(Enum):
+    """What came of telling GitHub to forget a runner."""
+
+    REMOVED = "removed"
+    UNKNOWN = "unknown"
+    WORKS = "works"
+
+
+class Runners(Protocol):
+    """What ending needs of GitHub."""
+
+    async def pay(self, place: Place) -> None:
+        """Wait for the right to one removal; a `GitHubError` when that would take long."""
+
+    async def remove(self, place: Place, runner_id: int) -> None:
+        """Deregister, at once; a `GitHubError` 422 means busy, 404 unknown."""
+
+
+class Sandboxes(Protocol):
+    """What ending needs of Modal."""
+
+    async def find(self, name: str) -> str | None:
+        """Look a running sandbox up by name."""
+        ...
+
+    async def witness(self, sandbox_id: str) -> Witness:
+        """Look inside."""
+        ...
+
+    async def terminate(self, sandbox_id: str) -> None:
+        """Kill; nothing happens to one that has ended."""
+
+
+async def end_safely(
+    runner: RunnerRecord,
+    *,
+    runners: Runners,
+    sandboxes: Sandboxes,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> bool:
+    """End a runner unless anything says that it works; tell whether it has ended. Takes about five seconds.
+
+    Raises:
+        GitHubError, SandboxError: someone did not answer; nothing was ended that should not be.
+    """
+    answer = await _look_and_remove(runner, runners, sandboxes)
+    if answer is _Answer.UNKNOWN:
+        # One 404 proves nothing: GitHub has answered it wrongly. A second, later one does.
+        await sleep(WORKER_APPEARS_S)
+        answer = await _look_and_remove(runner, runners, sandboxes)
+    if answer is _Answer.WORKS:
+        return False
+    if answer is _Answer.REMOVED:
+        await sleep(WORKER_APPEARS_S)
+    if await _look(runner, sandboxes) is Witness.WORKING:
+        return _told(runner, "the sandbox has taken a job")
+    # By name again: a creation whose answer was late may have brought the sandbox meanwhile.
+    sandbox_id = runner.sandbox_id or await sandboxes.find(runner.name)
+    if sandbox_id is not None:
+        await sandboxes.terminate(sandbox_id)
+    _log.info("runner_ended", runner=runner.name, sandbox=runner.sandbox_id)
+    return True
+
+
+async def _look(runner: RunnerRecord, sandboxes: Sandboxes) -> Witness:
+    # An id that is not recorded does not mean that there is no sandbox: names are unique, and lead to it.
+    sandbox_id = runner.sandbox_id or await sandboxes.find(runner.name)
+    return Witness.GONE if sandbox_id is None else await sandboxes.witness(sandbox_id)
+
+
+async def _look_and_remove(runner: RunnerRecord, runners: Runners, sandboxes: Sandboxes) -> _Answer:
+    # Whatever has to be waited for comes first: between the look and the removal lies no time.
+    await runners.pay(runner.place)
+    if await _look(runner, sandboxes) is Witness.WORKING:
+        _told(runner, "the sandbox runs a job")
+        return _Answer.WORKS
+    try:
+        await runners.remove(runner.place, runner.github_id)
+    except GitHubError as error:
+        if error.status == 422:
+            _told(runner, "GitHub says that it is busy")
+            return _Answer.WORKS
+        if error.status == 404:
+            return _Answer.UNKNOWN
+        raise
+    return _Answer.REMOVED
+
+
+def _told(runner: RunnerRecord, reason: str) -> bool:
+    _log.info("runner_left_alone", runner=runner.name, sandbox=runner.sandbox_id, reason=reason)
+    return False
+
+
+class Endings:
+    """Ends runners safely, and records those that it has ended."""
+
+    def __init__(self, *, store: ModalDictStore, runners: Runners, sandboxes: Sandboxes, clock: Clock) -> None:
+        self._store = store
+        self._runners = runners
+        self._sandboxes = sandboxes
+        self._clock = clock
+
+    async def end(self, runner: RunnerRecord) -> bool:
+        """End a runner unless anything says that it works; tell whether it has ended.
+
+        Raises:
+            GitHubError, SandboxError, StoreError: someone did not answer; the next sweep tries again.
+        """
+        ended = await end_safely(runner, runners=self._runners, sandboxes=self._sandboxes, sleep=self._clock.sleep)
+        if ended:
+            await finish_runner(self._store, runner, self._clock.now())
+        return ended
+
+    async def deregister(self, runner: RunnerRecord) -> None:
+        """Have GitHub forget a runner whose job is over, whatever goes on in its sandbox.
+
+        Raises:
+            GitHubError, StoreError: 422 says that it is busy after all.
+        """
+        await self._runners.pay(runner.place)
+        await self._runners.remove(runner.place, runner.github_id)
+
+    async def end_sandbox(self, sandbox_id: str) -> bool:
+        """End a sandbox that no runner at GitHub stands behind, unless it works; tell whether it has ended.
+
+        Raises:
+            SandboxError: Modal did not answer.
+        """
+        for wait in (WORKER_APPEARS_S, 0.0):
+            if await self._sandboxes.witness(sandbox_id) is Witness.WORKING:
+                return False
+            await self._clock.sleep(wait)
+        await self._sandboxes.terminate(sandbox_id)
+        return True

@@ -1,0 +1,262 @@
+"""Starting a runner for a job: slots and budget, the claim, the JIT config, the record, the sandbox.
+
+Names are idempotency keys: the runner's name is unique at GitHub and among Modal's running sandboxes, so whatever is
+repeated after whatever failure cannot start two runners under one name.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from github_app.clock import Clock
+from github_app.errors import GitHubError, ModalRunnerError, SandboxError, SandboxNameTaken, StoreError
+from github_app.model import (
+    Hold,
+    JobEvent,
+    RunnerRecord,
+    RunnerState,
+    SandboxSpec,
+    runner_name,
+)
+from github_app.runners.balance import CLAIM_IS_STALE_S, Start
+from github_app.runners.capacity import IN_ALL, Full, Slots
+from github_app.runners.claims import Claims, Lease
+from github_app.runners.ending import Endings, Runners
+from github_app.runners.halts import Halts
+from github_app.runners.jit import JitRequests, PutOff
+from github_app.runners.pacing import WriteBudget
+from github_app.runners.records import change_runner, finish_runner, release_slots
+from github_app.runners.versions import RunnerVersion
+from github_app.runners.vouching import Vouchers
+from github_app.store import RUNNERS, ModalDictStore
+
+# A GPU create may block for 21 minutes and holds an input of the web function open; the others wait as records.
+GPU_CREATES_AT_ONCE = 4
+# After what cannot be foreseen: when to look again.
+_SOON_S = 10.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Sandboxes(Protocol):
+    """What a launch needs of Modal."""
+
+    async def create(self, spec: SandboxSpec) -> str:
+        """Start a sandbox and return its id."""
+        ...
+
+    async def find(self, name: str) -> str | None:
+        """Look a running sandbox up by name."""
+        ...
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A launch that has its claim and its slots."""
+
+    start: Start
+    slots: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Turned:
+    """A launch that has to wait, without a claim: until `again` (Unix time), or until a slot under `full` is free.
+
+    `limited`: GitHub's write limit turns away every launch of the installation. `halted`: until something changes.
+    """
+
+    reason: str
+    again: float | None = None
+    full: Full | None = None
+    limited: bool = False
+    halted: bool = False
+
+
+class Launcher:
+    """Starts runners."""
+
+    def __init__(
+        self,
+        *,
+        store: ModalDictStore,
+        jit: JitRequests,
+        sandboxes: Sandboxes,
+        deregistration: Runners,
+        endings: Endings,
+        claims: Claims,
+        slots: Slots,
+        budget: WriteBudget,
+        version: RunnerVersion,
+        halts: Halts,
+        vouchers: Vouchers,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._halts = halts
+        self._vouchers = vouchers
+        self._jit = jit
+        self._deregistration = deregistration
+        self._endings = endings
+        self._sandboxes = sandboxes
+        self._claims = claims
+        self._slots = slots
+        self._budget = budget
+        self._version = version
+        self._clock = clock
+        self._gpu_creates: Counter[str] = Counter()
+
+    async def admit(self, start: Start) -> "Admitted | Turned":
+        """Take what a launch needs: its slots, a share of the write budget, its claim. Nothing is started yet.
+
+        Raises:
+            StoreError: the store did not answer; what was taken is released by age.
+        """
+        gpu = _gpu_type(start)
+        if gpu and self._gpu_creates[gpu] >= GPU_CREATES_AT_ONCE:
+            return Turned("other creations of this GPU type are under way", self._clock.now() + _SOON_S)
+        # Counted from here on to the end of `run`, with no wait in between.
+        self._gpu_creates[gpu] += 1
+        admitted: Admitted | Turned | None = None
+        try:
+            admitted = await self._admit(start)
+        finally:
+            if not isinstance(admitted, Admitted):
+                self._gpu_creates[gpu] -= 1
+        return admitted
+
+    async def _admit(self, start: Start) -> "Admitted | Turned":
+        job, name = start.demand.job.event, runner_name(start.demand.job_id, start.attempt)
+        if (turned := await self._turned(start)) is not None:
+            return turned
+        slots = await self._slots.take(job.repository, name, start.demand.shape.profile)
+        if isinstance(slots, Full):
+            return Turned(f"the concurrency cap of {_of(slots)} is reached", full=slots)
+        if (again := await self._budget.wait(job.installation_id)) is not None:
+            await release_slots(self._store, slots, name)
+            return Turned("GitHub's write limit is reached", again, limited=True)
+        if not await self._claims.take(start):
+            await release_slots(self._store, slots, name)
+            return Turned("its launch is under way elsewhere")
+        return Admitted(start, slots)
+
+    async def _turned(self, start: Start) -> Turned | None:
+        """What stops a launch before anything is taken for it."""
+        if (refused := await self._version.refused()) is not None:
+            _log.error("launches_stopped", job=start.demand.job_id, reason=refused)
+            return Turned(refused)
+        doubt = await self._vouchers.doubt(start) or await self._halts.examine(start)
+        return None if doubt is None else Turned(doubt.reason, doubt.again, halted=doubt.again is None)
+
+    async def run(self, admitted: "Admitted") -> float | None:
+        """Start the runner; return the Unix time at which to look again when it did not come to be.
+
+        Never raises: what failed is recorded and logged.
+        """
+        start, began = admitted.start, self._clock.now()
+        name = runner_name(start.demand.job_id, start.attempt)
+        try:
+            async with self._claims.renewing(start) as lease:
+                runner = await self._start(start, name, admitted.slots, lease)
+        except PutOff as off:
+            return await self._put_off(start, admitted.slots, off)
+        except Exception as error:  # what is not foreseen must not take other launches with it
+            _log.exception("launch_failed", job=start.demand.job_id, reason=str(error), error=type(error).__name__)
+            return self._clock.now() + CLAIM_IS_STALE_S
+        finally:
+            self._gpu_creates[_gpu_type(start)] -= 1
+        took = round(self._clock.now() - began, 3)
+        _log.info("runner_started", runner=runner.name, sandbox=runner.sandbox_id, duration_s=took)
+        return None
+
+    async def _put_off(self, start: Start, slots: tuple[str, ...], off: PutOff) -> float:
+        try:
+            if off.ended:
+                await release_slots(self._store, slots, runner_name(start.demand.job_id, start.attempt))
+            return await self._claims.put_off(start, off.hold, off.reason, off.seconds)
+        except StoreError as error:
+            # The claim grows stale, and the slots are released by age.
+            _log.error("launch_failed", job=start.demand.job_id, reason=f"{off.reason}; {error}")
+            return self._clock.now() + CLAIM_IS_STALE_S
+
+    async def _start(self, start: Start, name: str, slots: tuple[str, ...], lease: Lease) -> RunnerRecord:
+        job, shape = start.demand.job.event, start.demand.shape
+        jit = await self._jit.request(start, name)
+        runner = RunnerRecord(
+            name=name,
+            started_for=job.job_id,
+            place=job.place,
+            labels=job.labels,
+            shape=shape,
+            github_id=jit.runner_id,
+            started_at=self._clock.now(),
+            slots=slots,
+        )
+        # Before the sandbox is asked for: a crash from here on leaves a trace that the sweep follows.
+        await self._store.put(RUNNERS, name, runner)
+        if await self._claims.superseded(start, lease):
+            ended = await self._give_up(runner)
+            reason = "the launch was taken for crashed, and the next attempt has begun"
+            raise PutOff(Hold.SUPERSEDED, reason, 0.0, ended=ended)
+        spec = SandboxSpec(name, shape, _tags(job, name), jit.encoded, job.repository, job.private, job.labels)
+        sandbox_id = await self._create(runner, spec)
+        # `in_progress` may have come first: then only the sandbox is added.
+        started = await change_runner(self._store, name, RunnerState.STARTED, sandbox_id=sandbox_id)
+        return started or runner
+
+    async def _create(self, runner: RunnerRecord, spec: SandboxSpec) -> str:
+        try:
+            return await self._sandboxes.create(spec)
+        except SandboxError as error:
+            # An answer may have been lost, and its repetition found the name taken: by ours. A lookup that fails
+            # leaves that open; then the record stays, and the sweep adopts the sandbox or ends the runner safely.
+            if found := await self._created_after_all(spec.name, error):
+                return found
+            if isinstance(error, SandboxNameTaken):
+                raise
+            hold = Hold.MODAL_CAPACITY if error.retryable else Hold.MODAL_REFUSES
+            raise PutOff(hold, str(error), ended=await self._take_back(runner, error)) from error
+
+    async def _take_back(self, runner: RunnerRecord, error: SandboxError) -> bool:
+        """End a runner whose sandbox was asked for: after an error that proves nothing it may still come to life."""
+        if not error.retryable:
+            return await self._give_up(runner)
+        try:
+            return await self._endings.end(runner)
+        except ModalRunnerError as failure:
+            _log.warning("runner_not_ended", runner=runner.name, reason=str(failure))
+            return False
+
+    async def _created_after_all(self, name: str, error: SandboxError) -> str | None:
+        if not isinstance(error, SandboxNameTaken) and not error.retryable:
+            return None
+        return await self._sandboxes.find(name)
+
+    async def _give_up(self, runner: RunnerRecord) -> bool:
+        """Deregister a runner that has no sandbox, which GitHub would keep for a day; tell whether that worked."""
+        try:
+            await self._deregistration.pay(runner.place)
+            await self._deregistration.remove(runner.place, runner.github_id)
+            await finish_runner(self._store, runner, self._clock.now())
+        except (GitHubError, StoreError) as error:
+            # Its record stays, by which the sweep finds it.
+            _log.warning("runner_not_removed", runner=runner.name, reason=str(error))
+            return False
+        return True
+
+
+def _gpu_type(start: Start) -> str:
+    gpu = start.demand.shape.gpu
+    return gpu.type if gpu else ""
+
+
+def _of(full: Full) -> str:
+    return "all repositories" if full.group == IN_ALL else full.group
+
+
+def _tags(job: JobEvent, name: str) -> dict[str, str]:
+    """Tags to find a sandbox by: values of Modal's tags have at most 63 of `[A-Za-z0-9._-]`."""
+    repository = re.sub(r"[^A-Za-z0-9._-]", ".", job.repository)[:63]
+    return {"job": str(job.job_id), "repo": repository, "run": str(job.run_id), "runner": name}

@@ -1,0 +1,237 @@
+"""Bringing runners and jobs into balance: starts what is missing, ends what is too much."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import structlog
+
+from github_app.clock import Clock
+from github_app.errors import ModalRunnerError
+from github_app.model import JobState, RunnerRecord, runner_name
+from github_app.routing.route import Admit, Rules, route
+from github_app.runners.balance import CLAIM_IS_STALE_S, Demand, Plan, Start, Wait, plan
+from github_app.runners.capacity import IN_ALL
+from github_app.runners.ending import Endings
+from github_app.runners.launch import Admitted, Launcher, Turned
+from github_app.runners.settling import Settling
+from github_app.store import CLAIMS, HALTS, JOBS, RUNNERS, ModalDictStore
+
+# A reconciler must never be the outage: no round starts more than this, and reaching it is an alarm.
+MOST_STARTS = 200
+# After the store or GitHub did not answer, when no one else asks.
+_TRY_AGAIN_S = 15.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round has started, which jobs wait and why, and whether the brake ended it. `rest` still goes on."""
+
+    started: int
+    waits: tuple[Wait, ...]
+    braked: bool
+    rest: asyncio.Task[None]
+
+
+class Reconciler:
+    """Works on the records alone; the sweep first brings these up to what GitHub and Modal say."""
+
+    def __init__(
+        self,
+        *,
+        store: ModalDictStore,
+        launcher: Launcher,
+        endings: Endings,
+        settling: Settling,
+        rules: Rules,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._launcher = launcher
+        self._endings = endings
+        self._settling = settling
+        self._rules = rules
+        self._clock = clock
+        self._ending: set[str] = set()
+        # Runners that nobody needs any more and whose launch is still under way.
+        self._unwanted: set[str] = set()
+        self._round = asyncio.Lock()
+        self._asked_again = False
+        self._wakes_at: float | None = None
+        self._alarm: asyncio.Task[None] | None = None
+        self._rests: set[asyncio.Task[None]] = set()
+
+    async def reconcile(self) -> None:
+        """Start a runner for each queued job that has none; end each idle runner that no job needs. Never raises.
+
+        Of many that ask while a round is under way, one makes the next round.
+        """
+        try:
+            made = await self.round()
+        except ModalRunnerError as error:
+            _log.error("reconcile_failed", reason=str(error))
+            self._wake_at(self._clock.now() + _TRY_AGAIN_S)
+            return
+        if made is not None:
+            await made.rest
+
+    async def round(self) -> Round | None:
+        """Make one round; None when another is about to.
+
+        Raises:
+            StoreError: the store did not answer; nothing was started that is not recorded.
+        """
+        if self._round.locked():
+            if self._asked_again:
+                return None
+            self._asked_again = True
+        async with self._round:
+            self._asked_again = False
+            found = await self.plan()
+            endings = [asyncio.create_task(self._end(runner)) for runner in found.surplus]
+            launches: list[asyncio.Task[None]] = []
+            waits = list(found.waits)
+            try:
+                # Each starts as soon as it is admitted: the next may have to wait for GitHub's write budget.
+                async for admitted in self._admit_all(found.starts):
+                    if isinstance(admitted, Admitted):
+                        launches.append(asyncio.create_task(self._run(admitted)))
+                    else:
+                        waits.append(admitted)
+            finally:
+                # Also when the round fails half-way: what it has begun is seen through.
+                rest = asyncio.create_task(self._finish(endings, launches))
+                self._rests.add(rest)
+                rest.add_done_callback(self._rests.discard)
+        braked = len(launches) == MOST_STARTS
+        # One whose launch is under way may belong to a process that has crashed.
+        now = self._clock.now()
+        ends = [wait.until or now + CLAIM_IS_STALE_S for wait in waits if not wait.halted]
+        if braked:
+            ends.append(self._clock.now() + _TRY_AGAIN_S)
+        if ends:
+            self._wake_at(min(ends))
+        return Round(len(launches), tuple(waits), braked, rest)
+
+    async def _finish(self, endings: list[asyncio.Task[bool]], launches: list[asyncio.Task[None]]) -> None:
+        """Wait for what a round began. A launch may wait for a GPU for long; nothing waits for it."""
+        if True in await asyncio.gather(*endings, return_exceptions=True):
+            # What was ended may have been someone's after all, by an event that came meanwhile.
+            await self.reconcile()
+        await asyncio.gather(*launches, return_exceptions=True)
+
+    async def plan(self) -> Plan:
+        """Read the records and say what is missing, what waits, and what is too much.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
+        # In the reverse of the order in which they are put: a runner is never seen without its claim and its job,
+        # which would make it one too many.
+        runners = await self._store.all(RUNNERS)
+        claims = await self._store.all(CLAIMS)
+        demands = []
+        for job in (await self._store.all(JOBS)).values():
+            routed = route(job.event, self._rules)
+            if isinstance(routed, Admit):
+                demands.append(Demand(job, routed.shape))
+        halts = await self._store.all(HALTS)
+        found = plan(demands, runners, claims, halts, self._clock.now())
+        self._unwanted = {runner.name for runner in found.starting}
+        return found
+
+    async def _admit_all(self, starts: tuple[Start, ...]) -> AsyncIterator[Admitted | Wait]:
+        """Admit oldest first, one after the other, as far as caps, budgets and brake allow; the rest wait."""
+        admitted = 0
+        # By repository, IN_ALL or installation: why nothing more of it starts in this round.
+        turned: dict[str | int, Turned] = {}
+        for start in starts:
+            job = start.demand.job.event
+            if admitted == MOST_STARTS:
+                _log.error("too_many_starts", wanted=len(starts), most=MOST_STARTS)
+                return
+            groups = (IN_ALL, job.repository.lower(), f"profile:{start.demand.shape.profile}", job.installation_id)
+            known = next((turned[group] for group in groups if group in turned), None)
+            if known is None and not await self._is_queued(start):
+                continue
+            match known or await self._admit(start):
+                case Admitted() as each:
+                    admitted += 1
+                    yield each
+                case Turned() as why:
+                    if why.full is not None:
+                        turned[why.full.group] = why
+                    elif why.limited:
+                        turned[job.installation_id] = why
+                    yield Wait(start.demand, why.reason, why.again, halted=why.halted)
+
+    async def _is_queued(self, start: Start) -> bool:
+        """By its record as it is now: those before it in the round may have waited long."""
+        job = await self._store.get(JOBS, str(start.demand.job_id))
+        return job is not None and job.state is JobState.QUEUED
+
+    async def launch(self, start: Start) -> None:
+        """Start one runner now, or see to it that this is tried again."""
+        admitted = await self._admit(start)
+        if isinstance(admitted, Admitted):
+            await self._run(admitted)
+        elif not admitted.halted:
+            self._wake_at(admitted.again or self._clock.now() + CLAIM_IS_STALE_S)
+
+    async def settle(self, name: str, *, unbalanced: bool) -> None:
+        """After a runner's job: balance when its slots are free, and before if need be. Never raises."""
+
+        async def settled() -> None:
+            if await self._settling.settle(name):
+                await self.reconcile()
+
+        # A round sees its launches through, and one may wait for a GPU for long.
+        await asyncio.gather(settled(), *([self.reconcile()] if unbalanced else []))
+
+    async def _run(self, admitted: Admitted) -> None:
+        again = await self._launcher.run(admitted)
+        if again is not None:
+            self._wake_at(again)
+        name = runner_name(admitted.start.demand.job_id, admitted.start.attempt)
+        if name in self._unwanted:
+            # Its job was over before it had started, and nothing that starts is ended.
+            self._unwanted.discard(name)
+            await self.reconcile()
+
+    async def _admit(self, start: Start) -> Admitted | Turned:
+        try:
+            admitted = await self._launcher.admit(start)
+        except ModalRunnerError as error:
+            _log.error("launch_failed", job=start.demand.job_id, reason=str(error))
+            return Turned(str(error), self._clock.now() + _TRY_AGAIN_S)
+        if isinstance(admitted, Turned):
+            _log.info("launch_waits", job=start.demand.job_id, reason=admitted.reason)
+        return admitted
+
+    def _wake_at(self, moment: float) -> None:
+        """Reconcile at `moment`: where the process lives on, this is sooner than the next event or sweep."""
+        if self._wakes_at is None or moment < self._wakes_at:
+            self._wakes_at = moment
+            self._alarm = asyncio.create_task(self._wake(moment))
+
+    async def _wake(self, moment: float) -> None:
+        await self._clock.sleep(max(0.0, moment - self._clock.now()))
+        if self._wakes_at == moment:
+            self._wakes_at = None
+            await self.reconcile()
+
+    async def _end(self, surplus: RunnerRecord) -> bool:
+        """End a runner, by what its record says now; tell whether it was ended."""
+        if surplus.name in self._ending:
+            return False
+        self._ending.add(surplus.name)
+        try:
+            runner = await self._store.get(RUNNERS, surplus.name)
+            return runner is not None and runner.idle and await self._endings.end(runner)
+        except ModalRunnerError as error:
+            _log.warning("runner_not_ended", runner=surplus.name, reason=str(error))
+            return False
+        finally:
+            self._ending.discard(surplus.name)
