@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from github_app.settings.settings import Settings
 from github_app.simulator.modal import RunnerImage, SimulatedModal
-from tests.control_plane import ControlPlane, running
-from tests.simulator.modal_workshop import connect
-from tests.stub_github import StubGitHub, stub_github
+from tests.worlds.control_plane import ControlPlane, running
+from tests.worlds.modal_workshop import connect
+from tests.worlds.stub_github import StubGitHub, stub_github
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

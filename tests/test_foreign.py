@@ -17,9 +17,9 @@ from github_app.model import Claim, Halt, Hold, JobRecord, JobState
 from github_app.operations.doctor.check import Check, Report
 from github_app.store import CLAIMS, HALTS, JOBS, PARKED, REFUSALS
 from github_app.store.notes import Parked, Refusal
-from tests.records import event, job
-from tests.test_status import command
-from tests.universe import universe
+from tests.operations.test_status import command
+from tests.worlds.records import event, job
+from tests.worlds.universe import universe
 
 NASTY = (
     "x [/] [bold]b[/b] [link=https://evil.example]l[/link] \x1b]52;c;ZXZpbA==\x07\x1b]0;title\x07\x1b[2J\x1b[31mred"

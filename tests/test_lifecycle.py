@@ -22,7 +22,7 @@ from github_app.lifecycle import (
     missing,
 )
 from github_app.model import Action, JobRecord, JobState, RunnerState, Scope
-from tests.records import event, job
+from tests.worlds.records import event, job
 
 ORDER = [None, JobState.QUEUED, JobState.RUNNING, JobState.DONE]
 

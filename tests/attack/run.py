@@ -12,7 +12,7 @@ from tests.attack import bounds, descriptors, watch
 from tests.attack.bounds import Attack, Row, Visit
 from tests.attack.plan import BUSY, IDLE
 from tests.attack.scene import Scene
-from tests.control_plane import ControlPlane, running
+from tests.worlds.control_plane import ControlPlane, running
 
 _LIMIT_S = 60.0
 # What a sweep calls would be counted as an attack's doing.

@@ -14,8 +14,8 @@ from typing import Any
 from github_app.simulator.github.state import Job, Repository
 from github_app.store import ModalDictStore
 from tests.attack import wire
-from tests.control_plane import ControlPlane
-from tests.simulator.modal_workshop import connect
+from tests.worlds.control_plane import ControlPlane
+from tests.worlds.modal_workshop import connect
 
 _AT_ONCE = 50
 _PATIENCE_S = 10.0

@@ -7,7 +7,7 @@ import uuid
 from github_app.simulator.github.state import Job
 from github_app.store import DELIVERIES, HISTORY, JOBS, PARKED
 from tests.attack.scene import Scene
-from tests.control_plane import until
+from tests.worlds.control_plane import until
 
 # Figures.
 BEYOND = "sandboxes beyond the job's"

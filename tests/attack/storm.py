@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from github_app.simulator.github.state import Job
 from tests.attack.scene import Scene
-from tests.control_plane import until
+from tests.worlds.control_plane import until
 
 # Figures.
 SERVED_S = "good job's sandbox after s"

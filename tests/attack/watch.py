@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.attack import knock, wire
-from tests.control_plane import ControlPlane
+from tests.worlds.control_plane import ControlPlane
 
 _LOOK_S = 0.01
 _ROOT = Path(__file__).parents[2]

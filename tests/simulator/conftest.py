@@ -8,7 +8,7 @@ import modal
 import pytest
 
 from github_app.simulator.modal import Limits, SimulatedModal
-from tests.simulator.modal_workshop import IMAGE, Workshop, connect
+from tests.worlds.modal_workshop import IMAGE, Workshop, connect
 
 
 @pytest.fixture

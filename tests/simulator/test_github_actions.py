@@ -4,9 +4,9 @@ import pytest
 
 from github_app.simulator.github.state import Job, RunnerGroup
 from github_app.simulator.workflow import WorkflowError
-from tests.simulator.github_workshop import LABELS, Hub, job
+from tests.worlds.github_workshop import LABELS, Hub, job
 
-pytest_plugins = ["tests.simulator.github_fixtures"]
+pytest_plugins = ["tests.worlds.github_fixtures"]
 
 H100 = [*LABELS, "gpu:h100"]
 

@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from github_app.simulator.github.limits import PER_HOUR, POINTS_PER_MINUTE
-from tests.simulator.github_checked import CheckedGitHub
-from tests.simulator.github_workshop import Hub, code_of, post_manifest
+from tests.worlds.github_checked import CheckedGitHub
+from tests.worlds.github_workshop import Hub, code_of, post_manifest
 
-pytest_plugins = ["tests.simulator.github_fixtures"]
+pytest_plugins = ["tests.worlds.github_fixtures"]
 
 
 async def test_a_manifest_leads_back_with_the_state_and_a_code_for_the_apps_secrets(hub: Hub) -> None:

@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from githubkit import AppAuthStrategy, GitHub
 from githubkit.exception import RequestFailed
 
-from tests.simulator.github_workshop import LABELS, Hub, post_manifest
+from tests.worlds.github_workshop import LABELS, Hub, post_manifest
 
-pytest_plugins = ["tests.simulator.github_fixtures"]
+pytest_plugins = ["tests.worlds.github_fixtures"]
 
 
 async def test_the_jwt_of_the_apps_key_is_taken_with_app_id_or_client_id(hub: Hub) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from github_app.simulator.github.shapes import Shapes
-from tests.simulator.github_checked import CheckedGitHub, event_breaches
-from tests.simulator.github_workshop import Hub
+from tests.worlds.github_checked import CheckedGitHub, event_breaches
+from tests.worlds.github_workshop import Hub
 
-pytest_plugins = ["tests.simulator.github_fixtures"]
+pytest_plugins = ["tests.worlds.github_fixtures"]
 
 PAYLOADS = sorted((Path(__file__).parent.parent / "contract" / "payloads").glob("*.json"))
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.simulator.github_workshop import LABELS, Hub, jit_files
+from tests.worlds.github_workshop import LABELS, Hub, jit_files
 
-pytest_plugins = ["tests.simulator.github_fixtures"]
+pytest_plugins = ["tests.worlds.github_fixtures"]
 
 
 async def test_a_jit_config_holds_the_three_files_of_a_runner_with_just_the_labels_given(hub: Hub) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from github_app.simulator.github.state import Job
 from github_app.simulator.runner import JIT_CONFIG
-from tests.simulator.github_workshop import Hub, job, until
+from tests.worlds.github_workshop import Hub, job, until
 
-pytest_plugins = ["tests.simulator.github_fixtures"]
+pytest_plugins = ["tests.worlds.github_fixtures"]
 
 
 class Runner:

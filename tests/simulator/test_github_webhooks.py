@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.simulator.github_workshop import NOWHERE, Hub
+from tests.worlds.github_workshop import NOWHERE, Hub
 
-pytest_plugins = ["tests.simulator.github_fixtures"]
+pytest_plugins = ["tests.worlds.github_fixtures"]
 
 
 async def test_a_delivery_is_signed_over_its_raw_bytes(hub: Hub) -> None:

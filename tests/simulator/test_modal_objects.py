@@ -8,7 +8,7 @@ import pytest
 from modal.exception import AlreadyExistsError, ConflictError, InvalidError, NotFoundError
 
 from github_app.simulator.modal import SimulatedModal
-from tests.simulator.modal_workshop import Workshop
+from tests.worlds.modal_workshop import Workshop
 
 
 def a_dict(client: modal.Client, name: str = "jobs") -> "modal.Dict":

@@ -9,7 +9,7 @@ import pytest
 
 from github_app.simulator.modal import SimulatedModal, isolation
 from github_app.simulator.modal.output import STDERR, STDOUT, Output
-from tests.simulator.modal_workshop import IMAGE, Workshop, connect, until
+from tests.worlds.modal_workshop import IMAGE, Workshop, connect, until
 
 # A grandchild in a session of its own, which a signal to the process group would not reach.
 DAEMON = "setsid sleep 61.25 & echo started; "

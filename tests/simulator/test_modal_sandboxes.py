@@ -15,7 +15,7 @@ from modal.exception import (
 
 from github_app.simulator.modal import Limits, SimulatedModal
 from github_app.simulator.modal import sandboxes as rpcs
-from tests.simulator.modal_workshop import IMAGE, Workshop, connect
+from tests.worlds.modal_workshop import IMAGE, Workshop, connect
 
 BACKENDS = pytest.mark.parametrize("gpu", [None, "A100"], ids=["V2", "V1"])
 

@@ -13,7 +13,7 @@ from modal_proto.api_grpc import ModalClientBase
 
 from github_app.simulator.modal import SimulatedModal
 from github_app.simulator.modal.rpcs import Service, rpc
-from tests.simulator.modal_workshop import Workshop, connect, until
+from tests.worlds.modal_workshop import Workshop, connect, until
 
 Open = Callable[..., Awaitable[Workshop]]
 

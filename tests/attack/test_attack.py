@@ -1,0 +1,27 @@
+"""The attacks, in short; `make attack` is the long form."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_no_attack_breaks_a_bound_or_leaves_anything_behind(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.attack", "--short", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    report = json.loads(done.stdout)
+
+    assert report["broken"] == []
+    assert done.returncode == 0, done.stderr
+    assert len(report["attacks"]) == 14
+    assert not list(tmp_path.iterdir())

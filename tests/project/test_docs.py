@@ -1,0 +1,146 @@
+"""The docs say what the code does."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from github_app.cli.main import app
+from github_app.model import Shape
+from github_app.operations.tables import domains_table, labels_table, licences_table, settings_table
+from github_app.routing.catalog import usd_per_minute
+from github_app.routing.route import PLAIN_CPU, PLAIN_MEMORY_MIB
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = [DOCS.parent / "README.md", DOCS.parent / "DEPLOY.md", *DOCS.glob("*.md")]
+
+
+@pytest.mark.parametrize(
+    ("page", "table"),
+    [
+        ("labels.md", labels_table),
+        ("settings.md", settings_table),
+        ("settings.md", domains_table),
+        ("licences.md", licences_table),
+    ],
+)
+def test_a_table_is_the_one_that_the_code_makes(page: str, table: object) -> None:
+    assert callable(table)
+    assert table() in (DOCS / page).read_text(encoding="utf-8")
+
+
+def test_each_test_that_the_threat_model_names_is_there() -> None:
+    named = set(re.findall(r"`((?:[a-z]+/|test_)[a-z_]+\.py)`", (DOCS / "security.md").read_text(encoding="utf-8")))
+
+    assert len(named) > 15
+    assert [name for name in sorted(named) if not (DOCS.parent / "tests" / name).exists()] == []
+
+
+def test_the_price_of_a_plain_runner_is_right() -> None:
+    price = usd_per_minute(Shape(PLAIN_CPU, PLAIN_MEMORY_MIB, 0))
+
+    assert f"${price:.4f} a minute" in (DOCS / "labels.md").read_text(encoding="utf-8").replace("\n", " ")
+
+
+def _commands() -> list[str]:
+    """Every command line of ours in the docs: lines of blocks, and what the text has between backticks."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+        lines = [line.partition("   #")[0].strip() for block in blocks for line in block.splitlines()]
+        lines += re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+        parts = [part.strip() for line in lines for part in line.split("&&")]
+        found += [re.sub(r"^(\w+=\S+ )*(\.venv/bin/)?", "", part) for part in parts]
+    return sorted({each for each in found if each.startswith("modal-runner ")})
+
+
+def _words(command: str) -> list[str]:
+    return [word for word in shlex.split(command.partition(" ;")[0]) if word != "..."][1:]
+
+
+@pytest.mark.parametrize("command", _commands())
+def test_a_command_in_the_docs_is_one_that_there_is_with_its_options(command: str) -> None:
+    """It is parsed as it would be, up to where it would begin to run."""
+    words = _words(command)
+    group = typer.main.get_command(app)
+    if words[0].startswith("--"):
+        return
+    context = group.make_context("modal-runner", words[:1], resilient_parsing=True)
+    while True:
+        name, found, rest = group.resolve_command(context, words)  # type: ignore[attr-defined]
+        if not hasattr(found, "resolve_command") or not rest:
+            break
+        group, words = found, rest
+
+    problem = ""
+    try:
+        found.make_context(name, list(rest), parent=context)
+    except Exception as error:  # whichever of typer's
+        problem = str(error)
+
+    # An argument that the text leaves out is no mistake of the options.
+    assert "Missing argument" in problem or not problem or not rest
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        each
+        for each in _commands()
+        if each.startswith(("modal-runner explain '", "modal-runner config ")) and "--deployed" not in each
+    ],
+)
+def test_a_command_that_needs_no_account_runs(command: str, tmp_path: Path) -> None:
+    if command == "modal-runner config":
+        return
+    (tmp_path / "docs").symlink_to(DOCS)
+    (tmp_path / "modal-runner.toml").write_text((DOCS / "modal-runner.example.toml").read_text())
+    run = CliRunner().invoke(app, _words(command), catch_exceptions=False)
+
+    assert run.exit_code in ({0, 1} if "owner/name" in command else {0}), run.output
+
+
+def test_every_link_between_the_pages_leads_somewhere() -> None:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            if target.startswith("https://"):
+                continue
+            path, _, anchor = target.partition("#")
+            file = page if not path else page.parent / path
+
+            assert file.exists(), f"{page.name}: {target}"
+            if anchor:
+                titles = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+                assert anchor in {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_what_idle_costs_is_reckoned_right() -> None:
+    guide = (DOCS.parent / "DEPLOY.md").read_text(encoding="utf-8")
+    core, gib = (float(each) for each in re.findall(r"\$(0\.0000\d+) a (?:core|GiB)", guide))
+    minutes, cores, gibs = (
+        float(each.replace(",", ""))
+        for each in re.findall(r"([\d,]+) sweeps in 30 days . \(([\d.]+) core-seconds \+ ([\d.]+)", guide)[0]
+    )
+    once = cores * core + gibs * gib
+
+    assert f"**${minutes * once:.2f} a month**" in guide
+    assert f"for ${minutes / 5 * once:.2f}" in guide
+    assert f"for ${minutes * 60 * 0.125 * (core + gib):.2f} a month" in guide
+    assert f"${minutes * once:.2f} a month" in (DOCS.parent / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_stays_short() -> None:
+    assert len((DOCS.parent / "README.md").read_text(encoding="utf-8").splitlines()) < 150
+
+
+def test_every_command_has_help_with_an_example_and_its_exit_codes() -> None:
+    for command in app.registered_commands:
+        text = (command.callback.__doc__ or "") if command.callback else ""
+
+        assert "Example" in text, command.callback
+        assert "modal-runner " in text

@@ -1,0 +1,144 @@
+"""Demand against supply: what is to be started, what waits, what is too much."""
+
+from collections.abc import Mapping
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from github_app.model import Claim, Gpu, Hold, JobState, Place, RunnerRecord, RunnerState, Scope, runner_name
+from github_app.runners.balance import CLAIM_IS_STALE_S, Demand, Plan, fits, plan
+from tests.worlds.records import PLACE, SHAPE, job, runner
+
+GPU_SHAPE = msgspec.structs.replace(SHAPE, gpu=Gpu("H100"))
+NOW = 1000.0
+
+
+def demand(job_id: int = 11, *, gpu: bool = False, state: JobState = JobState.QUEUED, at: float = 0.0) -> Demand:
+    """A job that wants a machine."""
+    return Demand(job(state, at, job_id=job_id, labels=_labels(gpu=gpu)), GPU_SHAPE if gpu else SHAPE)
+
+
+def own(
+    job_id: int = 11, attempt: int = 1, *, gpu: bool = False, state: RunnerState = RunnerState.STARTED
+) -> RunnerRecord:
+    """The runner that was started for a job."""
+    shape = GPU_SHAPE if gpu else SHAPE
+    name = runner_name(job_id, attempt)
+    return runner(name=name, started_for=job_id, labels=_labels(gpu=gpu), shape=shape, state=state)
+
+
+def planned(demands: list[Demand], runners: list[RunnerRecord], claims: Mapping[str, Claim] | None = None) -> Plan:
+    """The plan for these, at a fixed time."""
+    return plan(demands, {each.name: each for each in runners}, claims or {}, {}, NOW)
+
+
+def _labels(*, gpu: bool) -> tuple[str, ...]:
+    return ("self-hosted", "modal", "gpu:h100") if gpu else ("self-hosted", "modal")
+
+
+def test_a_job_whose_runner_is_there_needs_nothing() -> None:
+    assert planned([demand()], [own()]) == Plan((), (), ())
+
+
+def test_a_job_without_a_runner_gets_its_first() -> None:
+    [start] = planned([demand()], []).starts
+
+    assert (start.demand.job_id, start.attempt) == (11, 1)
+
+
+def test_missing_runners_are_started_for_the_oldest_job_first() -> None:
+    starts = planned([demand(1, at=3), demand(2, at=1), demand(3, at=2)], []).starts
+
+    assert [start.demand.job_id for start in starts] == [2, 3, 1]
+
+
+def test_an_idle_runner_that_no_job_needs_is_too_much() -> None:
+    assert planned([], [own()]).surplus == (own(),)
+
+
+@pytest.mark.parametrize("state", [RunnerState.BUSY, RunnerState.FINISHED])
+def test_a_runner_that_works_or_has_worked_is_never_too_much(state: RunnerState) -> None:
+    assert planned([], [own(state=state)]).surplus == ()
+
+
+def test_a_runner_that_a_jobs_record_names_is_not_idle_whatever_its_own_record_says() -> None:
+    taken = Demand(msgspec.structs.replace(job(JobState.RUNNING, job_id=12), runner_name="modal-11-1"), SHAPE)
+    plan_ = planned([demand(11), taken], [own(11)])
+
+    assert plan_.surplus == ()
+    assert [start.demand.job_id for start in plan_.starts] == [11]
+
+
+def test_a_job_whose_runner_was_taken_gets_the_takers_own() -> None:
+    assert planned([demand(11)], [own(11, state=RunnerState.BUSY), own(12)]) == Plan((), (), ())
+
+
+def test_a_gpu_job_whose_runner_was_taken_by_a_plain_one_gets_another_and_the_plain_one_is_too_much() -> None:
+    plan_ = planned([demand(11, gpu=True)], [own(11, gpu=True, state=RunnerState.BUSY), own(12)])
+
+    assert [(start.demand.job_id, start.attempt) for start in plan_.starts] == [(11, 1)]
+    assert [each.name for each in plan_.surplus] == ["modal-12-1"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"place": Place(Scope("other-org"), 44)},
+        {"place": Place(PLACE.scope, 45)},
+        {"shape": GPU_SHAPE},
+        {"labels": ("self-hosted",)},
+    ],
+    ids=["scope", "installation", "machine", "labels"],
+)
+def test_a_runner_of_another_kind_does_not_fit(changes: dict[str, object]) -> None:
+    assert fits(own(), demand())
+    assert not fits(runner(**changes), demand())
+
+
+def test_labels_fit_without_regard_to_case() -> None:
+    assert fits(runner(labels=("Self-Hosted", "MODAL")), demand())
+
+
+def test_a_launch_that_lives_is_waited_for_and_one_that_has_crashed_is_followed_by_another() -> None:
+    [wait] = planned([demand()], [], {"11-1": Claim("a", NOW - CLAIM_IS_STALE_S + 1)}).waits
+    [start] = planned([demand()], [], {"11-1": Claim("a", NOW - CLAIM_IS_STALE_S - 1)}).starts
+
+    assert (wait.demand.job_id, wait.until) == (11, None)
+    assert start.attempt == 2
+
+
+def test_a_launch_that_was_put_off_waits_for_its_time_and_then_starts_as_the_next_attempt() -> None:
+    def put_off(until: float) -> dict[str, Claim]:
+        return {"11-3": Claim("a", 0.0, failures=3, hold=Hold.MODAL_CAPACITY, reason="no GPU", not_before=until)}
+
+    [wait] = planned([demand()], [], put_off(NOW + 1)).waits
+    [start] = planned([demand()], [], put_off(NOW - 1)).starts
+
+    assert (wait.reason, wait.until) == ("no GPU", NOW + 1)
+    assert (start.attempt, start.failures) == (4, 3)
+
+
+_demands = st.lists(
+    st.builds(
+        demand, st.integers(1, 6), gpu=st.booleans(), state=st.sampled_from(JobState), at=st.integers(0, 5).map(float)
+    ),
+    unique_by=lambda each: each.job_id,
+)
+_runners = st.lists(
+    st.builds(own, st.integers(1, 6), st.integers(1, 2), gpu=st.booleans(), state=st.sampled_from(RunnerState)),
+    unique_by=lambda each: each.name,
+)
+
+
+@given(_demands, _runners)
+def test_after_the_plan_was_carried_out_there_is_nothing_more_to_do(
+    demands: list[Demand], runners: list[RunnerRecord]
+) -> None:
+    first = planned(demands, runners)
+    started = [own(start.demand.job_id, 9, gpu=start.demand.shape.gpu is not None) for start in first.starts]
+    left = [each for each in runners if each not in first.surplus]
+
+    assert planned(demands, [*left, *started]) == Plan((), (), ())
+    assert all(each.idle for each in first.surplus)

@@ -1,0 +1,95 @@
+"""GitHub's write limit, shared by several processes through the store."""
+
+import modal
+import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from github_app.errors import GitHubError
+from github_app.github import Connection, Runners
+from github_app.github.connection import SharedTransport
+from github_app.runners.pacing import PacedRunners, WriteBudget
+from github_app.store import BUDGET, ModalDictStore
+from tests.worlds.clocks import standing_clock
+from tests.worlds.records import PLACE
+from tests.worlds.stub_github import StubGitHub
+from tests.worlds.universe import PLAIN, universe
+
+_LIMIT_PER_MINUTE = 180
+
+
+async def test_two_processes_never_make_more_writes_in_any_minute_than_github_allows(client: modal.Client) -> None:
+    clock = standing_clock(1_000_003.0)
+    assert clock.hand is not None
+    store = ModalDictStore("app", client)
+    budgets = [WriteBudget(store, clock), WriteBudget(store, clock)]
+    writes: list[float] = []
+    while len(writes) < 600:
+        again = await budgets[len(writes) % 2].spend(7)
+        if again is None:
+            writes.append(clock.now())
+        else:
+            assert again > clock.now()
+            clock.hand[0] = again
+
+    assert max(sum(t <= other < t + 60 for other in writes) for t in writes) <= _LIMIT_PER_MINUTE
+    # The limit is used, too: 600 writes in less than five minutes.
+    assert writes[-1] - writes[0] < 300
+
+
+async def test_each_installation_has_a_budget_of_its_own(client: modal.Client) -> None:
+    budget = WriteBudget(ModalDictStore("app", client), standing_clock(1_000_003.0))
+    while await budget.spend(1) is None:
+        pass
+
+    assert await budget.spend(2) is None
+
+
+async def test_a_limit_that_github_told_of_closes_the_budget_until_then(client: modal.Client) -> None:
+    clock = standing_clock(1_000_003.0)
+    budget = WriteBudget(ModalDictStore("app", client), clock)
+    budget.heed(1, GitHubError("slow down", retryable=True, retry_after=42))
+
+    assert await budget.spend(1) == clock.now() + 42
+
+
+async def test_the_write_budget_costs_two_calls_for_fifteen_writes(client: modal.Client) -> None:
+    store = ModalDictStore("app", client)
+    budget = WriteBudget(store, standing_clock(1_000_003.0))
+    for _ in range(15):
+        await budget.spend(1)
+
+    assert len(await store.all(BUDGET)) == 1
+
+
+async def test_a_removal_is_not_sent_while_githubs_limit_is_reached(
+    client: modal.Client, stub: StubGitHub, private_key: RSAPrivateKey
+) -> None:
+    connection = Connection(
+        api_url=stub.url, app_id=1, private_key=private_key, transport=SharedTransport(trust_env=False)
+    )
+    clock = standing_clock(1_000_003.0)
+    budget = WriteBudget(ModalDictStore("app", client), clock)
+    paced = PacedRunners(Runners(connection, group_id=1), budget, clock)
+    budget.heed(PLACE.installation_id, GitHubError("slow down", retryable=True, retry_after=300))
+    with pytest.raises(GitHubError) as over:
+        await paced.pay(PLACE)
+    await connection.close()
+
+    assert over.value.retryable
+    assert over.value.retry_after == 300
+    assert not stub.seen
+
+
+async def test_a_burst_drains_oldest_first_at_githubs_pace_and_earns_no_limit() -> None:
+    async with universe(scale=20.0) as it:
+        for number in range(20):
+            it.push({f"job-{number}-{n}": (PLAIN, 20) for n in range(10)})
+            await it.github.webhooks.settle()
+        await it.until(lambda: all(job.status == "completed" for job in it.github.jobs()), patience_s=90)
+        started = {job.instance.name: job.started_at or 0.0 for job in it.github.jobs()}
+        by_push = [min(started[f"job-{number}-{n}"] for n in range(10)) for number in range(20)]
+
+        assert it.github.limits.secondary_hits == 0
+        # More than the limit of a minute, so that the last had to wait for the next.
+        assert max(started.values()) - min(started.values()) > 30
+        assert by_push[-1] == max(by_push)

@@ -1,0 +1,24 @@
+"""SIGTERM: no new work, an answer to what is under way, gone within ten seconds; what it cut off is repaired."""
+
+import asyncio
+import signal
+import time
+from pathlib import Path
+
+from github_app.simulator.modal import Limits
+from tests.sandboxes.test_in_the_sandbox import push
+from tests.worlds.control_plane import running
+
+
+async def test_sigterm_while_a_gpu_is_waited_for_ends_the_app_within_ten_seconds(tmp_path: Path) -> None:
+    async with running(tmp_path, limits=Limits(gpus=0)) as plane:
+        repository = plane.github.world.add_repository(plane.organization, "app")
+        push(plane, repository, "run: 'true'", labels="modal, 'gpu:h100'")
+        async with asyncio.timeout(20):
+            while not plane.modal.calls["SandboxGetTaskId"]:
+                await asyncio.sleep(0.05)
+        plane.process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        await asyncio.wait_for(plane.process.wait(), 15)
+
+        assert time.monotonic() - began < 10

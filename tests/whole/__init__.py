@@ -1,0 +1,1 @@
+"""The product as a whole, from the webhook to the end of the job."""
