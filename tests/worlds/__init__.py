@@ -1,1 +1,1 @@
-"""What tests run in: the product over both simulators, in this process or as one of its own, and what stands beside it."""
+"""What tests run in: the product over both simulators, here or as a process of its own, and what stands beside it."""

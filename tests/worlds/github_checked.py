@@ -14,7 +14,6 @@ from jsonschema.exceptions import ValidationError, best_match
 from openapi_core import Config, OpenAPI
 from openapi_core.templating.responses.exceptions import ResponseNotFound
 from openapi_core.testing import MockRequest, MockResponse
-from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -34,11 +33,7 @@ class CheckedGitHub(SimulatedGitHub):
         self._description = _openapi("ghes-3.19.trim.json" if options.get("enterprise") else "api.github.com.trim.json")
         self._bad_requests_allowed = False
         super().__init__(**options)
-
-    def _asgi(self) -> Starlette:
-        app = super()._asgi()
-        app.add_middleware(_Checking, github=self)
-        return app
+        self.asgi.add_middleware(_Checking, github=self)
 
     async def stop(self) -> None:
         await super().stop()

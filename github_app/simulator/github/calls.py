@@ -4,15 +4,13 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
 from github_app.simulator.github.auth import ApiError
+from github_app.simulator.github.site import Site
 from github_app.simulator.github.state import Account, App, Installation, InstallationToken, Repository
-
-if TYPE_CHECKING:
-    from github_app.simulator.github.server import SimulatedGitHub
 
 T = TypeVar("T")
 
@@ -29,7 +27,7 @@ class As(Enum):
 class Call:
     """A request whose caller is known."""
 
-    github: "SimulatedGitHub"
+    github: Site
     request: Request
     raw_body: bytes
     calling_app: App | None = None

@@ -6,7 +6,6 @@ Docs: "Registering a GitHub App from a manifest", "Installing your own GitHub Ap
 import html
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlencode
 
 from starlette.requests import Request
@@ -14,16 +13,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from github_app.simulator.github.auth import ApiError
+from github_app.simulator.github.site import Site
 from github_app.simulator.github.state import Account, App
-
-if TYPE_CHECKING:
-    from github_app.simulator.github.server import SimulatedGitHub
 
 
 class Pages:
     """The pages, for whoever is signed in: the owner of every account that is not marked otherwise."""
 
-    def __init__(self, github: "SimulatedGitHub") -> None:
+    def __init__(self, github: Site) -> None:
         self._github = github
 
     def routes(self) -> list[Route]:

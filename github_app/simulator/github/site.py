@@ -1,0 +1,75 @@
+"""What the simulated GitHub holds and can do, without a word of HTTP: all that its endpoints and pages know."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from github_app.simulator.github.actions import Actions
+from github_app.simulator.github.auth import Authority
+from github_app.simulator.github.faults import Faults, NoFaults
+from github_app.simulator.github.limits import RateLimits
+from github_app.simulator.github.registration import Registration
+from github_app.simulator.github.shapes import Shapes
+from github_app.simulator.github.state import Account, App, Installation, Job, World
+from github_app.simulator.github.webhooks import Webhooks
+
+_SERVER_VERSION = "2022-11-28"
+
+
+class Site:
+    """One GitHub, whose pages and API stand below `url`."""
+
+    def __init__(
+        self,
+        url: str,
+        clock: Callable[[], float] = time.time,
+        jwt_clock: Callable[[], float] | None = None,
+        *,
+        enterprise: bool = False,
+    ) -> None:
+        """`enterprise`: a GitHub Enterprise Server, its API below /api/v3 and in the REST version that it knows."""
+        self.url = url
+        self.api_url = f"{url}/api/v3" if enterprise else url
+        self.clock = clock
+        self.rest_version = _SERVER_VERSION if enterprise else None
+        self.faults: Faults = NoFaults()
+        # What nobody has told of the real one: whether a JIT config lets the runner update itself, whether labels are
+        # taken and come back as they were sent, and whether a token for chosen repositories may register an
+        # organisation's runner.
+        self.runners_update = True
+        self.labels_lowered = False
+        self.labels_refused = False
+        self.labels_added = False
+        self.narrowed_tokens_register = True
+        # Runners that a DELETE deregistered while their Runner.Worker was there to be seen.
+        self.deregistered_at_work = 0
+        self.calls: Counter[str] = Counter()
+        self.world = World()
+        self.shapes = Shapes(self.api_url, self.url)
+        self.authority = Authority(self.world, clock, jwt_clock or clock)
+        self.limits = RateLimits(clock)
+        self.webhooks = Webhooks(self.world, clock)
+        self.actions = Actions(self.world, self.webhooks, self.shapes, clock)
+        self.registration = Registration(self.world, self.shapes, self.webhooks, clock)
+
+    def inject(self, faults: Faults) -> None:
+        """Let things go wrong from now on."""
+        self.faults = self.webhooks.faults = faults
+        self.actions.busy_lag_s = faults.busy_lag_s
+
+    def install(self, app: App, account: Account) -> Installation:
+        """Install an App on an account, as its owner does with two clicks."""
+        installation = Installation(self.world.new_id(), app, account, self.clock())
+        self.world.installations[installation.id] = installation
+        payload = {
+            "action": "created",
+            "installation": self.shapes.installation(installation),
+            "repositories": [],
+            "sender": self.shapes.account(account),
+        }
+        self.webhooks.send(installation, "installation", payload, None)
+        return installation
+
+    def jobs(self) -> list[Job]:
+        """Every job, oldest first."""
+        return list(self.world.jobs.values())
