@@ -8,14 +8,13 @@ their own. What it does not pay for is left to the sweep, which reads GitHub's q
 import asyncio
 from collections import OrderedDict
 from math import inf
-from typing import Protocol
 
 import structlog
 
 from github_app.clock import Clock
 from github_app.errors import GitHubError
 from github_app.model import Action, JobEvent
-from github_app.runners.vouching import Vouchers
+from github_app.runners.vouching import JobLookup, Vouchers
 from github_app.store import DELIVERIES, PARKED, Delivered, ModalDictStore
 from github_app.store.buckets import Bucket, SharedBucket
 from github_app.store.notes import Parked
@@ -40,14 +39,6 @@ class Left(Exception):  # noqa: N818 - a decision, not an error
     def __init__(self, reason: str, *, surely: bool = False) -> None:
         super().__init__(reason)
         self.surely = surely
-
-
-class Jobs(Protocol):
-    """What GitHub says of a job now."""
-
-    async def job(self, known: JobEvent) -> JobEvent | None:
-        """Ask after one job; None when nothing is to be done for it now."""
-        ...
 
 
 class Questions:
@@ -75,7 +66,7 @@ class Intake:
     """Knows deliveries again, and brings old ones up to date."""
 
     def __init__(
-        self, *, store: ModalDictStore, jobs: Jobs, vouchers: Vouchers, patience_s: float, clock: Clock
+        self, *, store: ModalDictStore, jobs: JobLookup, vouchers: Vouchers, patience_s: float, clock: Clock
     ) -> None:
         """GitHub waits for our answer while it is asked: at most `patience_s`."""
         self._store = store

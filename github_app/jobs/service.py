@@ -25,6 +25,8 @@ from github_app.jobs.intake import Intake, Left
 from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, RunFacts, RunnerRecord, RunnerState
 from github_app.routing.route import Admit, Ignore, Refuse, Rules, needs_run, route, took_our_runner
 from github_app.runners.balance import Demand, Start
+from github_app.runners.halts import RunLookup
+from github_app.runners.pacing import Notices
 from github_app.runners.reconcile import Reconciler
 from github_app.runners.records import change_runner, leave_runner
 from github_app.runners.versions import RunnerVersion
@@ -70,21 +72,6 @@ class Installations(Protocol):
         ...
 
 
-class Runs(Protocol):
-    """What GitHub says of runs."""
-
-    async def run_of(self, job: JobEvent) -> RunFacts:
-        """What only the record of a job's run tells."""
-        ...
-
-
-class Notices(Protocol):
-    """How the author of a workflow is told."""
-
-    async def refused(self, job: JobEvent, sentence: str) -> None:
-        """Tell why a job is not served. Never raises."""
-
-
 class Service:
     """Handles the events of every installation of the App."""
 
@@ -94,7 +81,7 @@ class Service:
         store: ModalDictStore,
         installations: Installations,
         intake: Intake,
-        runs: Runs,
+        runs: RunLookup,
         notices: Notices,
         reconciler: Reconciler,
         rules: Rules,

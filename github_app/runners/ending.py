@@ -14,6 +14,7 @@ import structlog
 from github_app.clock import Clock
 from github_app.errors import GitHubError
 from github_app.model import Place, RunnerRecord, Witness
+from github_app.runners.pacing import Deregistration
 from github_app.runners.records import finish_runner
 from github_app.store import ModalDictStore
 
@@ -31,22 +32,23 @@ class _Answer(Enum):
     WORKS = "works"
 
 
-class Runners(Protocol):
-    """What ending needs of GitHub."""
+class PacedDeregistration(Deregistration, Protocol):
+    """The same within GitHub's write limit: a right is paid for, then used."""
 
     async def pay(self, place: Place) -> None:
         """Wait for the right to one removal; a `GitHubError` when that would take long."""
 
-    async def remove(self, place: Place, runner_id: int) -> None:
-        """Deregister, at once; a `GitHubError` 422 means busy, 404 unknown."""
 
-
-class Sandboxes(Protocol):
-    """What ending needs of Modal."""
+class SandboxLookup(Protocol):
+    """Finds sandboxes at Modal."""
 
     async def find(self, name: str) -> str | None:
         """Look a running sandbox up by name."""
         ...
+
+
+class SandboxEnding(SandboxLookup, Protocol):
+    """Looks into sandboxes, and ends them."""
 
     async def witness(self, sandbox_id: str) -> Witness:
         """Look inside."""
@@ -59,8 +61,8 @@ class Sandboxes(Protocol):
 async def end_safely(
     runner: RunnerRecord,
     *,
-    runners: Runners,
-    sandboxes: Sandboxes,
+    runners: PacedDeregistration,
+    sandboxes: SandboxEnding,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> bool:
     """End a runner unless anything says that it works; tell whether it has ended. Takes about five seconds.
@@ -87,13 +89,13 @@ async def end_safely(
     return True
 
 
-async def _look(runner: RunnerRecord, sandboxes: Sandboxes) -> Witness:
+async def _look(runner: RunnerRecord, sandboxes: SandboxEnding) -> Witness:
     # An id that is not recorded does not mean that there is no sandbox: names are unique, and lead to it.
     sandbox_id = runner.sandbox_id or await sandboxes.find(runner.name)
     return Witness.GONE if sandbox_id is None else await sandboxes.witness(sandbox_id)
 
 
-async def _look_and_remove(runner: RunnerRecord, runners: Runners, sandboxes: Sandboxes) -> _Answer:
+async def _look_and_remove(runner: RunnerRecord, runners: PacedDeregistration, sandboxes: SandboxEnding) -> _Answer:
     # Whatever has to be waited for comes first: between the look and the removal lies no time.
     await runners.pay(runner.place)
     if await _look(runner, sandboxes) is Witness.WORKING:
@@ -119,7 +121,9 @@ def _told(runner: RunnerRecord, reason: str) -> bool:
 class Endings:
     """Ends runners safely, and records those that it has ended."""
 
-    def __init__(self, *, store: ModalDictStore, runners: Runners, sandboxes: Sandboxes, clock: Clock) -> None:
+    def __init__(
+        self, *, store: ModalDictStore, runners: PacedDeregistration, sandboxes: SandboxEnding, clock: Clock
+    ) -> None:
         self._store = store
         self._runners = runners
         self._sandboxes = sandboxes

@@ -19,6 +19,7 @@ from github_app.model import Halt, JobEvent, Place, RunFacts
 from github_app.routing.units import as_money, as_time
 from github_app.runners.balance import Start, holds
 from github_app.runners.claims import Claims
+from github_app.runners.pacing import Notices
 from github_app.runners.suspicions import SECOND_LOOK_S, Suspicions
 from github_app.store import HALTS, JOBS, ModalDictStore
 
@@ -44,27 +45,20 @@ class Doubt:
     again: float | None = None
 
 
-class Runs(Protocol):
-    """What is needed of GitHub about runs."""
+class RunLookup(Protocol):
+    """Asks GitHub after runs."""
 
     async def run_of(self, job: JobEvent) -> RunFacts:
         """What only the record of a job's run tells."""
         ...
 
 
-class Groups(Protocol):
-    """What is needed of GitHub about runner groups."""
+class RunnerGroups(Protocol):
+    """Asks GitHub about runner groups."""
 
     async def barriers(self, place: Place, group: int | None, job: JobEvent, path: str | None) -> list[str]:
         """What keeps a group's runners from a job, in sentences."""
         ...
-
-
-class Notices(Protocol):
-    """How the author of a workflow is told."""
-
-    async def halted(self, job: JobEvent, sentence: str) -> None:
-        """Tell why no more runners are started for a job."""
 
 
 class Halts:
@@ -74,8 +68,8 @@ class Halts:
         self,
         *,
         store: ModalDictStore,
-        runs: Runs,
-        groups: Groups,
+        runs: RunLookup,
+        groups: RunnerGroups,
         notices: Notices,
         claims: Claims,
         suspicions: Suspicions,

@@ -11,14 +11,14 @@ from github_app.errors import GitHubError, ModalRunnerError
 from github_app.model import Hold, JitConfig, JobEvent, Place, RunnerStatus
 from github_app.runners import retry
 from github_app.runners.balance import Start
-from github_app.runners.ending import Runners
+from github_app.runners.ending import PacedDeregistration, SandboxLookup
 from github_app.runners.pacing import WriteBudget
 
 _log = structlog.get_logger(__name__)
 
 
-class Creation(Protocol):
-    """What a launch needs of GitHub."""
+class Registration(Protocol):
+    """Registers runners at GitHub."""
 
     async def create_jit_config(
         self, place: Place, name: str, labels: Sequence[str], group: int | None = None
@@ -28,14 +28,6 @@ class Creation(Protocol):
 
     async def find(self, place: Place, name: str) -> RunnerStatus | None:
         """Look a runner up by name."""
-        ...
-
-
-class Sandboxes(Protocol):
-    """What is needed of Modal."""
-
-    async def find(self, name: str) -> str | None:
-        """Look a running sandbox up by name."""
         ...
 
 
@@ -59,9 +51,9 @@ class JitRequests:
     def __init__(
         self,
         *,
-        runners: Creation,
-        deregistration: Runners,
-        sandboxes: Sandboxes,
+        runners: Registration,
+        deregistration: PacedDeregistration,
+        sandboxes: SandboxLookup,
         budget: WriteBudget,
         clock: Clock,
     ) -> None:

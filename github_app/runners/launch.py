@@ -24,7 +24,7 @@ from github_app.model import (
 from github_app.runners.balance import CLAIM_IS_STALE_S, Start
 from github_app.runners.capacity import IN_ALL, Full, Slots
 from github_app.runners.claims import Claims, Lease
-from github_app.runners.ending import Endings, Runners
+from github_app.runners.ending import Endings, PacedDeregistration, SandboxLookup
 from github_app.runners.halts import Halts
 from github_app.runners.jit import JitRequests, PutOff
 from github_app.runners.pacing import WriteBudget
@@ -41,15 +41,11 @@ _SOON_S = 10.0
 _log = structlog.get_logger(__name__)
 
 
-class Sandboxes(Protocol):
-    """What a launch needs of Modal."""
+class SandboxCreation(SandboxLookup, Protocol):
+    """Creates sandboxes at Modal."""
 
     async def create(self, spec: SandboxSpec) -> str:
         """Start a sandbox and return its id."""
-        ...
-
-    async def find(self, name: str) -> str | None:
-        """Look a running sandbox up by name."""
         ...
 
 
@@ -83,8 +79,8 @@ class Launcher:
         *,
         store: ModalDictStore,
         jit: JitRequests,
-        sandboxes: Sandboxes,
-        deregistration: Runners,
+        sandboxes: SandboxCreation,
+        deregistration: PacedDeregistration,
         endings: Endings,
         claims: Claims,
         slots: Slots,

@@ -109,17 +109,17 @@ class WriteBudget:
         return max(reopens, now + 1.0)
 
 
-class Runners(Protocol):
-    """What is needed of GitHub."""
+class Deregistration(Protocol):
+    """Has GitHub forget runners."""
 
     async def remove(self, place: Place, runner_id: int) -> None:
-        """Deregister a runner."""
+        """Deregister a runner, at once; a `GitHubError` 422 means busy, 404 unknown."""
 
 
 class PacedRunners:
     """Deregisters runners within the write limit."""
 
-    def __init__(self, runners: Runners, budget: WriteBudget, clock: Clock) -> None:
+    def __init__(self, runners: Deregistration, budget: WriteBudget, clock: Clock) -> None:
         self._runners = runners
         self._budget = budget
         self._clock = clock
@@ -143,7 +143,7 @@ class PacedRunners:
         """Deregister a runner, after `pay`.
 
         Raises:
-            GitHubError: as `Runners.remove`.
+            GitHubError: as `Deregistration.remove`.
         """
         try:
             await self._runners.remove(place, runner_id)
@@ -153,7 +153,7 @@ class PacedRunners:
 
 
 class Notices(Protocol):
-    """What is needed of GitHub."""
+    """How the author of a workflow is told."""
 
     async def refused(self, job: JobEvent, sentence: str) -> None:
         """Tell why a job is not served."""
@@ -162,8 +162,8 @@ class Notices(Protocol):
         """Tell why no more runners are started for a job."""
 
 
-class App(Protocol):
-    """What is needed to know of installations."""
+class Permissions(Protocol):
+    """What the App may do where it is installed."""
 
     async def permits(self, installation_id: int, permission: str) -> bool:
         """Tell whether an installation gives the App the right to write something."""
@@ -177,7 +177,7 @@ class PacedNotices:
     """
 
     def __init__(
-        self, notices: Notices, *, app: App, store: ModalDictStore, launches: WriteBudget, clock: Clock
+        self, notices: Notices, *, app: Permissions, store: ModalDictStore, launches: WriteBudget, clock: Clock
     ) -> None:
         """A limit that GitHub tells of while a notice is written closes the budget of `launches` too."""
         self._notices = notices

@@ -19,8 +19,8 @@ _RECORDED_WITHIN_S = (0.0, 1.0, 2.0, 4.0, 8.0)
 _log = structlog.get_logger(__name__)
 
 
-class Sandboxes(Protocol):
-    """What is needed of Modal."""
+class SandboxEnds(Protocol):
+    """Tells of the ends of sandboxes."""
 
     async def status(self, sandbox_id: str) -> SandboxStatus:
         """Whether it has ended, and how."""
@@ -34,7 +34,7 @@ class Sandboxes(Protocol):
 class Settling:
     """Finds out that sandboxes have ended."""
 
-    def __init__(self, store: ModalDictStore, sandboxes: Sandboxes, clock: Clock) -> None:
+    def __init__(self, store: ModalDictStore, sandboxes: SandboxEnds, clock: Clock) -> None:
         self._store = store
         self._sandboxes = sandboxes
         self._clock = clock

@@ -33,11 +33,11 @@ T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
-class Jobs(Protocol):
-    """What is needed of GitHub."""
+class JobLookup(Protocol):
+    """Asks GitHub after jobs."""
 
     async def job(self, known: JobEvent) -> JobEvent | None:
-        """One job as it is now, with the labels that it has."""
+        """One job as it is now, with the labels that it has; None when nothing is to be done for it now."""
         ...
 
 
@@ -45,7 +45,7 @@ class Vouchers:
     """Which jobs GitHub has vouched for, of late."""
 
     def __init__(
-        self, jobs: Jobs, ask_above_usd_per_hour: float | None, *, store: ModalDictStore, clock: Clock
+        self, jobs: JobLookup, ask_above_usd_per_hour: float | None, *, store: ModalDictStore, clock: Clock
     ) -> None:
         """None asks for every job with a GPU."""
         self._jobs = jobs

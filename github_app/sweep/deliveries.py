@@ -20,8 +20,8 @@ _KEY = "deliveries"
 _LISTED_LATE_S = 120.0
 
 
-class App(Protocol):
-    """What is needed of GitHub."""
+class Redelivery(Protocol):
+    """Hands deliveries over again."""
 
     async def failed_deliveries(self, after: int) -> tuple[list[FailedDelivery], bool]:
         """Failures with a greater id, and whether these are all."""
@@ -34,7 +34,9 @@ class App(Protocol):
 class Deliveries:
     """Asks for failed deliveries again."""
 
-    def __init__(self, *, app: App, store: ModalDictStore, budget: WriteBudget, window_s: float, clock: Clock) -> None:
+    def __init__(
+        self, *, app: Redelivery, store: ModalDictStore, budget: WriteBudget, window_s: float, clock: Clock
+    ) -> None:
         """GitHub refuses to redeliver what is older than `window_s`."""
         self._app = app
         self._store = store

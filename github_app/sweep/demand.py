@@ -11,6 +11,7 @@ from github_app.github.jobs import Meter
 from github_app.github.wire import Repository
 from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, RunFacts, RunnerRecord, RunnerState
 from github_app.runners.suspicions import Suspicions
+from github_app.runners.vouching import JobLookup
 from github_app.sweep.budget import ReadBudget, Spent
 from github_app.sweep.report import SweepReport
 
@@ -28,15 +29,11 @@ Missing = Callable[[int], Awaitable[bool]]
 Refresh = Callable[[int, list[Repository]], Awaitable[None]]
 
 
-class Jobs(Protocol):
-    """What is needed of GitHub."""
+class JobListing(JobLookup, Protocol):
+    """Reads what GitHub has queued."""
 
     async def repositories(self, installation_id: int, page: int, meter: Meter) -> tuple[list[Repository], bool]:
         """A page of the repositories of an installation, and whether there are more."""
-        ...
-
-    async def job(self, known: JobEvent) -> JobEvent | None:
-        """One job, as it is now."""
         ...
 
     async def open_runs(
@@ -53,7 +50,9 @@ class Jobs(Protocol):
 class Demand:
     """Reads jobs from GitHub and applies what they say, as if a delivery had said it."""
 
-    def __init__(self, *, jobs: Jobs, apply: Apply, missing: Missing, refresh: Refresh, suspicions: Suspicions) -> None:
+    def __init__(
+        self, *, jobs: JobListing, apply: Apply, missing: Missing, refresh: Refresh, suspicions: Suspicions
+    ) -> None:
         self._jobs = jobs
         self._apply = apply
         self._missing = missing

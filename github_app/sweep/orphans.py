@@ -6,7 +6,7 @@ import msgspec
 
 from github_app.model import RUNNER_NAME, RunnerRecord, RunnerState
 from github_app.runners.claims import Claims
-from github_app.runners.ending import Endings
+from github_app.runners.ending import Endings, SandboxLookup
 from github_app.runners.suspicions import SECOND_LOOK_S, Suspicions
 from github_app.store import HISTORY, ModalDictStore
 from github_app.sweep.found import Found, Listed
@@ -16,12 +16,8 @@ from github_app.sweep.report import SweepReport
 FOREIGN_LOOK_S = 1800.0
 
 
-class Sandboxes(Protocol):
-    """What is needed of Modal."""
-
-    async def find(self, name: str) -> str | None:
-        """Look a running sandbox up by name."""
-        ...
+class SandboxTags(SandboxLookup, Protocol):
+    """Reads the tags of sandboxes."""
 
     async def runner_of(self, sandbox_id: str) -> str | None:
         """The runner's name in a sandbox's tags."""
@@ -35,7 +31,7 @@ class Orphans:
         self,
         *,
         store: ModalDictStore,
-        sandboxes: Sandboxes,
+        sandboxes: SandboxTags,
         endings: Endings,
         claims: Claims,
         suspicions: Suspicions,

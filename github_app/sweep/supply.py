@@ -4,7 +4,6 @@ An absence counts only when two readings apart in time agree on it, or when ther
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 import structlog
 
@@ -22,7 +21,7 @@ from github_app.model import (
 from github_app.routing.catalog import usd_per_minute
 from github_app.runners.balance import CLAIM_IS_STALE_S, Demand, Start
 from github_app.runners.claims import Claims
-from github_app.runners.ending import Endings
+from github_app.runners.ending import Endings, SandboxEnding
 from github_app.runners.halts import Halts
 from github_app.runners.records import change_runner, finish_runner, leave_runner
 from github_app.runners.settling import Settling
@@ -42,17 +41,6 @@ OUTLIVES_S = 180.0
 _log = structlog.get_logger(__name__)
 
 
-class Sandboxes(Protocol):
-    """What is needed of Modal."""
-
-    async def find(self, name: str) -> str | None:
-        """Look a running sandbox up by name."""
-        ...
-
-    async def terminate(self, sandbox_id: str) -> None:
-        """Kill; nothing happens to one that has ended."""
-
-
 class Supply:
     """Repairs the records of runners, and ends what nobody stands behind."""
 
@@ -60,7 +48,7 @@ class Supply:
         self,
         *,
         store: ModalDictStore,
-        sandboxes: Sandboxes,
+        sandboxes: SandboxEnding,
         endings: Endings,
         settling: Settling,
         version: RunnerVersion,
