@@ -17,8 +17,8 @@ from github_app.model import Claim, Halt, Hold, JobRecord, JobState
 from github_app.operations.doctor.check import Check, Report
 from github_app.store import CLAIMS, HALTS, JOBS, PARKED, REFUSALS
 from github_app.store.notes import Parked, Refusal
-from tests.operations.test_status import command
 from tests.worlds.records import event, job
+from tests.worlds.steps import command
 from tests.worlds.universe import universe
 
 NASTY = (

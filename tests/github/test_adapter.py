@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable
 from email.utils import formatdate
 from typing import Any
 
@@ -18,11 +18,10 @@ from github_app.github import Connection, Runners
 from github_app.github import connection as connection_module
 from github_app.github.connection import SharedTransport
 from github_app.github.tokens import InstallationToken, InstallationTokens, TokenKey, permissions
-from github_app.model import JitConfig, Place, Scope
+from github_app.model import Place, Scope
 from tests.worlds.records import PERSONAL_PLACE, PLACE
-from tests.worlds.stub_github import Answer, StubGitHub, token
+from tests.worlds.stub_github import JIT, Answer, StubGitHub, jit, token
 
-JIT = "generate-jitconfig"
 EXCHANGE = "access_tokens"
 SECONDARY = {"message": "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."}
 
@@ -39,13 +38,6 @@ async def connection(stub: StubGitHub, private_key: RSAPrivateKey) -> AsyncItera
 @pytest.fixture
 def runners(connection: Connection) -> Runners:
     return Runners(connection, group_id=1)
-
-
-async def jit(
-    runners: Runners, place: Place = PLACE, name: str = "modal-11-1", labels: Sequence[str] = ("self-hosted", "modal")
-) -> JitConfig:
-    """Ask for a JIT config."""
-    return await runners.create_jit_config(place, name, labels)
 
 
 async def failure(call: Awaitable[object]) -> GitHubError:

@@ -9,8 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from github_app.github import Connection, Runners
 from github_app.github.connection import SharedTransport
-from tests.github.test_adapter import JIT, jit
-from tests.worlds.stub_github import StubGitHub
+from tests.worlds.stub_github import JIT, StubGitHub, jit
 
 
 class Proxy:

@@ -8,21 +8,10 @@ from github_app.jobs.intake import MOST_PARKED, OLD_S
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.shapes import iso
 from github_app.store import DELIVERIES, HISTORY, PARKED
+from tests.worlds.steps import JOB, RUN, send
 from tests.worlds.universe import PLAIN, Universe, universe
 
-JOB = "GET /repos/{owner}/{repo}/actions/jobs/{job_id}"
-RUN = "GET /repos/{owner}/{repo}/actions/runs/{run_id}"
 MANY = 30
-
-
-async def send(it: Universe, payload: dict[str, Any], *, times: int = 1, event: str = "workflow_job") -> list[str]:
-    """Hand a payload over under fresh GUIDs, and return what was answered."""
-    known = set(it.github.world.deliveries)
-    for _ in range(times):
-        it.github.webhooks.send(it.installation, event, payload, it.repository.id)
-    await it.github.webhooks.settle()
-    sent = [each for each in it.github.world.deliveries.values() if each.id not in known]
-    return [f"{each.status_code} {each.response}" for each in sent]
 
 
 def old(it: Universe, *, job_id: int | None = None) -> dict[str, Any]:

@@ -1,9 +1,6 @@
 """`modal-runner status`, as an operator and a program use it."""
 
-import asyncio
 import json
-import os
-import sys
 from typing import Any
 
 import msgspec
@@ -13,7 +10,7 @@ from github_app.operations.status import read_status
 from github_app.runners.versions import RunnerVersion
 from github_app.sandboxes import runner_image
 from github_app.simulator.github.auth import ApiError
-from tests.whole.test_scenarios import JIT
+from tests.worlds.steps import JIT, command
 from tests.worlds.universe import PLAIN, Universe, universe
 
 _KEYS = ["stopped", "jobs", "runners", "slots", "refused", "parked"]
@@ -51,19 +48,6 @@ async def test_a_job_that_waits_says_what_for_and_until_when() -> None:
 
         assert "Invalid runner group id." in job["waits_for"]
         assert job["until"] > it.clock.now() + 3000
-
-
-async def command(it: Universe, *arguments: str, **more: str) -> tuple[int | None, str, str]:
-    """Run `modal-runner` with Modal's token and nothing of GitHub's."""
-    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", **it.modal.env, **more}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "github_app", *arguments),
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, errors = await asyncio.wait_for(process.communicate(), 30)
-    return process.returncode, output.decode(), errors.decode()
 
 
 async def test_the_command_needs_modals_token_and_nothing_of_github() -> None:

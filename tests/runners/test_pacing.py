@@ -1,16 +1,21 @@
 """GitHub's write limit, shared by several processes through the store."""
 
 import modal
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from grpclib import Status
 
 from github_app.errors import GitHubError
 from github_app.github import Connection, Runners
 from github_app.github.connection import SharedTransport
-from github_app.runners.pacing import PacedRunners, WriteBudget
-from github_app.store import BUDGET, ModalDictStore
+from github_app.model import JobEvent
+from github_app.runners.pacing import PacedNotices, PacedRunners, WriteBudget
+from github_app.simulator.modal import SimulatedModal
+from github_app.store import BUDGET, TOLD, ModalDictStore
 from tests.worlds.clocks import standing_clock
-from tests.worlds.records import PLACE
+from tests.worlds.modal_workshop import FailsWith
+from tests.worlds.records import PLACE, event
 from tests.worlds.stub_github import StubGitHub
 from tests.worlds.universe import PLAIN, universe
 
@@ -93,3 +98,34 @@ async def test_a_burst_drains_oldest_first_at_githubs_pace_and_earns_no_limit() 
         # More than the limit of a minute, so that the last had to wait for the next.
         assert max(started.values()) - min(started.values()) > 30
         assert by_push[-1] == max(by_push)
+
+
+class Author:
+    """Whom a notice reaches, as the pace sees it."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    async def permits(self, installation_id: int, permission: str) -> bool:
+        """Whether the App may write."""
+        return True
+
+    async def refused(self, job: JobEvent, sentence: str) -> None:
+        """Be told of a refusal."""
+        self.told.append(sentence)
+
+    async def halted(self, job: JobEvent, sentence: str) -> None:
+        """Be told of a halt."""
+        self.told.append(sentence)
+
+
+async def test_a_notice_that_the_store_has_no_word_for_is_not_written_and_stops_nobody(
+    client: modal.Client, sleeping_modal: SimulatedModal
+) -> None:
+    store, clock, author = ModalDictStore("app", client), standing_clock(1_000_003.0), Author()
+    notices = PacedNotices(author, app=author, store=store, launches=WriteBudget(store, clock), clock=clock)
+    await store.get(TOLD, "warm")
+    sleeping_modal.interceptor = FailsWith("DictUpdate", Status.PERMISSION_DENIED)
+    await notices.refused(msgspec.structs.replace(event(), sha="a" * 40), "why")
+
+    assert author.told == []

@@ -1,7 +1,7 @@
 """Forged events: a thief of the webhook secret can sign whatever he likes, and a GPU costs real money."""
 
 from github_app.simulator.github.auth import ApiError
-from tests.jobs.test_replays import JOB, send
+from tests.worlds.steps import JOB, send
 from tests.worlds.universe import GPU, PLAIN, Universe, universe
 
 

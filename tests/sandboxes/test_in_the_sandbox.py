@@ -5,18 +5,10 @@ from pathlib import Path
 import modal
 import pytest
 
-from github_app.simulator.github.state import Job, Repository
+from github_app.simulator.github.state import Job
 from github_app.simulator.modal import Limits
-from tests.worlds.control_plane import ControlPlane, running, until
+from tests.worlds.control_plane import ControlPlane, push, running, until
 from tests.worlds.modal_workshop import connect
-
-PATH = ".github/workflows/ci.yml"
-
-
-def push(plane: ControlPlane, repository: Repository, *steps: str, labels: str = "modal") -> Job:
-    lines = "\n".join(f"      - {step}" for step in steps)
-    text = f"on: push\njobs:\n  build:\n    runs-on: [self-hosted, {labels}]\n    steps:\n{lines}\n"
-    return plane.github.actions.push(repository, {PATH: text.encode()}, PATH).jobs[0]
 
 
 async def ended(plane: ControlPlane, *jobs: Job) -> None:

@@ -1,4 +1,4 @@
-"""Sandboxes, the runner image and the store, through the real SDK against the simulated Modal."""
+"""Sandboxes and the runner image, through the real SDK against the simulated Modal."""
 
 import asyncio
 import contextlib
@@ -6,18 +6,15 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 import modal
-import msgspec
 import pytest
-from google.protobuf.message import Message
-from grpclib import GRPCError, Status
+from grpclib import Status
 from pydantic import SecretStr
 
-from github_app.errors import SandboxError, SandboxNameTaken, StoreError
-from github_app.model import Claim, Gpu, SandboxSpec, Shape, Witness
+from github_app.errors import SandboxError, SandboxNameTaken
+from github_app.model import Gpu, SandboxSpec, Shape, Witness
 from github_app.sandboxes import ModalSandboxes, runner_image
 from github_app.simulator.modal import Limits, RunnerImage, SimulatedModal
-from github_app.store import CLAIMS, ModalDictStore
-from tests.worlds.modal_workshop import connect, until
+from tests.worlds.modal_workshop import FailsWith, LosesOneAnswer, connect, until
 
 JIT = "ACTIONS_RUNNER_INPUT_JITCONFIG"
 CPU = Shape(cpu=(1.0, 2.0), memory_mib=(512, 1024), timeout_s=1234)
@@ -41,11 +38,6 @@ async def sandboxes(client: modal.Client) -> ModalSandboxes:
     made = ModalSandboxes("modal-runner", {"default": RECIPE}, client=client)
     await made.prepare()
     return made
-
-
-@pytest.fixture
-def store(client: modal.Client) -> ModalDictStore:
-    return ModalDictStore("modal-runner", client)
 
 
 @contextlib.asynccontextmanager
@@ -169,20 +161,6 @@ async def test_a_wrong_token_is_an_error_that_says_so_and_that_no_repetition_men
     assert "as-wrong" not in str(caught.value)
 
 
-class FailsWith:
-    """Answers one RPC with an error, always."""
-
-    def __init__(self, rpc: str, status: Status) -> None:
-        self._rpc, self._status = rpc, status
-
-    async def before(self, rpc: str, request: Message) -> None:
-        if rpc == self._rpc:
-            raise GRPCError(self._status, "no")
-
-    async def after(self, rpc: str, request: Message, response: Message) -> None:
-        pass
-
-
 @pytest.mark.parametrize(
     ("status", "retryable"),
     [
@@ -276,42 +254,6 @@ async def test_a_sandbox_that_modal_does_not_know_may_be_terminated(sandboxes: M
     await sandboxes.terminate("sb-" + "A" * 26)
 
 
-# The store
-
-
-async def test_a_put_if_absent_of_fifty_has_one_winner(store: ModalDictStore) -> None:
-    claims = [Claim(f"owner-{number}", 0.0) for number in range(50)]
-    won = await asyncio.gather(*(store.put_new(CLAIMS, "11-1", claim) for claim in claims))
-
-    assert won.count(True) == 1
-    assert await store.get(CLAIMS, "11-1") == claims[won.index(True)]
-
-
-class LosesOneAnswer:
-    """Fails the answer of one RPC, after it took effect."""
-
-    def __init__(self, rpc: str) -> None:
-        self._rpc = rpc
-
-    async def before(self, rpc: str, request: Message) -> None:
-        pass
-
-    async def after(self, rpc: str, request: Message, response: Message) -> None:
-        if rpc == self._rpc:
-            self._rpc = ""
-            raise GRPCError(Status.UNAVAILABLE, "lost")
-
-
-async def test_a_put_if_absent_whose_answer_is_lost_is_still_its_owners(
-    store: ModalDictStore, sleeping_modal: SimulatedModal
-) -> None:
-    await store.get(CLAIMS, "warm")
-    sleeping_modal.interceptor = LosesOneAnswer("DictUpdate")
-
-    assert await store.put_new(CLAIMS, "11-1", Claim("me", 0.0))
-    assert not await store.put_new(CLAIMS, "11-1", Claim("someone else", 0.0))
-
-
 async def test_a_sandbox_whose_answer_is_lost_is_not_there_twice(
     sandboxes: ModalSandboxes, sleeping_modal: SimulatedModal
 ) -> None:
@@ -320,39 +262,3 @@ async def test_a_sandbox_whose_answer_is_lost_is_not_there_twice(
         await sandboxes.create(spec())
 
     assert len(sleeping_modal.sandboxes()) == 1
-
-
-async def test_a_record_is_taken_by_one_of_twenty(store: ModalDictStore) -> None:
-    claim = Claim("me", 0.0)
-    await store.put(CLAIMS, "11-1", claim)
-    taken = await asyncio.gather(*(store.take(CLAIMS, "11-1") for _ in range(20)))
-
-    assert [found for found in taken if found] == [claim]
-    assert await store.get(CLAIMS, "11-1") is None
-
-
-async def test_records_of_a_kind_are_listed_with_their_keys(store: ModalDictStore) -> None:
-    claims = {f"{number}-1": Claim(str(number), 0.0) for number in range(5)}
-    for key, claim in claims.items():
-        await store.put(CLAIMS, key, claim)
-
-    assert await store.all(CLAIMS) == claims
-
-
-async def test_a_record_of_a_newer_version_is_read_without_what_is_new(
-    store: ModalDictStore, client: modal.Client
-) -> None:
-    raw = modal.Dict.from_name("modal-runner-claims", create_if_missing=True, client=client)
-    claim = Claim("me", 1.5)
-    await raw.put.aio("11-1", msgspec.json.encode(msgspec.to_builtins(claim) | {"new": [1]}))
-
-    assert await store.get(CLAIMS, "11-1") == claim
-
-
-async def test_a_store_that_refuses_is_a_store_error(store: ModalDictStore, sleeping_modal: SimulatedModal) -> None:
-    await store.get(CLAIMS, "warm")
-    sleeping_modal.interceptor = FailsWith("DictGet", Status.PERMISSION_DENIED)
-    with pytest.raises(StoreError) as caught:
-        await store.get(CLAIMS, "11-1")
-
-    assert not caught.value.retryable

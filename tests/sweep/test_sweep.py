@@ -13,11 +13,10 @@ from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.state import Repository
 from github_app.store import ALLOWANCES, JOBS, RUNNERS, SEEN, SLOTS
 from github_app.store.notes import Allowance, Turn
-from tests.whole.test_scenarios import JIT, unborn
+from tests.worlds.steps import JIT, JOB, unborn
 from tests.worlds.universe import GPU, PLAIN, Script, Universe, universe
 
 RUNS = "GET /repos/{owner}/{repo}/actions/runs"
-JOB = "GET /repos/{owner}/{repo}/actions/jobs/{job_id}"
 INSTALLATIONS = "GET /app/installations"
 
 

@@ -6,8 +6,7 @@ import time
 from pathlib import Path
 
 from github_app.simulator.modal import Limits
-from tests.sandboxes.test_in_the_sandbox import push
-from tests.worlds.control_plane import running
+from tests.worlds.control_plane import push, running
 
 
 async def test_sigterm_while_a_gpu_is_waited_for_ends_the_app_within_ten_seconds(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ The table at the end names each case and the test that covers it, or why it cann
 """
 
 import asyncio
-import uuid
 from collections import Counter
 
 import msgspec
@@ -15,13 +14,12 @@ from github_app.model import RunnerState
 from github_app.runners import reconcile
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.faults import Hangup
-from github_app.simulator.github.state import Job
 from github_app.simulator.modal import Limits
 from github_app.store import JOBS, RUNNERS
 from tests.worlds.records import job
+from tests.worlds.steps import JIT, unborn
 from tests.worlds.universe import GPU, PLAIN, Script, Universe, universe
 
-JIT = "POST /orgs/{org}/actions/runners/generate-jitconfig"
 LIST = "GET /orgs/{org}/actions/runners"
 DELETE = "DELETE /orgs/{org}/actions/runners/{runner_id}"
 
@@ -572,12 +570,6 @@ async def test_a_quiet_job_costs_github_three_calls() -> None:
         await it.until_done()
 
         assert sum(it.github.calls.values()) - before == 1
-
-
-def unborn(it: Universe) -> Job:
-    """A job that GitHub tells of and does not have."""
-    run = it.push({f"unborn-{uuid.uuid4().hex[:6]}": (("self-hosted", "elsewhere"), 1)})
-    return run.jobs[0]
 
 
 # peers.md numbers the cases; here is what covers each.

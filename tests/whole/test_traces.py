@@ -6,7 +6,7 @@ from google.protobuf.message import Message
 from grpclib import GRPCError, Status
 
 from github_app.simulator.github.auth import ApiError
-from tests.whole.test_scenarios import JIT
+from tests.worlds.steps import JIT
 from tests.worlds.universe import PLAIN, Script, Universe, universe
 
 _JOBS = 6

@@ -19,12 +19,13 @@ import httpx
 
 from github_app.demo.world import register
 from github_app.simulator.github import SimulatedGitHub
-from github_app.simulator.github.state import Account, App, Installation
+from github_app.simulator.github.state import Account, App, Installation, Job, Repository
 from github_app.simulator.image import stand_in_image
 from github_app.simulator.modal import Limits, SimulatedModal
 
 _START_LIMIT_S = 30.0
 _STOP_LIMIT_S = 15.0
+PATH = ".github/workflows/ci.yml"
 PAYLOADS = Path(__file__).parents[1] / "contract" / "payloads"
 
 
@@ -154,3 +155,10 @@ async def until(holds: Callable[[], object], *, within: float = 20.0) -> None:
     async with asyncio.timeout(within):
         while not holds():
             await asyncio.sleep(0.02)
+
+
+def push(plane: ControlPlane, repository: Repository, *steps: str, labels: str = "modal") -> Job:
+    """Push a workflow of one job with these steps."""
+    lines = "\n".join(f"      - {step}" for step in steps)
+    text = f"on: push\njobs:\n  build:\n    runs-on: [self-hosted, {labels}]\n    steps:\n{lines}\n"
+    return plane.github.actions.push(repository, {PATH: text.encode()}, PATH).jobs[0]

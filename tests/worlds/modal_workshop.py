@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import modal
+from google.protobuf.message import Message
+from grpclib import GRPCError, Status
 from modal_proto import api_pb2
 
 from github_app.simulator.modal import RunnerImage, SimulatedModal
@@ -52,3 +54,32 @@ class Workshop:
     async def running(self, **options: Any) -> list[str]:
         listed = modal.Sandbox.list.aio(app_id=self.app.app_id, client=self.client, **options)
         return [sandbox.object_id async for sandbox in listed]
+
+
+class FailsWith:
+    """Answers one RPC with an error, always."""
+
+    def __init__(self, rpc: str, status: Status) -> None:
+        self._rpc, self._status = rpc, status
+
+    async def before(self, rpc: str, request: Message) -> None:
+        if rpc == self._rpc:
+            raise GRPCError(self._status, "no")
+
+    async def after(self, rpc: str, request: Message, response: Message) -> None:
+        pass
+
+
+class LosesOneAnswer:
+    """Fails the answer of one RPC, after it took effect."""
+
+    def __init__(self, rpc: str) -> None:
+        self._rpc = rpc
+
+    async def before(self, rpc: str, request: Message) -> None:
+        pass
+
+    async def after(self, rpc: str, request: Message, response: Message) -> None:
+        if rpc == self._rpc:
+            self._rpc = ""
+            raise GRPCError(Status.UNAVAILABLE, "lost")

@@ -4,9 +4,15 @@ import asyncio
 import contextlib
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from github_app.github import Runners
+from github_app.model import JitConfig, Place
+from tests.worlds.records import PLACE
+
+JIT = "generate-jitconfig"
 
 
 @dataclass(frozen=True)
@@ -107,3 +113,10 @@ async def stub_github() -> AsyncIterator[StubGitHub]:
             task.cancel()
         await asyncio.gather(*serving, return_exceptions=True)
         await server.wait_closed()
+
+
+async def jit(
+    runners: Runners, place: Place = PLACE, name: str = "modal-11-1", labels: Sequence[str] = ("self-hosted", "modal")
+) -> JitConfig:
+    """Ask for a JIT config."""
+    return await runners.create_jit_config(place, name, labels)
