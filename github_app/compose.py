@@ -61,11 +61,80 @@ class Parts:
         await self.sandboxes.prepare()
 
 
+@dataclass(frozen=True)
+class _Wishes:
+    """What everything is built from."""
+
+    settings: Settings
+    config: Config
+    rules: Rules
+    caps: Caps
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class _GitHub:
+    """GitHub's side: one connection, and what is asked through it."""
+
+    connection: Connection
+    app: AppOnGitHub
+    jobs: Jobs
+    runners: Runners
+    groups: RunnerGroups
+    checks: Checks
+
+
+@dataclass(frozen=True)
+class _Modal:
+    """Modal's side: the records, and the sandboxes."""
+
+    store: ModalDictStore
+    sandboxes: ModalSandboxes
+
+
+@dataclass(frozen=True)
+class _Runners:
+    """What starts runners and ends them."""
+
+    claims: Claims
+    budget: WriteBudget
+    version: RunnerVersion
+    notices: PacedNotices
+    halts: Halts
+    vouchers: Vouchers
+    endings: Endings
+    settling: Settling
+    reconciler: Reconciler
+
+
 def compose(settings: Settings, config: Config, clock: Clock, client: modal.Client | None = None) -> Parts:
     """Build everything, and connect to nothing yet; without `client` Modal's is the environment's."""
     # The SDK's own retry of a throttled call has no end; a launch is put off instead, with the reason in sight.
     os.environ.setdefault("MODAL_MAX_THROTTLE_WAIT", "20")
     pin_builder()
+    wishes = _Wishes(settings, config, make_rules(settings, config), _caps(settings, config), clock)
+    github = _on_github(settings, clock)
+    on_modal = _Modal(
+        ModalDictStore(settings.modal_app_name, client),
+        ModalSandboxes(settings.modal_app_name, images_of(settings, config), client, rules=wishes.rules),
+    )
+    runners = _runners(wishes, github, on_modal)
+    service = _service(wishes, github, on_modal, runners)
+    return Parts(
+        connection=github.connection,
+        sandboxes=on_modal.sandboxes,
+        service=service,
+        reconciler=runners.reconciler,
+        endings=runners.endings,
+        sweep=_sweep(wishes, github, on_modal, runners, service),
+        rules=wishes.rules,
+        app=github.app,
+        runners=github.runners,
+        store=on_modal.store,
+    )
+
+
+def _on_github(settings: Settings, clock: Clock) -> _GitHub:
     connection = Connection(
         api_url=settings.host.api_url,
         transport=SharedTransport(settings.host.rest_version),
@@ -73,89 +142,100 @@ def compose(settings: Settings, config: Config, clock: Clock, client: modal.Clie
         private_key=settings.private_key,
         clock=clock,
     )
-    store = ModalDictStore(settings.modal_app_name, client)
-    rules = make_rules(settings, config)
-    sandboxes = ModalSandboxes(
-        settings.modal_app_name,
-        images_of(settings, config),
-        client,
-        rules=rules,
+    return _GitHub(
+        connection,
+        AppOnGitHub(connection, clock, owners=settings.allowed_owners),
+        Jobs(connection),
+        Runners(connection, settings.runner_group_id),
+        RunnerGroups(connection),
+        Checks(connection),
     )
-    runners = Runners(connection, settings.runner_group_id)
-    jobs = Jobs(connection)
-    app = AppOnGitHub(connection, clock, owners=settings.allowed_owners)
+
+
+def _caps(settings: Settings, config: Config) -> Caps:
     per_profile = {name: each.max_concurrent for name, each in config.profiles.items() if each.max_concurrent}
-    caps = Caps(settings.max_concurrent_per_repo, settings.max_concurrent, per_profile)
-    claims = Claims(store, clock)
-    budget = WriteBudget(store, clock)
-    version = RunnerVersion(store, settings.runner_version, clock)
-    deregistration = PacedRunners(runners, budget, clock)
+    return Caps(settings.max_concurrent_per_repo, settings.max_concurrent, per_profile)
+
+
+def _runners(wishes: _Wishes, github: _GitHub, on_modal: _Modal) -> _Runners:
+    store, sandboxes, clock = on_modal.store, on_modal.sandboxes, wishes.clock
+    claims, budget = Claims(store, clock), WriteBudget(store, clock)
+    version = RunnerVersion(store, wishes.settings.runner_version, clock)
+    deregistration = PacedRunners(github.runners, budget, clock)
     endings = Endings(store=store, runners=deregistration, sandboxes=sandboxes, clock=clock)
-    notices = PacedNotices(Checks(connection), app=app, store=store, launches=budget, clock=clock)
+    settling = Settling(store, sandboxes, clock)
+    notices = PacedNotices(github.checks, app=github.app, store=store, launches=budget, clock=clock)
     halts = Halts(
         store=store,
-        runs=jobs,
-        groups=RunnerGroups(connection),
+        runs=github.jobs,
+        groups=github.groups,
         notices=notices,
         claims=claims,
         suspicions=Suspicions(store, clock),
         clock=clock,
     )
-    vouchers = Vouchers(jobs, config.limits.ask_above, store=store, clock=clock)
+    vouchers = Vouchers(github.jobs, wishes.config.limits.ask_above, store=store, clock=clock)
+    jit = JitRequests(
+        runners=github.runners, deregistration=deregistration, sandboxes=sandboxes, budget=budget, clock=clock
+    )
     launcher = Launcher(
         store=store,
-        jit=JitRequests(
-            runners=runners, deregistration=deregistration, sandboxes=sandboxes, budget=budget, clock=clock
-        ),
+        jit=jit,
         sandboxes=sandboxes,
         deregistration=deregistration,
         endings=endings,
         claims=claims,
-        slots=Slots(store, caps, clock),
+        slots=Slots(store, wishes.caps, clock),
         budget=budget,
         version=version,
         halts=halts,
         vouchers=vouchers,
         clock=clock,
     )
-    settling = Settling(store, sandboxes, clock)
     reconciler = Reconciler(
-        store=store, launcher=launcher, endings=endings, settling=settling, rules=rules, clock=clock
+        store=store, launcher=launcher, endings=endings, settling=settling, rules=wishes.rules, clock=clock
     )
+    return _Runners(claims, budget, version, notices, halts, vouchers, endings, settling, reconciler)
+
+
+def _service(wishes: _Wishes, github: _GitHub, on_modal: _Modal, runners: _Runners) -> Service:
+    store, clock = on_modal.store, wishes.clock
     # GitHub waits for our answer while we ask it something.
-    patience_s = settings.host.answer_limit_s / 3
-    service = Service(
+    patience_s = wishes.settings.host.answer_limit_s / 3
+    return Service(
         store=store,
-        installations=app,
-        intake=Intake(store=store, jobs=jobs, vouchers=vouchers, patience_s=patience_s, clock=clock),
-        runs=jobs,
-        notices=notices,
-        reconciler=reconciler,
-        rules=rules,
-        version=version,
-        capped=bool(caps),
+        installations=github.app,
+        intake=Intake(store=store, jobs=github.jobs, vouchers=runners.vouchers, patience_s=patience_s, clock=clock),
+        runs=github.jobs,
+        notices=runners.notices,
+        reconciler=runners.reconciler,
+        rules=wishes.rules,
+        version=runners.version,
+        capped=bool(wishes.caps),
         patience_s=patience_s,
         clock=clock,
     )
-    sweep = Sweep(
-        store=store,
-        app=app,
-        jobs=jobs,
-        runners=runners,
-        sandboxes=sandboxes,
-        endings=endings,
+
+
+def _sweep(wishes: _Wishes, github: _GitHub, on_modal: _Modal, runners: _Runners, service: Service) -> Sweep:
+    return Sweep(
+        store=on_modal.store,
+        app=github.app,
+        jobs=github.jobs,
+        runners=github.runners,
+        sandboxes=on_modal.sandboxes,
+        endings=runners.endings,
         service=service,
-        reconciler=reconciler,
-        settling=settling,
-        claims=claims,
-        budget=budget,
-        version=version,
-        halts=halts,
-        vouchers=vouchers,
-        redelivery_window_s=settings.host.redelivery_window_s,
-        clock=clock,
+        reconciler=runners.reconciler,
+        settling=runners.settling,
+        claims=runners.claims,
+        budget=runners.budget,
+        version=runners.version,
+        halts=runners.halts,
+        vouchers=runners.vouchers,
+        redelivery_window_s=wishes.settings.host.redelivery_window_s,
+        clock=wishes.clock,
     )
-    return Parts(connection, sandboxes, service, reconciler, endings, sweep, rules, app, runners, store)
 
 
 def images_of(settings: RoutingSettings, config: Config) -> dict[str, ImageRecipe]:

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from github_app.clock import Clock
-from github_app.errors import GitHubError, StoreError
+from github_app.errors import GitHubError
 from github_app.model import Halt, JobEvent, Place, RunFacts
 from github_app.routing.units import as_money, as_time
 from github_app.runners.balance import Start, holds
@@ -165,16 +165,10 @@ class Halts:
         await self._store.put(HALTS, str(job.job_id), Halt(now, reason, group, seen, looked_at=now))
         _log.error("job_halted", job=job.job_id, repo=job.repository, reason=reason, cost_usd=round(start.cost_usd, 2))
         # Telling may have to wait for GitHub's write limit, and launches stand behind this.
-        telling = asyncio.create_task(self._tell(job, reason))
+        telling = asyncio.create_task(self._notices.halted(job, reason))
         self._telling.add(telling)
         telling.add_done_callback(self._telling.discard)
         return Doubt(reason)
-
-    async def _tell(self, job: JobEvent, reason: str) -> None:
-        try:
-            await self._notices.halted(job, reason)
-        except StoreError as error:
-            _log.warning("halt_not_told", job=job.job_id, reason=str(error))
 
     async def _run(self, job: JobEvent) -> RunFacts | None:
         """The run's record, for all of its jobs; None where GitHub cannot say, or takes its time."""

@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 
 from github_app.clock import Clock
-from github_app.errors import GitHubError
+from github_app.errors import GitHubError, StoreError
 from github_app.model import JobEvent, Place
 from github_app.runners import retry
 from github_app.store import BUDGET, TOLD, ModalDictStore
@@ -173,7 +173,7 @@ class Permissions(Protocol):
 class PacedNotices:
     """Tells the author of a workflow, once a commit, within a small share of the write limit.
 
-    What finds no room, or may not be written, is in the log and the records.
+    Never raises: what finds no room, or may not be written, is in the log and the records.
     """
 
     def __init__(
@@ -189,22 +189,20 @@ class PacedNotices:
         self._clock = clock
 
     async def refused(self, job: JobEvent, sentence: str) -> None:
-        """Tell why a job is not served.
-
-        Raises:
-            StoreError: the store did not answer.
-        """
+        """Tell why a job is not served."""
         await self._tell(job, "refused", partial(self._notices.refused, job, sentence))
 
     async def halted(self, job: JobEvent, sentence: str) -> None:
-        """Tell why no more runners are started for a job.
-
-        Raises:
-            StoreError: the store did not answer.
-        """
+        """Tell why no more runners are started for a job."""
         await self._tell(job, "halted", partial(self._notices.halted, job, sentence))
 
     async def _tell(self, job: JobEvent, kind: str, write: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await self._tell_once(job, kind, write)
+        except StoreError as error:
+            _log.warning("notice_not_written", job=job.job_id, reason=str(error))
+
+    async def _tell_once(self, job: JobEvent, kind: str, write: Callable[[], Awaitable[None]]) -> None:
         if job.sha is None or not await self._app.permits(job.installation_id, "checks"):
             return
         key, told = f"{job.repository_id}/{job.sha}/{kind}", Told(uuid.uuid4().hex, self._clock.now())
