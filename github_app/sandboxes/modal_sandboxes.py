@@ -1,15 +1,14 @@
 """Runners' sandboxes, through Modal's SDK."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 
 import modal
 import modal.exception
 import structlog
 
 from github_app.errors import SandboxError, SandboxNameTaken
-from github_app.modal_errors import RETRYABLE
+from github_app.modal_errors import Boundary
 from github_app.model import UNKNOWN_TO_MODAL, SandboxSpec, SandboxStatus, Witness
 from github_app.routing.admission import LONGEST, hook_rules
 from github_app.routing.route import CACHE_PATH, Rules, given
@@ -26,8 +25,13 @@ done
 echo idle
 """
 _QUESTION_TIMEOUT_S = 20
-# The SDK repeats a call on a broken connection for minutes, and what waits for it holds up a sweep.
+# What waits for a call holds up a sweep.
 _DEADLINE_S = 60.0
+sandbox_errors = Boundary(
+    SandboxError,
+    _DEADLINE_S,
+    {modal.exception.AlreadyExistsError: (SandboxNameTaken, "a running sandbox has this name")},
+)
 # Modal itself gives up the search for a free GPU after 21 minutes.
 _CREATE_DEADLINE_S = 1500.0
 _BUILD_DEADLINE_S = 3600.0
@@ -38,22 +42,6 @@ _TOO_LONG = (
 )
 
 _log = structlog.get_logger(__name__)
-
-
-@asynccontextmanager
-async def sandbox_errors(call: str, deadline_s: float = _DEADLINE_S) -> AsyncIterator[None]:
-    """The one boundary where the errors of Modal's sandboxes and images become ours."""
-    try:
-        async with asyncio.timeout(deadline_s):
-            yield
-    except TimeoutError as error:
-        raise SandboxError(f"{call}: no answer in {deadline_s:.0f} s", retryable=True) from error
-    except modal.exception.AlreadyExistsError as error:
-        raise SandboxNameTaken(f"{call}: a running sandbox has this name", retryable=False) from error
-    except modal.exception.Error as error:
-        raise SandboxError(
-            f"{call}: {type(error).__name__}: {error}", retryable=isinstance(error, RETRYABLE)
-        ) from error
 
 
 async def _variables_of(secrets: Sequence[modal.Secret]) -> set[str] | None:

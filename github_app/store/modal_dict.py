@@ -4,9 +4,6 @@ Atomic there are put-if-absent and pop, one RPC each; there is no compare-and-sw
 (modal.com/docs/reference/modal.Dict). Values are JSON bytes, so that any version of this package can read them.
 """
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import modal
@@ -15,28 +12,14 @@ import msgspec
 import structlog
 
 from github_app.errors import StoreError
-from github_app.modal_errors import RETRYABLE
+from github_app.modal_errors import Boundary
 from github_app.store.kinds import KINDS, Kind
 
 T = TypeVar("T", bound=msgspec.Struct)
-# The SDK repeats a call on a broken connection for minutes; GitHub waits ten seconds for the answer to a delivery.
-_DEADLINE_S = 20.0
-
+# GitHub waits ten seconds for the answer to a delivery.
+_store_errors = Boundary(StoreError, 20.0)
 
 _log = structlog.get_logger(__name__)
-
-
-@asynccontextmanager
-async def _store_errors(call: str, kind: str) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(_DEADLINE_S):
-            yield
-    except TimeoutError as error:
-        raise StoreError(f"{call} in the Dict of {kind}: no answer in {_DEADLINE_S:.0f} s", retryable=True) from error
-    except modal.exception.Error as error:
-        raise StoreError(
-            f"{call} in the Dict of {kind}: {type(error).__name__}: {error}", retryable=isinstance(error, RETRYABLE)
-        ) from error
 
 
 def _decode(kind: Kind[T], key: str, value: bytes) -> T:
@@ -64,7 +47,7 @@ class ModalDictStore:
 
     async def put(self, kind: Kind[T], key: str, record: T) -> None:
         """Write `record` over whatever is there."""
-        async with _store_errors("put", kind.name):
+        async with _store_errors(f"put in the Dict of {kind.name}"):
             await self._dicts[kind.name].put.aio(key, msgspec.json.encode(record))
 
     async def put_new(self, kind: Kind[T], key: str, record: T) -> bool:
@@ -74,14 +57,14 @@ class ModalDictStore:
         So a record that several may put needs a field that tells them apart.
         """
         value = msgspec.json.encode(record)
-        async with _store_errors("put-if-absent", kind.name):
+        async with _store_errors(f"put-if-absent in the Dict of {kind.name}"):
             if await self._dicts[kind.name].put.aio(key, value, skip_if_exists=True):
                 return True
             return bool(await self._dicts[kind.name].get.aio(key) == value)
 
     async def get(self, kind: Kind[T], key: str) -> T | None:
         """Read one record."""
-        async with _store_errors("get", kind.name):
+        async with _store_errors(f"get in the Dict of {kind.name}"):
             try:
                 value = await self._dicts[kind.name].get.aio(key)
             except modal.exception.NotFoundError:
@@ -90,13 +73,13 @@ class ModalDictStore:
 
     async def take(self, kind: Kind[T], key: str) -> T | None:
         """Remove one record; of many who try at once, one gets it."""
-        async with _store_errors("pop", kind.name):
+        async with _store_errors(f"pop in the Dict of {kind.name}"):
             value = await self._dicts[kind.name].pop.aio(key, None)
         return None if value is None else _decode(kind, key, value)
 
     async def all(self, kind: Kind[T]) -> dict[str, T]:
         """Read all records of a kind, by key. One that cannot be read is left out and told of in `unreadable`."""
-        async with _store_errors("items", kind.name):
+        async with _store_errors(f"items in the Dict of {kind.name}"):
             try:
                 values = {key: value async for key, value in self._dicts[kind.name].items.aio()}
             except modal.exception.NotFoundError:
@@ -118,5 +101,5 @@ class ModalDictStore:
             StoreError: the store did not answer; to delete again is safe.
         """
         for kind, name in self._names.items():
-            async with _store_errors("deleting", kind):
+            async with _store_errors(f"deleting in the Dict of {kind}"):
                 await modal.Dict.objects.delete.aio(name, allow_missing=True, client=self._client)
