@@ -62,7 +62,7 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class _Wishes:
+class _Inputs:
     """What everything is built from."""
 
     settings: Settings
@@ -112,22 +112,22 @@ def compose(settings: Settings, config: Config, clock: Clock, client: modal.Clie
     # The SDK's own retry of a throttled call has no end; a launch is put off instead, with the reason in sight.
     os.environ.setdefault("MODAL_MAX_THROTTLE_WAIT", "20")
     pin_builder()
-    wishes = _Wishes(settings, config, make_rules(settings, config), _caps(settings, config), clock)
+    inputs = _Inputs(settings, config, make_rules(settings, config), _caps(settings, config), clock)
     github = _on_github(settings, clock)
     on_modal = _Modal(
         ModalDictStore(settings.modal_app_name, client),
-        ModalSandboxes(settings.modal_app_name, images_of(settings, config), client, rules=wishes.rules),
+        ModalSandboxes(settings.modal_app_name, images_of(settings, config), client, rules=inputs.rules),
     )
-    runners = _runners(wishes, github, on_modal)
-    service = _service(wishes, github, on_modal, runners)
+    runners = _runners(inputs, github, on_modal)
+    service = _service(inputs, github, on_modal, runners)
     return Parts(
         connection=github.connection,
         sandboxes=on_modal.sandboxes,
         service=service,
         reconciler=runners.reconciler,
         endings=runners.endings,
-        sweep=_sweep(wishes, github, on_modal, runners, service),
-        rules=wishes.rules,
+        sweep=_sweep(inputs, github, on_modal, runners, service),
+        rules=inputs.rules,
         app=github.app,
         runners=github.runners,
         store=on_modal.store,
@@ -157,10 +157,10 @@ def _caps(settings: Settings, config: Config) -> Caps:
     return Caps(settings.max_concurrent_per_repo, settings.max_concurrent, per_profile)
 
 
-def _runners(wishes: _Wishes, github: _GitHub, on_modal: _Modal) -> _Runners:
-    store, sandboxes, clock = on_modal.store, on_modal.sandboxes, wishes.clock
+def _runners(inputs: _Inputs, github: _GitHub, on_modal: _Modal) -> _Runners:
+    store, sandboxes, clock = on_modal.store, on_modal.sandboxes, inputs.clock
     claims, budget = Claims(store, clock), WriteBudget(store, clock)
-    version = RunnerVersion(store, wishes.settings.runner_version, clock)
+    version = RunnerVersion(store, inputs.settings.runner_version, clock)
     deregistration = PacedRunners(github.runners, budget, clock)
     endings = Endings(store=store, runners=deregistration, sandboxes=sandboxes, clock=clock)
     settling = Settling(store, sandboxes, clock)
@@ -174,7 +174,7 @@ def _runners(wishes: _Wishes, github: _GitHub, on_modal: _Modal) -> _Runners:
         suspicions=Suspicions(store, clock),
         clock=clock,
     )
-    vouchers = Vouchers(github.jobs, wishes.config.limits.ask_above, store=store, clock=clock)
+    vouchers = Vouchers(github.jobs, inputs.config.limits.ask_above, store=store, clock=clock)
     jit = JitRequests(
         runners=github.runners, deregistration=deregistration, sandboxes=sandboxes, budget=budget, clock=clock
     )
@@ -185,7 +185,7 @@ def _runners(wishes: _Wishes, github: _GitHub, on_modal: _Modal) -> _Runners:
         deregistration=deregistration,
         endings=endings,
         claims=claims,
-        slots=Slots(store, wishes.caps, clock),
+        slots=Slots(store, inputs.caps, clock),
         budget=budget,
         version=version,
         halts=halts,
@@ -193,15 +193,15 @@ def _runners(wishes: _Wishes, github: _GitHub, on_modal: _Modal) -> _Runners:
         clock=clock,
     )
     reconciler = Reconciler(
-        store=store, launcher=launcher, endings=endings, settling=settling, rules=wishes.rules, clock=clock
+        store=store, launcher=launcher, endings=endings, settling=settling, rules=inputs.rules, clock=clock
     )
     return _Runners(claims, budget, version, notices, halts, vouchers, endings, settling, reconciler)
 
 
-def _service(wishes: _Wishes, github: _GitHub, on_modal: _Modal, runners: _Runners) -> Service:
-    store, clock = on_modal.store, wishes.clock
+def _service(inputs: _Inputs, github: _GitHub, on_modal: _Modal, runners: _Runners) -> Service:
+    store, clock = on_modal.store, inputs.clock
     # GitHub waits for our answer while we ask it something.
-    patience_s = wishes.settings.host.answer_limit_s / 3
+    patience_s = inputs.settings.host.answer_limit_s / 3
     return Service(
         store=store,
         installations=github.app,
@@ -209,15 +209,15 @@ def _service(wishes: _Wishes, github: _GitHub, on_modal: _Modal, runners: _Runne
         runs=github.jobs,
         notices=runners.notices,
         reconciler=runners.reconciler,
-        rules=wishes.rules,
+        rules=inputs.rules,
         version=runners.version,
-        capped=bool(wishes.caps),
+        capped=bool(inputs.caps),
         patience_s=patience_s,
         clock=clock,
     )
 
 
-def _sweep(wishes: _Wishes, github: _GitHub, on_modal: _Modal, runners: _Runners, service: Service) -> Sweep:
+def _sweep(inputs: _Inputs, github: _GitHub, on_modal: _Modal, runners: _Runners, service: Service) -> Sweep:
     return Sweep(
         store=on_modal.store,
         app=github.app,
@@ -233,8 +233,8 @@ def _sweep(wishes: _Wishes, github: _GitHub, on_modal: _Modal, runners: _Runners
         version=runners.version,
         halts=runners.halts,
         vouchers=runners.vouchers,
-        redelivery_window_s=wishes.settings.host.redelivery_window_s,
-        clock=wishes.clock,
+        redelivery_window_s=inputs.settings.host.redelivery_window_s,
+        clock=inputs.clock,
     )
 
 

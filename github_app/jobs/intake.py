@@ -33,7 +33,7 @@ _SPENT = "too much was asked because of old deliveries; the sweep reads the queu
 _log = structlog.get_logger(__name__)
 
 
-class Left(Exception):  # noqa: N818 - a decision, not an error
+class LeftToSweep(Exception):  # noqa: N818 - a decision, not an error
     """A delivery says nothing now; the sweep finds its job, if there is one. `surely`: to send it again is no news."""
 
     def __init__(self, reason: str, *, surely: bool = False) -> None:
@@ -99,11 +99,11 @@ class Intake:
         """Pay for a question about an event's run, where the event may be an old one.
 
         Raises:
-            Left: it must not be asked.
+            LeftToSweep: it must not be asked.
             StoreError: the store did not answer.
         """
         if self._is_long_past(event) and not await self._questions.spend(event.run_id):
-            raise Left(_SPENT)
+            raise LeftToSweep(_SPENT)
 
     def is_old(self, event: JobEvent) -> bool:
         """Tell whether a `queued` is long past: its job may be over, and it starts nothing by itself."""
@@ -116,11 +116,11 @@ class Intake:
         """What GitHub says now of the job of an old delivery.
 
         Raises:
-            Left: nothing, or it must not be asked.
+            LeftToSweep: nothing, or it must not be asked.
             GitHubError, StoreError: someone did not answer; its redelivery is handled as the first.
         """
         if not await self._questions.spend(event.job_id):
-            raise Left(_SPENT)
+            raise LeftToSweep(_SPENT)
         try:
             async with asyncio.timeout(self._patience_s):
                 current = await self._jobs.job(event)
@@ -130,9 +130,9 @@ class Intake:
             if error.status != 404:
                 raise
             reason = "an old delivery of a job that GitHub does not find; the sweep reads the queue"
-            raise Left(reason, surely=True) from error
+            raise LeftToSweep(reason, surely=True) from error
         if current is None:
-            raise Left("an old delivery of a job that is not queued now", surely=True)
+            raise LeftToSweep("an old delivery of a job that is not queued now", surely=True)
         self._vouchers.note(current)
         return current
 

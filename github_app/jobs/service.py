@@ -21,7 +21,7 @@ from github_app import lifecycle
 from github_app.clock import Clock
 from github_app.errors import GitHubError
 from github_app.jobs.cache_quota import CacheQuota
-from github_app.jobs.intake import Intake, Left
+from github_app.jobs.intake import Intake, LeftToSweep
 from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, RunFacts, RunnerRecord, RunnerState
 from github_app.routing.route import Admit, Ignore, Refuse, Rules, needs_run, route, took_our_runner
 from github_app.runners.balance import Demand, Start
@@ -31,7 +31,7 @@ from github_app.runners.reconcile import Reconciler
 from github_app.runners.records import change_runner, leave_runner
 from github_app.runners.versions import RunnerVersion
 from github_app.store import HALTS, HISTORY, JOBS, REFUSALS, RUNNERS, SEEN, ModalDictStore
-from github_app.store.notes import Refusal, Seen
+from github_app.store.notes import Refusal, RepositorySeen
 
 _MOST_RUNS = 1000
 _GONE_FOR_S = 60.0
@@ -132,16 +132,16 @@ class Service:
             if known is None or known.state in {JobState.QUEUED, JobState.GONE}:
                 try:
                     event = await self.intake.current(event)
-                except Left as left:
+                except LeftToSweep as left:
                     return await self._left(left, digest)
         try:
             answer = await self.apply(event)
-        except Left as left:
+        except LeftToSweep as left:
             return await self._left(left, digest)
         await self.intake.remember(digest)
         return answer
 
-    async def _left(self, left: Left, digest: str) -> Answer:
+    async def _left(self, left: LeftToSweep, digest: str) -> Answer:
         """Answer a delivery that says nothing now."""
         if left.surely:
             await self.intake.remember(digest)
@@ -168,7 +168,7 @@ class Service:
         """Record what is known of a job now, from a delivery or read (`reading`) from GitHub's API.
 
         Raises:
-            Left: a delivery, of a run of which GitHub says nothing.
+            LeftToSweep: a delivery, of a run of which GitHub says nothing.
             StoreError, GitHubError: store or GitHub did not answer; repeating is safe.
         """
         event = await self._with_run(event, reading=reading)
@@ -263,7 +263,7 @@ class Service:
         if reading:
             return await self._runs.run_of(event)
         if self._gone_runs.get(event.run_id, 0.0) > self._clock.now():
-            raise Left(_NO_RUN, surely=True)
+            raise LeftToSweep(_NO_RUN, surely=True)
         await self.intake.pay_for_run(event)
         try:
             return await self._runs.run_of(event)
@@ -273,7 +273,7 @@ class Service:
             self._gone_runs[event.run_id] = self._clock.now() + _GONE_FOR_S
             while len(self._gone_runs) > _MOST_RUNS:
                 self._gone_runs.popitem(last=False)
-            raise Left(_NO_RUN, surely=True) from error
+            raise LeftToSweep(_NO_RUN, surely=True) from error
 
     async def _refuse(self, event: JobEvent, refusal: Refuse) -> Answer:
         """Tell of a job that is not served, once: in the log, in the store, and where its author looks."""
@@ -318,7 +318,7 @@ class Service:
         now = self._clock.now()
         at, private = self._seen.get(key, (-inf, event.private))
         if now - at > _DAY_S or private != event.private:
-            await self._store.put(SEEN, key, Seen(now, event))
+            await self._store.put(SEEN, key, RepositorySeen(now, event))
             self._seen[key] = (now, event.private)
 
     async def _runner_of(self, event: JobEvent) -> RunnerRecord | None:

@@ -97,7 +97,7 @@ def route(event: JobEvent, rules: Rules) -> Ignore | Refuse | Admit:
 
 
 @dataclass(frozen=True)
-class Gift:
+class Provisions:
     """What a sandbox is given beside its machine.
 
     `own` names the variables that are not for everyone, `secret` those of them that are marked as secret.
@@ -111,14 +111,14 @@ class Gift:
     kept_back: str | None = None
 
 
-def given(shape: Shape, rules: Rules) -> Gift:
+def given(shape: Shape, rules: Rules) -> Provisions:
     """What a sandbox of a profile is given, the defaults included."""
     named = rules.profiles.get(shape.profile or "", _NOTHING_SAID)
     common = rules.defaults.env
     if shape.bare:
-        return Gift({**common, **named.env}, rules.defaults.secrets, tuple(named.env), kept_back=shape.profile)
+        return Provisions({**common, **named.env}, rules.defaults.secrets, tuple(named.env), kept_back=shape.profile)
     own = {**named.env, **named.secret_env}
-    return Gift({**common, **own}, (*rules.defaults.secrets, *named.secrets), tuple(own), tuple(named.secret_env))
+    return Provisions({**common, **own}, (*rules.defaults.secrets, *named.secrets), tuple(own), tuple(named.secret_env))
 
 
 def has_boundary(profile: Profile, defaults: Profile, *, in_repository: bool = False) -> bool:

@@ -58,7 +58,7 @@ class Admitted:
 
 
 @dataclass(frozen=True)
-class Turned:
+class Postponed:
     """A launch that has to wait, without a claim: until `again` (Unix time), or until a slot under `full` is free.
 
     `limited`: GitHub's write limit turns away every launch of the installation. `halted`: until something changes.
@@ -104,7 +104,7 @@ class Launcher:
         self._clock = clock
         self._gpu_creates: Counter[str] = Counter()
 
-    async def admit(self, start: Start) -> "Admitted | Turned":
+    async def admit(self, start: Start) -> "Admitted | Postponed":
         """Take what a launch needs: its slots, a share of the write budget, its claim. Nothing is started yet.
 
         Raises:
@@ -112,10 +112,10 @@ class Launcher:
         """
         gpu = _gpu_type(start)
         if gpu and self._gpu_creates[gpu] >= GPU_CREATES_AT_ONCE:
-            return Turned("other creations of this GPU type are under way", self._clock.now() + _SOON_S)
+            return Postponed("other creations of this GPU type are under way", self._clock.now() + _SOON_S)
         # Counted from here on to the end of `run`, with no wait in between.
         self._gpu_creates[gpu] += 1
-        admitted: Admitted | Turned | None = None
+        admitted: Admitted | Postponed | None = None
         try:
             admitted = await self._admit(start)
         finally:
@@ -123,28 +123,28 @@ class Launcher:
                 self._gpu_creates[gpu] -= 1
         return admitted
 
-    async def _admit(self, start: Start) -> "Admitted | Turned":
+    async def _admit(self, start: Start) -> "Admitted | Postponed":
         job, name = start.demand.job.event, runner_name(start.demand.job_id, start.attempt)
-        if (turned := await self._turned(start)) is not None:
-            return turned
+        if (postponed := await self._postponed(start)) is not None:
+            return postponed
         slots = await self._slots.take(job.repository, name, start.demand.shape.profile)
         if isinstance(slots, Full):
-            return Turned(f"the concurrency cap of {_of(slots)} is reached", full=slots)
+            return Postponed(f"the concurrency cap of {_of(slots)} is reached", full=slots)
         if (again := await self._budget.wait(job.installation_id)) is not None:
             await release_slots(self._store, slots, name)
-            return Turned("GitHub's write limit is reached", again, limited=True)
+            return Postponed("GitHub's write limit is reached", again, limited=True)
         if not await self._claims.take(start):
             await release_slots(self._store, slots, name)
-            return Turned("its launch is under way elsewhere")
+            return Postponed("its launch is under way elsewhere")
         return Admitted(start, slots)
 
-    async def _turned(self, start: Start) -> Turned | None:
+    async def _postponed(self, start: Start) -> Postponed | None:
         """What stops a launch before anything is taken for it."""
         if (refused := await self._version.refused()) is not None:
             _log.error("launches_stopped", job=start.demand.job_id, reason=refused)
-            return Turned(refused)
+            return Postponed(refused)
         doubt = await self._vouchers.doubt(start) or await self._halts.examine(start)
-        return None if doubt is None else Turned(doubt.reason, doubt.again, halted=doubt.again is None)
+        return None if doubt is None else Postponed(doubt.reason, doubt.again, halted=doubt.again is None)
 
     async def run(self, admitted: "Admitted") -> float | None:
         """Start the runner; return the Unix time at which to look again when it did not come to be.

@@ -13,7 +13,7 @@ from github_app.errors import GitHubError, StoreError
 from github_app.model import JobEvent, Place
 from github_app.runners import retry
 from github_app.store import BUDGET, TOLD, ModalDictStore
-from github_app.store.notes import Chunk, Told
+from github_app.store.notes import Lane, NoticeWritten
 
 # GitHub allows an installation 900 points a minute, and a write costs five (docs: "Rate limits for the REST API"):
 # 180 writes, here in lanes. A lane's writes are made within ten seconds of taking it, and it is free again 70 seconds
@@ -102,8 +102,8 @@ class WriteBudget:
             if last is not None and last.taken_at + PERIOD_S > now:
                 reopens = min(reopens, last.taken_at + PERIOD_S)
                 continue
-            chunk = Chunk(uuid.uuid4().hex, now)
-            if await self._store.put_new(BUDGET, f"{self._prefix}{installation_id}/{period}/{lane}", chunk):
+            lane_taken = Lane(uuid.uuid4().hex, now)
+            if await self._store.put_new(BUDGET, f"{self._prefix}{installation_id}/{period}/{lane}", lane_taken):
                 return None
         # Never "now": a clock that stands between two periods must not make a caller spin.
         return max(reopens, now + 1.0)
@@ -205,7 +205,7 @@ class PacedNotices:
     async def _tell_once(self, job: JobEvent, kind: str, write: Callable[[], Awaitable[None]]) -> None:
         if job.sha is None or not await self._app.permits(job.installation_id, "checks"):
             return
-        key, told = f"{job.repository_id}/{job.sha}/{kind}", Told(uuid.uuid4().hex, self._clock.now())
+        key, told = f"{job.repository_id}/{job.sha}/{kind}", NoticeWritten(uuid.uuid4().hex, self._clock.now())
         if self._launches.is_closed(job.installation_id) or not await self._store.put_new(TOLD, key, told):
             return
         if not (await self._has_its_turn(job) and await self._written(job, write)):

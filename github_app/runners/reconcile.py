@@ -13,7 +13,7 @@ from github_app.routing.route import Admit, Rules, route
 from github_app.runners.balance import CLAIM_IS_STALE_S, Demand, Plan, Start, Wait, plan
 from github_app.runners.capacity import IN_ALL
 from github_app.runners.ending import Endings
-from github_app.runners.launch import Admitted, Launcher, Turned
+from github_app.runners.launch import Admitted, Launcher, Postponed
 from github_app.runners.settling import Settling
 from github_app.store import CLAIMS, HALTS, JOBS, RUNNERS, ModalDictStore
 
@@ -146,25 +146,25 @@ class Reconciler:
         """Admit oldest first, one after the other, as far as caps, budgets and brake allow; the rest wait."""
         admitted = 0
         # By repository, IN_ALL or installation: why nothing more of it starts in this round.
-        turned: dict[str | int, Turned] = {}
+        postponed: dict[str | int, Postponed] = {}
         for start in starts:
             job = start.demand.job.event
             if admitted == MOST_STARTS:
                 _log.error("too_many_starts", wanted=len(starts), most=MOST_STARTS)
                 return
             groups = (IN_ALL, job.repository.lower(), f"profile:{start.demand.shape.profile}", job.installation_id)
-            known = next((turned[group] for group in groups if group in turned), None)
+            known = next((postponed[group] for group in groups if group in postponed), None)
             if known is None and not await self._is_queued(start):
                 continue
             match known or await self._admit(start):
                 case Admitted() as each:
                     admitted += 1
                     yield each
-                case Turned() as why:
+                case Postponed() as why:
                     if why.full is not None:
-                        turned[why.full.group] = why
+                        postponed[why.full.group] = why
                     elif why.limited:
-                        turned[job.installation_id] = why
+                        postponed[job.installation_id] = why
                     yield Wait(start.demand, why.reason, why.again, halted=why.halted)
 
     async def _is_queued(self, start: Start) -> bool:
@@ -200,13 +200,13 @@ class Reconciler:
             self._unwanted.discard(name)
             await self.reconcile()
 
-    async def _admit(self, start: Start) -> Admitted | Turned:
+    async def _admit(self, start: Start) -> Admitted | Postponed:
         try:
             admitted = await self._launcher.admit(start)
         except ModalRunnerError as error:
             _log.error("launch_failed", job=start.demand.job_id, reason=str(error))
-            return Turned(str(error), self._clock.now() + _TRY_AGAIN_S)
-        if isinstance(admitted, Turned):
+            return Postponed(str(error), self._clock.now() + _TRY_AGAIN_S)
+        if isinstance(admitted, Postponed):
             _log.info("launch_waits", job=start.demand.job_id, reason=admitted.reason)
         return admitted
 

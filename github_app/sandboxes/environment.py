@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from github_app.model import SandboxSpec, Shape
-from github_app.routing.route import CACHE_PATH, Gift
+from github_app.routing.route import CACHE_PATH, Provisions
 from github_app.routing.units import as_size
 
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|PASS$|KEY|CREDENTIAL|_PAT$|AUTH", re.IGNORECASE)
@@ -12,7 +12,7 @@ _LONG = 24
 
 
 def settings_of(
-    spec: SandboxSpec, gift: Gift, secret_names: Iterable[str], rules: str, *, sudo_fails: bool = False
+    spec: SandboxSpec, provisions: Provisions, secret_names: Iterable[str], rules: str, *, sudo_fails: bool = False
 ) -> dict[str, str]:
     """The variables that start.sh and the hooks read.
 
@@ -21,17 +21,19 @@ def settings_of(
     """
     shape = spec.shape
     secret_names = sorted(secret_names)
-    own = list(dict.fromkeys([*gift.own, *secret_names]))
-    plain = [name for name in gift.own if name not in gift.secret and _reads_secret(name, gift.env[name])]
+    own = list(dict.fromkeys([*provisions.own, *secret_names]))
+    plain = [
+        name for name in provisions.own if name not in provisions.secret and _reads_secret(name, provisions.env[name])
+    ]
     return {
         "ACTIONS_RUNNER_INPUT_JITCONFIG": spec.jit_config.get_secret_value(),
         "MODAL_RUNNER_RULES": rules,
         "MODAL_RUNNER_MACHINE": machine(shape),
         # Variables that are for the jobs that it was made for, and those that are for every job.
         "MODAL_RUNNER_OWN_ENV": " ".join(own),
-        "MODAL_RUNNER_SECRET_ENV": " ".join([*gift.secret, *secret_names, *plain]),
-        "MODAL_RUNNER_COMMON_ENV": " ".join(name for name in gift.env if name not in own),
-        "MODAL_RUNNER_KEPT_BACK": gift.kept_back or "",
+        "MODAL_RUNNER_SECRET_ENV": " ".join([*provisions.secret, *secret_names, *plain]),
+        "MODAL_RUNNER_COMMON_ENV": " ".join(name for name in provisions.env if name not in own),
+        "MODAL_RUNNER_KEPT_BACK": provisions.kept_back or "",
         # What is mounted cannot be taken away from a job that takes another's runner; it is told of.
         "MODAL_RUNNER_MOUNTS": " ".join(path for path, _ in shape.volumes) if shape.made_for else "",
         "MODAL_RUNNER_THREADS": str(max(1, int(shape.cpu[1] * 2))),

@@ -159,11 +159,13 @@ class ModalSandboxes:
         shape = spec.shape
         if shape.image not in self._images:
             raise SandboxError(f"creating sandbox {spec.name!r}: image {shape.image!r} is not built", retryable=False)
-        gift = given(shape, self._rules)
-        if gift.kept_back:
-            _log.error("secrets_kept_back", profile=gift.kept_back, runner=spec.name, cure="modal-runner config check")
+        provisions = given(shape, self._rules)
+        if provisions.kept_back:
+            _log.error(
+                "secrets_kept_back", profile=provisions.kept_back, runner=spec.name, cure="modal-runner config check"
+            )
         async with sandbox_errors(f"creating sandbox {spec.name!r}", _CREATE_DEADLINE_S):
-            secrets = [modal.Secret.from_name(name, client=self._client) for name in gift.secrets]
+            secrets = [modal.Secret.from_name(name, client=self._client) for name in provisions.secrets]
             names = await _variables_of(secrets)
             rules = hook_rules(spec, self._rules, can_withhold=names is not None)
             if len(rules) > LONGEST:
@@ -176,7 +178,7 @@ class ModalSandboxes:
                 name=spec.name,
                 tags=spec.tags,
                 image=self._images[shape.image],
-                env={**gift.env, **settings_of(spec, gift, names or (), rules, sudo_fails=self.sudo_fails)},
+                env={**provisions.env, **settings_of(spec, provisions, names or (), rules, sudo_fails=self.sudo_fails)},
                 secrets=secrets,
                 timeout=shape.timeout_s,
                 gpu=str(shape.gpu) if shape.gpu else None,

@@ -9,15 +9,15 @@ from github_app.model import Claim, Halt, JobRecord, RunnerRecord, Slot
 from github_app.store.notes import (
     Allowance,
     CacheUsed,
-    Chunk,
+    Lane,
+    NoticeWritten,
     Parked,
     Probed,
     Redelivered,
     Refusal,
-    Seen,
+    RepositorySeen,
     Suspect,
     Swept,
-    Told,
     VersionRefused,
     Watermark,
 )
@@ -45,18 +45,18 @@ CLAIMS = Kind("claims", Claim)
 HALTS = Kind("halts", Halt)
 RUNNERS = Kind("runners", RunnerRecord)
 SLOTS = Kind("slots", Slot)
-BUDGET = Kind("budget", Chunk)
+BUDGET = Kind("budget", Lane)
 # Finished jobs. Modal forgets an entry seven days after it was last read or written.
 HISTORY = Kind("history", JobRecord)
 REDELIVERED = Kind("redelivered", Redelivered)
 WATERMARKS = Kind("watermarks", Watermark)
 ALLOWANCES = Kind("allowances", Allowance)
 SUSPECTS = Kind("suspects", Suspect)
-SEEN = Kind("seen", Seen)
+SEEN = Kind("seen", RepositorySeen)
 CACHES = Kind("caches", CacheUsed)
 PARKED = Kind("parked", Parked)
 REFUSALS = Kind("refusals", Refusal)
-TOLD = Kind("told", Told)
+TOLD = Kind("told", NoticeWritten)
 VERSIONS = Kind("versions", VersionRefused)
 SWEEPS = Kind("sweeps", Swept)
 PROBES = Kind("probes", Probed)

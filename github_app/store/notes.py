@@ -8,7 +8,7 @@ import msgspec
 from github_app.model import JobEvent
 
 
-class Chunk(msgspec.Struct, frozen=True):
+class Lane(msgspec.Struct, frozen=True):
     """The right to some writes to GitHub within some seconds of `taken_at`."""
 
     owner: str
@@ -29,7 +29,7 @@ class Watermark(msgspec.Struct, frozen=True):
     read_at: float
 
 
-class Turn(msgspec.Struct, frozen=True):
+class ReadingPosition(msgspec.Struct, frozen=True):
     """Where the sweep's reading ended, so that the next one goes on from there; names are lower-case."""
 
     # The job that was asked after last; of the repositories with jobs of ours, and of the others, the one read last.
@@ -49,12 +49,12 @@ class Allowance(msgspec.Struct, frozen=True):
 
     left: float
     at: float
-    turn: Turn = Turn()
+    turn: ReadingPosition = ReadingPosition()
     # What it cost last to list the runners.
     listing: int = 0
 
 
-class Seen(msgspec.Struct, frozen=True):
+class RepositorySeen(msgspec.Struct, frozen=True):
     """A repository that had a job of ours, under `<installation>/<owner/repo>`; written once a day."""
 
     at: float
@@ -69,7 +69,7 @@ class Parked(msgspec.Struct, frozen=True):
     guid: str = ""
 
 
-class Told(msgspec.Struct, frozen=True):
+class NoticeWritten(msgspec.Struct, frozen=True):
     """A commit on which its author was told of a job, under `<repository's id>/<sha>/<kind>`; `owner` is unique."""
 
     owner: str

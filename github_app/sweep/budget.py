@@ -2,7 +2,7 @@
 
 from github_app.clock import Clock
 from github_app.store import ALLOWANCES, ModalDictStore
-from github_app.store.notes import Allowance, Turn
+from github_app.store.notes import Allowance, ReadingPosition
 
 # A tenth of the 5,000 calls an hour that an installation has: 60 at once, and 7.3 a minute after that.
 _BURST = 60.0
@@ -25,7 +25,7 @@ class ReadBudget:
         self._clock = clock
         self._left = 0.0
         self._listing = 0
-        self.turn = Turn()
+        self.turn = ReadingPosition()
 
     async def open(self) -> None:
         """Add what has come in since the last sweep: less as GitHub's quota falls, nothing under a tenth of it.
@@ -36,7 +36,7 @@ class ReadBudget:
         now = self._clock.now()
         known = await self._store.get(ALLOWANCES, self._key)
         self._left = _BURST if known is None else min(_BURST, known.left + (now - known.at) / 60 * self._per_minute)
-        self.turn = known.turn if known else Turn()
+        self.turn = known.turn if known else ReadingPosition()
         self._listing = known.listing if known else 0
 
     @property

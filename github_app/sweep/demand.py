@@ -47,7 +47,7 @@ class JobListing(JobLookup, Protocol):
         ...
 
 
-class Demand:
+class QueueReader:
     """Reads jobs from GitHub and applies what they say, as if a delivery had said it."""
 
     def __init__(

@@ -28,10 +28,10 @@ from github_app.runners.versions import RunnerVersion
 from github_app.runners.vouching import Vouchers
 from github_app.sandboxes import ModalSandboxes
 from github_app.store import CLAIMS, HISTORY, JOBS, RUNNERS, SEEN, SWEEPS, ModalDictStore
-from github_app.store.notes import Seen, Swept
+from github_app.store.notes import RepositorySeen, Swept
 from github_app.sweep.budget import ReadBudget
 from github_app.sweep.deliveries import Deliveries
-from github_app.sweep.demand import Demand, doubtful
+from github_app.sweep.demand import QueueReader, doubtful
 from github_app.sweep.found import Found, Listed, key_of, record_of
 from github_app.sweep.orphans import Orphans
 from github_app.sweep.report import SweepReport
@@ -87,7 +87,7 @@ class Sweep:
         self._vouchers = vouchers
         suspicions = self._suspicions = Suspicions(store, clock)
         self._deliveries = Deliveries(app=app, store=store, budget=budget, window_s=redelivery_window_s, clock=clock)
-        self._demand = Demand(
+        self._demand = QueueReader(
             jobs=jobs, apply=self._apply, missing=service.missing, refresh=self._refresh_seen, suspicions=suspicions
         )
         self._supply = Supply(
@@ -263,7 +263,7 @@ class Sweep:
             if renewed != event:
                 await self._store.take(SEEN, key)
                 name = f"{installation_id}/{now.full_name.lower()}"
-                await self._store.put(SEEN, name, Seen(seen.at, renewed))
+                await self._store.put(SEEN, name, RepositorySeen(seen.at, renewed))
 
     async def _urge(self, installation_id: int) -> None:
         """Have the jobs of an installation that is back tried again, whatever GitHub refused meanwhile."""

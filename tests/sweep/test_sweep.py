@@ -12,7 +12,7 @@ from github_app.runners.launch import GPU_CREATES_AT_ONCE
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.state import Repository
 from github_app.store import ALLOWANCES, JOBS, RUNNERS, SEEN, SLOTS
-from github_app.store.notes import Allowance, Turn
+from github_app.store.notes import Allowance, ReadingPosition
 from tests.worlds.steps import JIT, JOB, unborn
 from tests.worlds.universe import GPU, PLAIN, Script, Universe, universe
 
@@ -379,7 +379,7 @@ async def test_reading_many_repositories_goes_on_at_the_page_where_it_ended() ->
             it.github.world.add_repository(it.organization, f"quiet-{number:03}")
         _push_unheard(it, "job", it.github.world.add_repository(it.organization, "zz-last"))
         # As after some sweeps: of 231 repositories the first 200 have had their turn.
-        ended = Allowance(0.0, it.clock.now() - 600, Turn(repositories=3, other="octo-org/quiet-195"))
+        ended = Allowance(0.0, it.clock.now() - 600, ReadingPosition(repositories=3, other="octo-org/quiet-195"))
         await it.store.put(ALLOWANCES, str(it.installation.id), ended)
         sweeps = 0
         while not it.sandboxes():
