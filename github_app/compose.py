@@ -24,8 +24,9 @@ from github_app.runners.suspicions import Suspicions
 from github_app.runners.versions import RunnerVersion
 from github_app.runners.vouching import Vouchers
 from github_app.sandboxes import ImageRecipe, ModalSandboxes, pin_builder, runner_image, unpin_builder
-from github_app.settings.config import Config, make_rules
-from github_app.settings.settings import RoutingSettings, Settings
+from github_app.settings.fields import RoutingSettings, Settings
+from github_app.settings.file import Config
+from github_app.settings.rules import make_rules
 from github_app.store import PROBES, ModalDictStore
 from github_app.sweep import Sweep
 

@@ -8,7 +8,7 @@ import pytest_asyncio
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from github_app.settings.settings import Settings
+from github_app.settings.fields import Settings
 from github_app.simulator.modal import RunnerImage, SimulatedModal
 from tests.worlds.control_plane import ControlPlane, running
 from tests.worlds.modal_workshop import connect

@@ -12,8 +12,11 @@ from pydantic import SecretStr
 
 from github_app.cli.source import stored_settings
 from github_app.errors import InputError
-from github_app.settings.config import FILE, load_config, refuse_unbounded, warnings
-from github_app.settings.settings import Settings, load_routing_settings, settings_of
+from github_app.settings.config import load_config
+from github_app.settings.environment import load_routing_settings, settings_of
+from github_app.settings.fields import Settings
+from github_app.settings.file import FILE
+from github_app.settings.rules import refuse_unbounded, warnings
 
 _MASK = "********"
 config = typer.Typer(

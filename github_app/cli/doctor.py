@@ -16,7 +16,7 @@ from github_app.foreign import ascii_json, visible
 from github_app.operations.doctor import Report, examine
 from github_app.operations.doctor.check import failed
 from github_app.settings.config import load_config
-from github_app.settings.settings import load_routing_settings, load_settings
+from github_app.settings.environment import load_routing_settings, load_settings
 
 _MARKS = {"ok": "[green]ok     [/]", "failed": "[red]failed [/]", "unknown": "[yellow]unknown[/]"}
 

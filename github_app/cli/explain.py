@@ -16,8 +16,11 @@ from github_app.routing.labels import meaningless
 from github_app.routing.policy import is_full_name
 from github_app.routing.profiles import workflow_file
 from github_app.routing.units import as_size, as_time
-from github_app.settings.config import Config, load_config, make_rules
-from github_app.settings.settings import RoutingSettings, load_routing_settings, settings_of
+from github_app.settings.config import load_config
+from github_app.settings.environment import load_routing_settings, settings_of
+from github_app.settings.fields import RoutingSettings
+from github_app.settings.file import Config
+from github_app.settings.rules import make_rules
 
 
 def explain(

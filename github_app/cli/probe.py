@@ -22,7 +22,8 @@ from github_app.probe.job import FILE, JobProbe, snippet
 from github_app.routing import labels
 from github_app.routing.policy import is_full_name
 from github_app.routing.units import as_money
-from github_app.settings.settings import Settings, load_routing_settings
+from github_app.settings.environment import load_routing_settings
+from github_app.settings.fields import Settings
 from github_app.store import ModalDictStore
 from github_app.store.notes import Probed, ProbeReport, ProbeResult
 

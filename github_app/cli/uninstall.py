@@ -18,7 +18,7 @@ from github_app.errors import ConfigError, GitHubError, InputError, SandboxError
 from github_app.github import AppWebhook
 from github_app.model import RunnerRecord
 from github_app.sandboxes import ModalSandboxes
-from github_app.settings.settings import load_routing_settings, settings_of
+from github_app.settings.environment import load_routing_settings, settings_of
 from github_app.setup.progress import Progress
 from github_app.setup.store import rescue_file
 from github_app.store import RUNNERS, ModalDictStore

@@ -10,8 +10,10 @@ from starlette.applications import Starlette
 from github_app import log
 from github_app.clock import Clock
 from github_app.compose import compose
-from github_app.settings.config import Config, load_all, secrets_of, warnings
-from github_app.settings.settings import Settings
+from github_app.settings.config import load_all
+from github_app.settings.fields import Settings
+from github_app.settings.file import Config
+from github_app.settings.rules import secrets_of, warnings
 from github_app.sweep import SweepReport
 from github_app.web import create_app
 

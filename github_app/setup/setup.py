@@ -16,9 +16,11 @@ from github_app.github import AppRecord, AppWebhook, Installation, NewApp, Runne
 from github_app.model import RunnerRelease
 from github_app.probe import Probe, Wanted, show_what_fails
 from github_app.routing.units import as_money
-from github_app.settings.config import Config, refuse_unbounded
+from github_app.settings.environment import settings_of
+from github_app.settings.fields import STORED, RoutingSettings, Settings
+from github_app.settings.file import Config
 from github_app.settings.pasted import names
-from github_app.settings.settings import STORED, RoutingSettings, Settings, settings_of
+from github_app.settings.rules import refuse_unbounded
 from github_app.setup.arrival import delivered, installed, warming
 from github_app.setup.mismatch import check_host, check_owner
 from github_app.setup.pages import bind, serving

@@ -16,8 +16,9 @@ from github_app.routing.globs import as_regex
 from github_app.routing.network import github_domains
 from github_app.routing.route import Admit, route
 from github_app.sandboxes import ModalSandboxes, runner_image
-from github_app.settings.config import make_rules, parse_config
-from github_app.settings.settings import load_routing_settings
+from github_app.settings.config import parse_config
+from github_app.settings.environment import load_routing_settings
+from github_app.settings.rules import make_rules
 from github_app.simulator.modal import SimulatedModal
 from tests.worlds.modal_workshop import connect
 from tests.worlds.records import event

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from github_app.errors import ConfigError
-from github_app.settings.config import load_all, make_rules, parse_config, refuse_unbounded, unbounded, warnings
-from github_app.settings.settings import load_routing_settings
+from github_app.settings.config import load_all, parse_config
+from github_app.settings.environment import load_routing_settings
+from github_app.settings.rules import make_rules, refuse_unbounded, unbounded, warnings
 from tests.worlds.records import routing_settings
 
 

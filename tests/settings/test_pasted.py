@@ -8,8 +8,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from github_app.errors import ConfigError
-from github_app.settings.config import Config, load_all, parse_config, warnings
-from github_app.settings.settings import load_routing_settings, load_settings
+from github_app.settings.config import load_all, parse_config
+from github_app.settings.environment import load_routing_settings, load_settings
+from github_app.settings.file import Config
+from github_app.settings.rules import warnings
 
 Environment = pytest.MonkeyPatch
 

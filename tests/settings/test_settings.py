@@ -8,7 +8,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from github_app.errors import ConfigError
-from github_app.settings.settings import Settings, load_settings
+from github_app.settings.environment import load_settings
+from github_app.settings.fields import Settings
 
 Environment = pytest.MonkeyPatch
 

@@ -10,8 +10,10 @@ from github_app.operations.doctor.check import Check, Report, failed, guarded, o
 from github_app.operations.doctor.on_github import OnGitHub
 from github_app.operations.doctor.on_modal import OnModal
 from github_app.runners.versions import RunnerVersion
-from github_app.settings.config import Config, warnings
-from github_app.settings.settings import STORED, RoutingSettings, Settings, settings_of
+from github_app.settings.environment import settings_of
+from github_app.settings.fields import STORED, RoutingSettings, Settings
+from github_app.settings.file import Config
+from github_app.settings.rules import warnings
 from github_app.store import ModalDictStore
 
 _SETUP = "run `modal-runner setup --org ORGANISATION`"

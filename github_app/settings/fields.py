@@ -1,12 +1,11 @@
-"""The settings: read once from the environment, all problems told at once.
+"""The settings: every variable, what it says, and how what was pasted into it is read.
 
 Secret fields are `SecretStr`, which has no readable repr. Modal's SDK reads its own `MODAL_*` variables.
 """
 
-from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Self
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from pydantic import (
@@ -16,14 +15,12 @@ from pydantic import (
     ModelWrapValidatorHandler,
     PrivateAttr,
     SecretStr,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from github_app.errors import ConfigError
 from github_app.routing.catalog import REGIONS, RUNNER_VERSION
 from github_app.routing.network import cidr
 from github_app.routing.policy import PATTERN
@@ -282,64 +279,6 @@ STORED = {
     name: name.upper() for name in Settings.model_fields if name not in {"modal_app_name", "modal_runner_config"}
 } | {"modal_region": "SANDBOX_REGION"}
 SECRET_LENGTH = 8
-
-S = TypeVar("S", bound=RoutingSettings)
-
-
-def load_settings() -> Settings:
-    """Read the environment.
-
-    Raises:
-        ConfigError: lists everything that is wrong, without any value.
-    """
-    return _load_as(Settings)
-
-
-def load_routing_settings() -> RoutingSettings:
-    """Read that part of the environment which needs no credentials.
-
-    Raises:
-        ConfigError: lists everything that is wrong, without any value.
-    """
-    return _load_as(RoutingSettings)
-
-
-def settings_of(variables: Mapping[str, str]) -> Settings:
-    """Read these variables as the environment is read, and the environment not at all.
-
-    Raises:
-        ConfigError: lists everything that is wrong, without any value.
-    """
-    names = {**STORED, "modal_app_name": "MODAL_APP_NAME"}
-    return _load_as(_Given, {name: variables[key] for name, key in names.items() if variables.get(key)})
-
-
-class _Given(Settings):
-    """Settings that come from what they are made with alone."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)
-
-
-def _load_as(kind: type[S], given: Mapping[str, object] | None = None) -> S:
-    try:
-        return kind(**(given or {}))  # type: ignore[arg-type]  # pydantic converts, and fills in the environment
-    except ValidationError as error:
-        raise ConfigError([_problem(e["type"], str(e["loc"][0]), e["msg"]) for e in error.errors()]) from None
-
-
-def _problem(kind: str, field: str, message: str) -> str:
-    if kind == "missing":
-        message = f"missing. {Settings.model_fields[field].description}"
-    return f"{field.upper()}: {message.removeprefix('Value error, ')}"
 
 
 def _read(path: Path) -> str:

@@ -1,0 +1,127 @@
+"""What is wrong in the administrator's file, and on which of its lines."""
+
+import re
+from typing import Any
+
+from github_app.routing.admission import KEPT
+from github_app.routing.globs import matches_exactly
+from github_app.routing.network import (
+    ALLOWED_CIDRS,
+    GITHUB_ONLY,
+    MOST_DOMAINS,
+    OPEN,
+    github_domains,
+)
+from github_app.settings.file import Config
+
+Location = tuple[int | str, ...]
+
+
+def numbered(name: str, text: str, problems: list[tuple[Location, str]]) -> list[str]:
+    """Each problem with its place: `modal-runner.toml:7: routes.0: ...`."""
+    return [
+        f"{name}:{_line(text, location)}: {'.'.join(str(part) for part in location)}: {each}"
+        for location, each in problems
+    ]
+
+
+def sentence(kind: str, message: str) -> str:
+    """What pydantic found, in words that need no pydantic."""
+    if kind == "extra_forbidden":
+        return "there is no such key"
+    if kind == "tuple_type":
+        return "has to be a list"
+    return message.removeprefix("Value error, ")
+
+
+def _line(text: str, location: Location) -> int:
+    """The line of the longest part of a location that can be found; tables and keys as they are usually written."""
+    table: list[str] = []
+    counts: dict[str, int] = {}
+    best, depth = 1, 0
+    for number, line in enumerate(text.splitlines(), start=1):
+        header = re.match(r"\s*(\[{1,2})\s*([^\]]+?)\s*\]", line)
+        pair = re.match(r"\s*([A-Za-z0-9_.\"'/-]+)\s*=", line)
+        if header:
+            table = [part.strip("\"' ") for part in header[2].split(".")]
+            if header[1] == "[[":
+                counts[header[2]] = counts.get(header[2], -1) + 1
+                table.append(str(counts[header[2]]))
+            here = table
+        elif pair:
+            here = [*table, *(part.strip("\"'") for part in pair[1].split("."))]
+        else:
+            continue
+        if len(here) > depth and [str(part) for part in location[: len(here)]] == here:
+            best, depth = number, len(here)
+    return best
+
+
+def unknown_names(raw: dict[str, Any]) -> list[tuple[Location, str]]:
+    """Names of networks, images and profiles that the file does not have, told beside whatever else is wrong in it."""
+
+    def table(kind: str) -> dict[str, Any]:
+        found = raw.get(kind)
+        return found if isinstance(found, dict) else {}
+
+    known = {
+        "network": {OPEN, GITHUB_ONLY, *table("networks")},
+        "image": {"default", *table("images")},
+        "profile": set(table("profiles")),
+    }
+    routes = raw.get("routes")
+    places: list[tuple[Location, Any]] = [(("defaults",), raw.get("defaults"))]
+    places += [(("profiles", name), each) for name, each in table("profiles").items()]
+    places += [(("routes", number), each) for number, each in enumerate(routes if isinstance(routes, list) else [])]
+    return [
+        ((*location, kind), f"there is no {kind} {each[kind]!r} in this file")
+        for location, each in places
+        if isinstance(each, dict)
+        for kind in known
+        if isinstance(each.get(kind), str) and each[kind] not in known[kind]
+    ]
+
+
+def contradictions(config: Config) -> list[tuple[Location, str]]:
+    """What each key allows and the file as a whole does not."""
+    found: list[tuple[Location, str]] = []
+    for number, route in enumerate(config.routes):
+        if (route.profile is None) == (route.refuse is None):
+            found.append((("routes", number), "a route has either a profile or a sentence to refuse with"))
+        given = config.profiles.get(route.profile or "")
+        if given is not None and given.private and route.workflow is not None and route.file is None:
+            why = "is a name that every author of a workflow can choose; write its file, like 'deploy.yml'"
+            found.append((("routes", number, "workflow"), f"{route.workflow!r} {why}"))
+    found += [
+        (("defaults", name), "belongs to a profile: what is in [defaults] goes to every job")
+        for name in ("secret_env", "trust")
+        if getattr(config.defaults, name)
+    ]
+    found += [
+        (("profiles", name, "secret_env"), f"{variable} stays in the environment of all that runs; give it in env")
+        for name, profile in config.profiles.items()
+        for variable in profile.secret_env
+        if any(matches_exactly(variable, kept) for kept in KEPT)
+    ]
+    if unknown_image := [each for each in config.limits.images or () if each not in {"default", *config.images}]:
+        found.append((("limits", "images"), f"there is no image {unknown_image[0]!r} in this file"))
+    known = {OPEN, GITHUB_ONLY, *config.networks}
+    if config.defaults.max_concurrent is not None:
+        found.append((("defaults", "max_concurrent"), "belongs to a profile; MAX_CONCURRENT caps all runners"))
+    if unknown := [each for each in config.limits.networks or () if each not in known]:
+        found.append((("limits", "networks"), f"there is no network {unknown[0]!r} in this file"))
+    found += [
+        (("defaults", name), f"is more than limits.{name}")
+        for name in ("cpu", "memory", "timeout")
+        if name in config.limits.model_fields_set
+        and (getattr(config.defaults, name) or 0) > getattr(config.limits, name)
+    ]
+    reserved = [("networks", name) for name in (OPEN, GITHUB_ONLY, ALLOWED_CIDRS) if name in config.networks]
+    reserved += [("images", "default")] if "default" in config.images else []
+    found += [(place, "this name has a meaning of its own; choose another") for place in reserved]
+    for name, policy in config.networks.items():
+        if len({*github_domains(None), *policy.domains}) > MOST_DOMAINS:
+            found.append(
+                (("networks", name), f"with GitHub's own these are more than {MOST_DOMAINS} domains, Modal's most")
+            )
+    return found

@@ -1,0 +1,155 @@
+"""The rules that settings and file make together, and what in them may not be meant."""
+
+import re
+
+from pydantic import SecretStr
+
+from github_app.errors import ConfigError
+from github_app.model import Network, SandboxSpec, Shape
+from github_app.routing.admission import LONGEST, hook_rules
+from github_app.routing.caches import Caches
+from github_app.routing.catalog import RUNNER_VERSION
+from github_app.routing.network import (
+    ALLOWED_CIDRS,
+    GITHUB_ONLY,
+    github_domains,
+    is_private,
+    networks,
+)
+from github_app.routing.policy import Policy, is_full_name
+from github_app.routing.route import Rules, has_boundary
+from github_app.settings.fields import SECRET_LENGTH, RoutingSettings, Settings
+from github_app.settings.file import Config
+
+_ANY_SANDBOX = SandboxSpec("modal-1-1", Shape((1, 1), (1, 1), 1), {}, SecretStr(""), "owner/repository", private=True)
+# Labels that every self-hosted runner gets by itself, and those of GitHub's own runners.
+_GITHUBS_OWN = re.compile(r"self-hosted|linux|windows|macos|x64|arm|arm64|(ubuntu|windows|macos)-(latest|\d[\w.-]*)")
+
+
+def make_rules(settings: RoutingSettings, config: Config) -> Rules:
+    """Bring settings and file together; what the environment says wins over the file's defaults."""
+    github = github_domains(settings.github_enterprise_domain)
+    policies = {
+        name: Network(name, tuple(policy.domains), tuple(policy.cidrs)) for name, policy in config.networks.items()
+    }
+    said: dict[str, object] = {}
+    if settings.block_network:
+        said["network"] = GITHUB_ONLY
+    elif settings.allowed_cidrs:
+        policies[ALLOWED_CIDRS] = Network(ALLOWED_CIDRS, (), settings.allowed_cidrs)
+        said["network"] = ALLOWED_CIDRS
+    if settings.runner_group_id:
+        said["runner_group"] = settings.runner_group_id
+    if settings.modal_region:
+        said["region"] = settings.modal_region
+    if settings.cache_volume_name:
+        said["cache"] = settings.cache_volume_name
+    profiles, limits = config.profiles, config.limits
+    if settings.block_network:
+        # It wins over profiles and labels too.
+        profiles = {name: each.model_copy(update={"network": GITHUB_ONLY}) for name, each in profiles.items()}
+        limits = limits.model_copy(update={"networks": ()})
+    env = {name: value.get_secret_value() for name, value in settings.sandbox_extra_env.items()}
+    named = tuple(glob for route in config.routes if route.profile for glob in route.repositories if is_full_name(glob))
+    return Rules(
+        labels=settings.runner_label,
+        policy=Policy(settings.allowed_repos, named),
+        defaults=config.defaults.model_copy(update={**said, "env": {**config.defaults.env, **env}}),
+        profiles=profiles,
+        networks=networks(github, policies),
+        images=frozenset({"default", *config.images}),
+        routes=config.routes,
+        limits=limits,
+        caches=Caches(settings.cache_volume_name or "modal-runner-cache", config.cache.shared, config.cache.branches),
+        passes=(*config.labels.pass_, *(glob for route in config.routes for glob in route.labels)),
+        beside=config.labels.beside,
+    )
+
+
+def warnings(settings: RoutingSettings, config: Config) -> list[str]:
+    """What is allowed and may not be meant."""
+    found = [
+        f"ALLOWED_CIDRS: Modal cannot reach the private range {each} under any setting; it is passed on as written"
+        for each in settings.allowed_cidrs
+        if is_private(each)
+    ]
+    found += [
+        f"RUNNER_LABEL: {name!r} is a word of GitHub's own, and selects every job of the organisation that has it"
+        for name in settings.runner_label
+        if _GITHUBS_OWN.fullmatch(name.lower())
+    ]
+    if isinstance(settings, Settings):
+        found += [f"{name}: there were blanks or line ends around it, which are left out" for name in settings.trimmed]
+    rules = make_rules(settings, config)
+    if len(hook_rules(_ANY_SANDBOX, rules)) > LONGEST:
+        found.append(
+            "ALLOWED_REPOS and the routes are together longer than a variable of a Modal sandbox may be, so that none "
+            "can be started: write fewer names, with wildcards"
+        )
+    if settings.block_network and settings.allowed_cidrs:
+        found.append("BLOCK_NETWORK is set, so ALLOWED_CIDRS is not used")
+    if settings.block_network:
+        found += [
+            f"profiles.{name}: BLOCK_NETWORK is set and wins over its network {profile.network!r}"
+            for name, profile in config.profiles.items()
+            if profile.network not in {None, GITHUB_ONLY}
+        ]
+    if settings.runner_sha256 is None and settings.runner_version != RUNNER_VERSION:
+        found.append(
+            "RUNNER_SHA256 is not set: the runner's archive is taken as it comes; `modal-runner redeploy` sets it, "
+            "`modal-runner runner-version` prints it"
+        )
+    if isinstance(settings, Settings) and settings.webhook_secret_old is not None:
+        found.append("WEBHOOK_SECRET_OLD is still taken: `modal-runner rotate-secret` was stopped; run it again")
+    grouped = settings.runner_group_id is not None
+    found += [
+        f'profiles.{name}: its volumes and secrets rest on labels and the job-started hook alone (trust = "labels")'
+        for name, profile in config.profiles.items()
+        if profile.needs_boundary and profile.trust == "labels" and not (profile.runner_group or grouped)
+    ]
+    found += [f"{each}; until then they are kept back" for each in unbounded(settings, config)]
+    if config.defaults.secrets or config.defaults.volumes:
+        found.append("defaults: its secrets and volumes go to every job of every repository that may use the runners")
+    cached = settings.cache_volume_name or any(each.cache for each in (config.defaults, *config.profiles.values()))
+    if cached and not config.cache.shared and not grouped:
+        found.append(
+            "the caches of single repositories rest on labels and the job-started hook alone; "
+            "a runner group keeps the jobs of others away"
+        )
+    found += [
+        f"routes.{route.name}: the code of forks runs there, and gets what profile {route.profile!r} gives"
+        for route in config.routes
+        if route.forks and route.profile and config.profiles[route.profile].gives_own
+    ]
+    if cached and config.cache.shared:
+        found.append("cache.shared: a job of any repository can write what the jobs of the others run")
+    return found
+
+
+def unbounded(settings: RoutingSettings, config: Config) -> list[str]:
+    """The profiles whose secrets rest on nothing, a sentence each: they are not given, and nothing new is deployed."""
+    defaults = make_rules(settings, config).defaults
+    return [
+        f"profiles.{name}: it gives secrets or volumes, and any job with the right labels can take its runners: write "
+        'runner_group = ID, of a group that admits its repositories alone, or trust = "labels" if every repository may '
+        'have them (on a personal account trust = "repository")'
+        for name, profile in config.profiles.items()
+        if profile.needs_boundary and profile.trust != "repository" and not has_boundary(profile, defaults)
+    ]
+
+
+def refuse_unbounded(settings: RoutingSettings, config: Config) -> None:
+    """Go no further where secrets rest on nothing.
+
+    Raises:
+        ConfigError: says which, and what to write.
+    """
+    if problems := unbounded(settings, config):
+        raise ConfigError(problems)
+
+
+def secrets_of(config: Config) -> list[str]:
+    """The values of variables in the file, for the log's redaction; what is short is no secret."""
+    profiles = [config.defaults, *config.profiles.values()]
+    values = [value for each in profiles for value in (*each.env.values(), *each.secret_env.values())]
+    return [value for value in values if len(value) >= SECRET_LENGTH]
