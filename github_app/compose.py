@@ -10,7 +10,7 @@ from github_app.github import AppOnGitHub, Checks, Connection, Jobs, RunnerGroup
 from github_app.github.connection import SharedTransport
 from github_app.jobs.intake import Intake
 from github_app.jobs.service import Service
-from github_app.routing.route import Rules
+from github_app.routing.rules import Rules
 from github_app.runners.capacity import Caps, Slots
 from github_app.runners.claims import Claims
 from github_app.runners.ending import Endings

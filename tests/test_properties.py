@@ -18,7 +18,8 @@ from github_app.model import (
     Scope,
     runner_name,
 )
-from github_app.routing.route import Admit, Rules, route
+from github_app.routing.route import route
+from github_app.routing.rules import Admit, Rules
 from github_app.runners.balance import Demand, Plan, plan
 
 _ORDER = [None, JobState.QUEUED, JobState.RUNNING, JobState.GONE, JobState.DONE]

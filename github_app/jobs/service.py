@@ -23,7 +23,8 @@ from github_app.errors import GitHubError
 from github_app.jobs.cache_quota import CacheQuota
 from github_app.jobs.intake import Intake, LeftToSweep
 from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, RunFacts, RunnerRecord, RunnerState
-from github_app.routing.route import Admit, Ignore, Refuse, Rules, needs_run, route, took_our_runner
+from github_app.routing.route import needs_run, route, took_our_runner
+from github_app.routing.rules import Admit, Ignore, Refuse, Rules
 from github_app.runners.balance import Demand, Start
 from github_app.runners.halts import RunLookup
 from github_app.runners.pacing import Notices

@@ -6,7 +6,8 @@ import msgspec
 
 from github_app.model import JobEvent, Shape
 from github_app.routing.catalog import usd_per_minute
-from github_app.routing.route import Admit, Ignore, Refuse, Rules, route
+from github_app.routing.route import route
+from github_app.routing.rules import Admit, Ignore, Refuse, Rules
 
 
 class Explanation(msgspec.Struct, frozen=True):

@@ -5,7 +5,8 @@ from collections import Counter
 import msgspec
 
 from github_app.model import JobRecord, JobState, RunnerRecord
-from github_app.routing.route import Admit, Rules, route
+from github_app.routing.route import route
+from github_app.routing.rules import Admit, Rules
 from github_app.runners.balance import Demand, plan
 from github_app.runners.versions import RunnerVersion
 from github_app.store import CLAIMS, HALTS, JOBS, PARKED, REFUSALS, RUNNERS, SLOTS, ModalDictStore

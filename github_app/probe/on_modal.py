@@ -16,8 +16,8 @@ from github_app.errors import ModalRunnerError, SandboxError
 from github_app.model import Gpu, Network, Shape, Witness
 from github_app.probe.result import found, unknown
 from github_app.routing.catalog import usd_per_minute
+from github_app.routing.machine import DOCKER_MEMORY_MIB, PLAIN_CPU
 from github_app.routing.network import GITHUB_ONLY
-from github_app.routing.route import DOCKER_MEMORY_MIB, PLAIN_CPU
 from github_app.sandboxes import ModalSandboxes
 from github_app.sandboxes.image import BUILDER_VARIABLE, BUILDER_VERSION
 from github_app.sandboxes.trial import Trial, Trials

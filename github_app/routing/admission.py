@@ -18,7 +18,8 @@ from github_app.routing.globs import as_regex, matches
 from github_app.routing.labels import Wanted
 from github_app.routing.policy import FORK_REFUSED, NOT_NAMED, PUBLIC, UNKNOWN, UNSEEN_SECRETS, is_full_name
 from github_app.routing.profiles import Route, workflow_file
-from github_app.routing.route import Rules, asked_for
+from github_app.routing.route import asked_for
+from github_app.routing.rules import Rules
 
 # Of a variable in a Modal Secret, which is what a sandbox's environment is made of (modal.com/docs/guide/secrets).
 LONGEST = 32_768

@@ -9,7 +9,8 @@ import structlog
 from github_app.clock import Clock
 from github_app.errors import ModalRunnerError
 from github_app.model import JobState, RunnerRecord, runner_name
-from github_app.routing.route import Admit, Rules, route
+from github_app.routing.route import route
+from github_app.routing.rules import Admit, Rules
 from github_app.runners.balance import CLAIM_IS_STALE_S, Demand, Plan, Start, Wait, plan
 from github_app.runners.capacity import IN_ALL
 from github_app.runners.ending import Endings

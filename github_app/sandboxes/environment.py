@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable
 
 from github_app.model import SandboxSpec, Shape
-from github_app.routing.route import CACHE_PATH, Provisions
+from github_app.routing.machine import CACHE_PATH
+from github_app.routing.provisions import Provisions
 from github_app.routing.units import as_size
 
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|PASS$|KEY|CREDENTIAL|_PAT$|AUTH", re.IGNORECASE)

@@ -11,7 +11,9 @@ from github_app.errors import SandboxError, SandboxNameTaken
 from github_app.modal_errors import Boundary
 from github_app.model import UNKNOWN_TO_MODAL, SandboxSpec, SandboxStatus, Witness
 from github_app.routing.admission import LONGEST, hook_rules
-from github_app.routing.route import CACHE_PATH, Rules, given
+from github_app.routing.machine import CACHE_PATH
+from github_app.routing.provisions import given
+from github_app.routing.rules import Rules
 from github_app.sandboxes.environment import settings_of
 from github_app.sandboxes.image import BUILDER_VERSION, ImageRecipe, unpin_builder
 from github_app.sandboxes.scripts import START

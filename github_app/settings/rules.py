@@ -17,7 +17,8 @@ from github_app.routing.network import (
     networks,
 )
 from github_app.routing.policy import Policy, is_full_name
-from github_app.routing.route import Rules, has_boundary
+from github_app.routing.provisions import has_boundary
+from github_app.routing.rules import Rules
 from github_app.settings.fields import SECRET_LENGTH, RoutingSettings, Settings
 from github_app.settings.file import Config
 

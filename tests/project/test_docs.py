@@ -12,7 +12,7 @@ from github_app.cli.main import app
 from github_app.model import Shape
 from github_app.operations.tables import domains_table, labels_table, licences_table, settings_table
 from github_app.routing.catalog import usd_per_minute
-from github_app.routing.route import PLAIN_CPU, PLAIN_MEMORY_MIB
+from github_app.routing.machine import PLAIN_CPU, PLAIN_MEMORY_MIB
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [DOCS.parent / "README.md", DOCS.parent / "DEPLOY.md", *DOCS.glob("*.md")]

@@ -23,7 +23,7 @@ from github_app.routing.admission import hook_rules
 from github_app.routing.globs import as_regex, matches
 from github_app.routing.policy import FORK_REFUSED, Policy
 from github_app.routing.profiles import Route
-from github_app.routing.route import Rules
+from github_app.routing.rules import Rules
 from github_app.sandboxes.scripts import ADMISSION, JOB_STARTED, START
 from github_app.simulator.image import stand_in_image
 from tests.worlds.records import SHAPE

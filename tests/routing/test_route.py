@@ -13,7 +13,8 @@ from github_app.model import MadeFor, RunFacts
 from github_app.routing.catalog import GPUS, REGIONS
 from github_app.routing.labels import KEYS
 from github_app.routing.network import github_domains
-from github_app.routing.route import Admit, Ignore, Refuse, Rules, needs_run, route
+from github_app.routing.route import needs_run, route
+from github_app.routing.rules import Admit, Ignore, Refuse, Rules
 from github_app.settings.config import parse_config
 from github_app.settings.rules import make_rules
 from tests.worlds.records import event, routing_settings

@@ -14,7 +14,8 @@ from github_app.errors import SandboxError
 from github_app.model import SandboxSpec
 from github_app.routing.globs import as_regex
 from github_app.routing.network import github_domains
-from github_app.routing.route import Admit, route
+from github_app.routing.route import route
+from github_app.routing.rules import Admit
 from github_app.sandboxes import ModalSandboxes, runner_image
 from github_app.settings.config import parse_config
 from github_app.settings.environment import load_routing_settings
