@@ -9,6 +9,7 @@ from github_app.clock import Clock
 from github_app.github import AppOnGitHub, Checks, Connection, Jobs, RunnerGroups, Runners
 from github_app.github.connection import SharedTransport
 from github_app.jobs.intake import Intake
+from github_app.jobs.runs import Runs
 from github_app.jobs.service import Service
 from github_app.routing.rules import Rules
 from github_app.runners.capacity import Caps, Slots
@@ -203,17 +204,17 @@ def _service(inputs: _Inputs, github: _GitHub, on_modal: _Modal, runners: _Runne
     store, clock = on_modal.store, inputs.clock
     # GitHub waits for our answer while we ask it something.
     patience_s = inputs.settings.host.answer_limit_s / 3
+    intake = Intake(store=store, jobs=github.jobs, vouchers=runners.vouchers, patience_s=patience_s, clock=clock)
     return Service(
         store=store,
         installations=github.app,
-        intake=Intake(store=store, jobs=github.jobs, vouchers=runners.vouchers, patience_s=patience_s, clock=clock),
-        runs=github.jobs,
+        intake=intake,
+        runs=Runs(github.jobs, intake, patience_s, clock),
         notices=runners.notices,
         reconciler=runners.reconciler,
         rules=inputs.rules,
         version=runners.version,
         capped=bool(inputs.caps),
-        patience_s=patience_s,
         clock=clock,
     )
 

@@ -4,9 +4,7 @@ What becomes of one event: known? -> old? -> admitted? -> decide -> job's record
 Handling is idempotent, so the body is put last: a crash in between costs a repetition, never a job.
 """
 
-import asyncio
 import uuid
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,14 +17,13 @@ import structlog
 
 from github_app import lifecycle
 from github_app.clock import Clock
-from github_app.errors import GitHubError
 from github_app.jobs.cache_quota import CacheQuota
 from github_app.jobs.intake import Intake, LeftToSweep
-from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, RunFacts, RunnerRecord, RunnerState
+from github_app.jobs.runs import Runs
+from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, RunnerRecord, RunnerState
 from github_app.routing.route import needs_run, route, took_our_runner
 from github_app.routing.rules import Admit, Ignore, Refuse, Rules
 from github_app.runners.balance import Demand, Start
-from github_app.runners.halts import RunLookup
 from github_app.runners.pacing import Notices
 from github_app.runners.reconcile import Reconciler
 from github_app.runners.records import change_runner, leave_runner
@@ -34,12 +31,7 @@ from github_app.runners.versions import RunnerVersion
 from github_app.store import HALTS, HISTORY, JOBS, REFUSALS, RUNNERS, SEEN, ModalDictStore
 from github_app.store.notes import Refusal, RepositorySeen
 
-_MOST_RUNS = 1000
-_GONE_FOR_S = 60.0
-_NO_RUN = "GitHub does not find the job's run; the sweep reads the queue"
 Routed = Ignore | Refuse | Admit
-# So many runs may be asked after at once.
-_LOCKS = 32
 _DAY_S = 86400.0
 
 _log = structlog.get_logger(__name__)
@@ -82,13 +74,12 @@ class Service:
         store: ModalDictStore,
         installations: Installations,
         intake: Intake,
-        runs: RunLookup,
+        runs: Runs,
         notices: Notices,
         reconciler: Reconciler,
         rules: Rules,
         version: RunnerVersion,
         capped: bool,
-        patience_s: float,
         clock: Clock,
     ) -> None:
         self._store = store
@@ -96,17 +87,11 @@ class Service:
         self.intake = intake
         self._runs = runs
         self._notices = notices
-        self._known_runs: OrderedDict[int, RunFacts] = OrderedDict()
-        # Until when a run that GitHub did not find is not asked after again.
-        self._gone_runs: OrderedDict[int, float] = OrderedDict()
-        self._asking = [asyncio.Lock() for _ in range(_LOCKS)]
         self._reconciler = reconciler
         self._rules = rules
         self._quota = CacheQuota(store, rules.limits.cache_volumes, clock)
         self._version = version
         self._capped = capped
-        # GitHub is waiting for our answer while we ask it something.
-        self._patience_s = patience_s
         # By installation and repository: when SEEN was written last, and whether the repository was private.
         self._seen: dict[str, tuple[float, bool]] = {}
         self._clock = clock
@@ -172,7 +157,8 @@ class Service:
             LeftToSweep: a delivery, of a run of which GitHub says nothing.
             StoreError, GitHubError: store or GitHub did not answer; repeating is safe.
         """
-        event = await self._with_run(event, reading=reading)
+        if needs_run(event, self._rules):
+            event = await self._runs.fill_in(event, reading=reading)
         runner = await self._runner_of(event)
         event = _named(event, runner)
         routed = route(event, self._rules)
@@ -244,37 +230,6 @@ class Service:
         elif known is not None and known.state is JobState.RUNNING and event.action is Action.IN_PROGRESS:
             again = self._reconciler.reconcile if await self._note_runner(event, runner) else None
         return Answer(Status.ACCEPTED, step.reason, again)
-
-    async def _with_run(self, event: JobEvent, *, reading: bool) -> JobEvent:
-        """Ask for what a rule needs and a delivery does not say; once a run."""
-        if event.run is not None or event.action is Action.COMPLETED or not needs_run(event, self._rules):
-            return event
-        try:
-            # The jobs of one run come all at once: one of them asks.
-            async with asyncio.timeout(self._patience_s), self._asking[event.run_id % len(self._asking)]:
-                facts = self._known_runs.get(event.run_id) or await self._ask_run(event, reading=reading)
-        except TimeoutError as error:
-            raise GitHubError("run: GitHub did not answer in time", retryable=True) from error
-        self._known_runs[event.run_id] = facts
-        while len(self._known_runs) > _MOST_RUNS:
-            self._known_runs.popitem(last=False)
-        return msgspec.structs.replace(event, run=facts)
-
-    async def _ask_run(self, event: JobEvent, *, reading: bool) -> RunFacts:
-        if reading:
-            return await self._runs.run_of(event)
-        if self._gone_runs.get(event.run_id, 0.0) > self._clock.now():
-            raise LeftToSweep(_NO_RUN, surely=True)
-        await self.intake.pay_for_run(event)
-        try:
-            return await self._runs.run_of(event)
-        except GitHubError as error:
-            if error.status != 404:
-                raise
-            self._gone_runs[event.run_id] = self._clock.now() + _GONE_FOR_S
-            while len(self._gone_runs) > _MOST_RUNS:
-                self._gone_runs.popitem(last=False)
-            raise LeftToSweep(_NO_RUN, surely=True) from error
 
     async def _refuse(self, event: JobEvent, refusal: Refuse) -> Answer:
         """Tell of a job that is not served, once: in the log, in the store, and where its author looks."""
