@@ -1,10 +1,12 @@
 """Fixtures for the tests of the production code."""
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterator
 
 import modal
 import pytest
 import pytest_asyncio
+import structlog
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -13,6 +15,21 @@ from github_app.simulator.modal import RunnerImage, SimulatedModal
 from tests.worlds.control_plane import ControlPlane, running
 from tests.worlds.modal_workshop import connect
 from tests.worlds.stub_github import StubGitHub, stub_github
+
+
+def pytest_configure() -> None:
+    """Let the log go where pytest sees it, whichever test is the first that makes something write to it."""
+    structlog.configure(logger_factory=structlog.stdlib.LoggerFactory())
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """What a command sets up for its process, when it runs in this one, ends with the test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

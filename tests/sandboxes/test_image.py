@@ -57,13 +57,13 @@ async def test_the_builders_version_is_pinned_whatever_the_environments_is(monke
 
 
 async def test_where_modal_refuses_the_pin_its_environments_own_version_builds(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv(BUILDER_VARIABLE, BUILDER_VERSION)
     missing = await _prepare(Limits(builder="2026.10", builders=frozenset({"2026.10"})), runner_image("2.336.0"))
 
     assert missing == []
-    assert "image_builder_refused" in capsys.readouterr().out
+    assert "image_builder_refused" in caplog.text
 
 
 async def test_a_version_that_an_administrator_names_stays(monkeypatch: pytest.MonkeyPatch) -> None:
