@@ -15,7 +15,8 @@ from github_app.routing.catalog import usd_per_minute
 from github_app.routing.machine import PLAIN_CPU, PLAIN_MEMORY_MIB
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = [DOCS.parent / "README.md", DOCS.parent / "DEPLOY.md", *DOCS.glob("*.md")]
+ROOT = DOCS.parent
+PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,41 @@ def test_each_test_that_the_threat_model_names_is_there() -> None:
     named = set(re.findall(r"`((?:[a-z]+/|test_)[a-z_]+\.py)`", (DOCS / "security.md").read_text(encoding="utf-8")))
 
     assert len(named) > 15
-    assert [name for name in sorted(named) if not (DOCS.parent / "tests" / name).exists()] == []
+    assert [name for name in sorted(named) if not (ROOT / "tests" / name).exists()] == []
+
+
+def _named_files(page: str) -> list[str]:
+    """What a page has between backticks, and looks like a file or folder of ours."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(r"`((?:[a-z_]+/)+|(?:[a-z_-]+/)*[a-z_-]+\.(?:py|sh|toml|yml|md))`", text)
+
+
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_each_file_on_the_map_is_where_the_map_says(page: str) -> None:
+    named = _named_files(page)
+
+    assert len(named) > 20
+    # The administrator's file is no file of this repository.
+    ours = [name for name in named if name != "modal-runner.toml"]
+    places = (ROOT, ROOT / "github_app", ROOT / "github_app" / "operations" / "doctor")
+    assert [name for name in ours if not any((place / name).exists() for place in places)] == []
+
+
+def test_each_room_is_on_the_map() -> None:
+    package = ROOT / "github_app"
+    rooms = {f"{each.parent.name}/" for each in package.glob("*/__init__.py")}
+    modules = {each.name for each in package.glob("*.py") if not each.name.startswith("__")}
+
+    assert sorted((rooms | modules) - set(_named_files("ARCHITECTURE.md"))) == []
+
+
+def test_each_make_target_in_the_docs_is_one() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    named = {name for page in PAGES for name in re.findall(r"`make ([a-z]+)", page.read_text(encoding="utf-8"))}
+
+    assert len(named) > 8
+    assert named <= targets
 
 
 def test_the_price_of_a_plain_runner_is_right() -> None:
@@ -120,7 +155,7 @@ def test_every_link_between_the_pages_leads_somewhere() -> None:
 
 
 def test_what_idle_costs_is_reckoned_right() -> None:
-    guide = (DOCS.parent / "DEPLOY.md").read_text(encoding="utf-8")
+    guide = (ROOT / "DEPLOY.md").read_text(encoding="utf-8")
     core, gib = (float(each) for each in re.findall(r"\$(0\.0000\d+) a (?:core|GiB)", guide))
     minutes, cores, gibs = (
         float(each.replace(",", ""))
@@ -131,11 +166,11 @@ def test_what_idle_costs_is_reckoned_right() -> None:
     assert f"**${minutes * once:.2f} a month**" in guide
     assert f"for ${minutes / 5 * once:.2f}" in guide
     assert f"for ${minutes * 60 * 0.125 * (core + gib):.2f} a month" in guide
-    assert f"${minutes * once:.2f} a month" in (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    assert f"${minutes * once:.2f} a month" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_readme_stays_short() -> None:
-    assert len((DOCS.parent / "README.md").read_text(encoding="utf-8").splitlines()) < 150
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 150
 
 
 def test_every_command_has_help_with_an_example_and_its_exit_codes() -> None:
