@@ -9,8 +9,8 @@ from github_app.clock import Clock
 from github_app.github import AppOnGitHub, Checks, Connection, Jobs, RunnerGroups, Runners
 from github_app.github.connection import SharedTransport
 from github_app.jobs.intake import Intake
-from github_app.jobs.runs import Runs
 from github_app.jobs.service import Service
+from github_app.jobs.workflow_runs import Runs
 from github_app.routing.rules import Rules
 from github_app.runners.capacity import Caps, Slots
 from github_app.runners.claims import Claims
@@ -20,14 +20,14 @@ from github_app.runners.jit import JitRequests
 from github_app.runners.launch import Launcher
 from github_app.runners.pacing import PacedNotices, PacedRunners, WriteBudget
 from github_app.runners.reconcile import Reconciler
+from github_app.runners.second_looks import Suspicions
 from github_app.runners.settling import Settling
-from github_app.runners.suspicions import Suspicions
 from github_app.runners.versions import RunnerVersion
 from github_app.runners.vouching import Vouchers
 from github_app.sandboxes import ImageRecipe, ModalSandboxes, pin_builder, runner_image, unpin_builder
-from github_app.settings.fields import RoutingSettings, Settings
-from github_app.settings.file import Config
-from github_app.settings.rules import make_rules
+from github_app.settings.make_rules import make_rules
+from github_app.settings.toml_file import Config
+from github_app.settings.variables import RoutingSettings, Settings
 from github_app.store import PROBES, ModalDictStore
 from github_app.sweep import Sweep
 

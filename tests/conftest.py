@@ -10,7 +10,7 @@ import structlog
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from github_app.settings.fields import Settings
+from github_app.settings.variables import Settings
 from github_app.simulator.modal import RunnerImage, SimulatedModal
 from tests.worlds.control_plane import ControlPlane, running
 from tests.worlds.modal_workshop import connect

@@ -12,11 +12,10 @@ from pydantic import SecretStr
 
 from github_app.cli.source import stored_settings
 from github_app.errors import InputError
-from github_app.settings.config import load_config
-from github_app.settings.environment import load_routing_settings, settings_of
-from github_app.settings.fields import Settings
-from github_app.settings.file import FILE
-from github_app.settings.rules import refuse_unbounded, warnings
+from github_app.settings.load import load_config, load_routing_settings, settings_of
+from github_app.settings.make_rules import refuse_unbounded, warnings
+from github_app.settings.toml_file import FILE
+from github_app.settings.variables import Settings
 
 _MASK = "********"
 config = typer.Typer(

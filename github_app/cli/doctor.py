@@ -12,11 +12,10 @@ from github_app import log
 from github_app.cli.source import in_environment
 from github_app.deployment.rollout import configuration_file
 from github_app.errors import ConfigError
-from github_app.foreign import ascii_json, visible
+from github_app.foreign_text import ascii_json, visible
 from github_app.operations.doctor import Report, examine
 from github_app.operations.doctor.check import failed
-from github_app.settings.config import load_config
-from github_app.settings.environment import load_routing_settings, load_settings
+from github_app.settings.load import load_config, load_routing_settings, load_settings
 
 _MARKS = {"ok": "[green]ok     [/]", "failed": "[red]failed [/]", "unknown": "[yellow]unknown[/]"}
 

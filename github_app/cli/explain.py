@@ -8,7 +8,7 @@ import typer
 
 from github_app.cli.source import stored_settings
 from github_app.errors import InputError
-from github_app.foreign import ascii_json, visible
+from github_app.foreign_text import ascii_json, visible
 from github_app.model import Action, JobEvent, RunFacts, Scope
 from github_app.operations.explain import Explanation
 from github_app.operations.explain import explain as explanation_of
@@ -16,11 +16,10 @@ from github_app.routing.labels import meaningless
 from github_app.routing.policy import is_full_name
 from github_app.routing.profiles import workflow_file
 from github_app.routing.units import as_size, as_time
-from github_app.settings.config import load_config
-from github_app.settings.environment import load_routing_settings, settings_of
-from github_app.settings.fields import RoutingSettings
-from github_app.settings.file import Config
-from github_app.settings.rules import make_rules
+from github_app.settings.load import load_config, load_routing_settings, settings_of
+from github_app.settings.make_rules import make_rules
+from github_app.settings.toml_file import Config
+from github_app.settings.variables import RoutingSettings
 
 
 def explain(

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from github_app.errors import InputError
-from github_app.foreign import coloured
+from github_app.foreign_text import coloured
 from github_app.model import RUNNER_NAME, RunnerRecord, runner_name
 from github_app.sandboxes import ModalSandboxes
-from github_app.settings.environment import load_routing_settings
+from github_app.settings.load import load_routing_settings
 from github_app.store import RUNNERS, ModalDictStore
 
 # Attempts of a job whose runners are looked for by name, once their records are gone.

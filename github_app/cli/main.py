@@ -27,7 +27,7 @@ from github_app.cli.status import status
 from github_app.cli.sweep import sweep
 from github_app.cli.uninstall import uninstall
 from github_app.errors import ConfigError, InputError, ModalRunnerError
-from github_app.foreign import visible
+from github_app.foreign_text import visible
 
 app = typer.Typer(
     name="modal-runner",

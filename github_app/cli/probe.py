@@ -15,15 +15,15 @@ from github_app.cli.source import deployed_settings
 from github_app.clock import Clock
 from github_app.compose import Parts, compose
 from github_app.errors import InputError
-from github_app.foreign import ascii_json
+from github_app.foreign_text import ascii_json
 from github_app.model import Gpu
 from github_app.probe import Probe, Wanted, hopeless, last, show, was_seen_now
 from github_app.probe.job import FILE, JobProbe, snippet
 from github_app.routing import labels
 from github_app.routing.policy import is_full_name
 from github_app.routing.units import as_money
-from github_app.settings.environment import load_routing_settings
-from github_app.settings.fields import Settings
+from github_app.settings.load import load_routing_settings
+from github_app.settings.variables import Settings
 from github_app.store import ModalDictStore
 from github_app.store.notes import Probed, ProbeReport, ProbeResult
 

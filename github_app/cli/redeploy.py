@@ -15,9 +15,9 @@ from github_app.deployment import SettingsSecret, look_up_workspace, rollout
 from github_app.deployment.functions import application_file
 from github_app.errors import InputError
 from github_app.github import AppWebhook
-from github_app.settings.environment import load_routing_settings, settings_of
-from github_app.settings.fields import STORED, RoutingSettings
-from github_app.settings.rules import refuse_unbounded, secrets_of
+from github_app.settings.load import load_routing_settings, settings_of
+from github_app.settings.make_rules import refuse_unbounded, secrets_of
+from github_app.settings.variables import STORED, RoutingSettings
 from github_app.setup.progress import Progress
 
 # What may stand in a command line, where other users of the machine see it.

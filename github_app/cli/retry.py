@@ -12,7 +12,7 @@ from github_app.clock import Clock
 from github_app.errors import InputError
 from github_app.model import JobRecord, JobState
 from github_app.runners.claims import Claims
-from github_app.settings.environment import load_routing_settings
+from github_app.settings.load import load_routing_settings
 from github_app.store import HISTORY, JOBS, ModalDictStore
 
 _JOB_PAGE = re.compile(r"https?://[^/]+/[^/]+/[^/]+/actions/runs/\d+/job/(\d+)([?#].*)?")

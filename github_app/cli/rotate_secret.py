@@ -17,8 +17,8 @@ from github_app.deployment import SettingsSecret, look_up_workspace, rollout
 from github_app.deployment.functions import application_file
 from github_app.errors import GitHubError, InputError
 from github_app.github import AppWebhook
-from github_app.settings.environment import load_routing_settings, settings_of
-from github_app.settings.rules import refuse_unbounded
+from github_app.settings.load import load_routing_settings, settings_of
+from github_app.settings.make_rules import refuse_unbounded
 from github_app.setup.progress import Progress
 
 # GitHub waits ten seconds for an answer: so long one that it signed before may still be under way.

@@ -14,10 +14,10 @@ from github_app import log
 from github_app.clock import Clock
 from github_app.compose import Parts, compose
 from github_app.errors import InputError
-from github_app.settings.config import load_all
-from github_app.settings.fields import Settings
-from github_app.settings.file import Config
-from github_app.settings.rules import secrets_of, warnings
+from github_app.settings.load import load_all
+from github_app.settings.make_rules import secrets_of, warnings
+from github_app.settings.toml_file import Config
+from github_app.settings.variables import Settings
 from github_app.web import create_app
 from github_app.web.server import Listener, server
 

@@ -17,8 +17,7 @@ from github_app.deployment.rollout import configuration_file
 from github_app.errors import InputError
 from github_app.github.manifest import LONGEST_NAME
 from github_app.settings import pasted
-from github_app.settings.config import load_config
-from github_app.settings.environment import load_routing_settings
+from github_app.settings.load import load_config, load_routing_settings
 from github_app.setup.progress import Progress
 from github_app.setup.register import Wish, can_open_browser
 from github_app.setup.setup import Setup

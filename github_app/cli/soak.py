@@ -10,7 +10,7 @@ import typer
 
 from github_app.cli.demo import until_told_to_end
 from github_app.errors import InputError
-from github_app.foreign import ascii_json
+from github_app.foreign_text import ascii_json
 
 
 def soak(

@@ -7,12 +7,11 @@ from github_app import log
 from github_app.deployment import SettingsSecret
 from github_app.deployment.rollout import configuration_file
 from github_app.errors import DeploymentError, InputError
-from github_app.foreign import visible
-from github_app.settings.config import load_all, load_config
-from github_app.settings.environment import load_routing_settings, settings_of
-from github_app.settings.fields import STORED, RoutingSettings, Settings
-from github_app.settings.file import Config
-from github_app.settings.rules import secrets_of
+from github_app.foreign_text import visible
+from github_app.settings.load import load_all, load_config, load_routing_settings, settings_of
+from github_app.settings.make_rules import secrets_of
+from github_app.settings.toml_file import Config
+from github_app.settings.variables import STORED, RoutingSettings, Settings
 
 _CREDENTIALS = ("GITHUB_APP_ID", "GITHUB_PRIVATE_KEY", "GITHUB_PRIVATE_KEY_PATH", "WEBHOOK_SECRET")
 

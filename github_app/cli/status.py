@@ -12,10 +12,10 @@ from rich.text import Text
 
 from github_app.cli.source import routing_settings
 from github_app.clock import Clock
-from github_app.foreign import ascii_json, visible
+from github_app.foreign_text import ascii_json, visible
 from github_app.operations.status import Status, read_status
 from github_app.runners.versions import RunnerVersion
-from github_app.settings.rules import make_rules
+from github_app.settings.make_rules import make_rules
 from github_app.store import ModalDictStore
 
 _EVERY_S = 2.0

@@ -9,7 +9,7 @@ import typer
 from github_app.cli.source import deployed_settings
 from github_app.clock import Clock
 from github_app.compose import compose
-from github_app.foreign import ascii_json, visible
+from github_app.foreign_text import ascii_json, visible
 from github_app.sweep import SweepReport
 
 

@@ -18,9 +18,9 @@ from github_app.errors import ConfigError, GitHubError, InputError, SandboxError
 from github_app.github import AppWebhook
 from github_app.model import RunnerRecord
 from github_app.sandboxes import ModalSandboxes
-from github_app.settings.environment import load_routing_settings, settings_of
+from github_app.settings.load import load_routing_settings, settings_of
+from github_app.setup.credentials import rescue_file
 from github_app.setup.progress import Progress
-from github_app.setup.store import rescue_file
 from github_app.store import RUNNERS, ModalDictStore
 
 # So long GitHub may take to notice that a runner does not answer any more; it may take minutes, too.

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from github_app.demo.report import JobReport, Report
-from github_app.foreign import visible
+from github_app.foreign_text import visible
 from github_app.simulator.github.state import Job
 
 _COLOURS = {"success": "green", "failure": "red", "cancelled": "yellow", "skipped": "dim", "running": "cyan"}

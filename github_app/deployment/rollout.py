@@ -20,9 +20,9 @@ from github_app.model import Place, RunnerRelease, Scope
 from github_app.sandboxes import ModalSandboxes
 from github_app.sandboxes.image import checksum
 from github_app.sandboxes.trial import Trials
-from github_app.settings.fields import RoutingSettings
-from github_app.settings.file import FILE, Config
-from github_app.settings.host import Host
+from github_app.settings.github_host import Host
+from github_app.settings.toml_file import FILE, Config
+from github_app.settings.variables import RoutingSettings
 from github_app.store import SWEEPS, ModalDictStore
 from github_app.store.notes import Swept
 

@@ -7,10 +7,10 @@ from github_app.github.app import AppOnGitHub, FailedDelivery, Installation
 from github_app.github.checks import Checks
 from github_app.github.connection import Connection
 from github_app.github.groups import RunnerGroup, RunnerGroups, barriers
+from github_app.github.hook_config import AppRecord, AppWebhook, Delivery
 from github_app.github.jobs import Jobs
 from github_app.github.registration import NewApp, convert, newest_public_release
 from github_app.github.runners import Runners
-from github_app.github.webhook import AppRecord, AppWebhook, Delivery
 
 __all__ = [
     "AppOnGitHub",

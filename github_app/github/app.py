@@ -12,7 +12,7 @@ from githubkit import GitHub, Response
 from github_app.clock import Clock
 from github_app.errors import GitHubError
 from github_app.github.connection import Connection
-from github_app.github.webhook import AppRecord, AppWebhook
+from github_app.github.hook_config import AppRecord, AppWebhook
 
 # What an installation permits is read again at most this often, when it was not permitted.
 _PERMISSIONS_GOOD_FOR_S = 600.0

@@ -1,6 +1,6 @@
 """Check runs: how the person who wrote a workflow is told that a job is not served (docs: "Check runs")."""
 
-from github_app.foreign import code, fenced, visible
+from github_app.foreign_text import code, fenced, visible
 from github_app.github.connection import Connection
 from github_app.github.tokens import permissions
 from github_app.model import JobEvent

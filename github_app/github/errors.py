@@ -13,7 +13,7 @@ import httpx
 from githubkit.exception import GitHubException, RequestFailed, RequestTimeout
 
 from github_app.errors import GitHubError
-from github_app.github.refusals import advice_on
+from github_app.github.refusal_advice import advice_on
 
 _UNTOLD_LIMIT_WAIT_S = 60.0
 

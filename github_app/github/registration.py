@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from github_app.errors import GitHubError
 from github_app.github.connection import SharedTransport, ask_anonymously
 from github_app.model import RunnerRelease
-from github_app.settings.host import Host
+from github_app.settings.github_host import Host
 
 _CODE = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _TAG = re.compile(r"v(\d+\.\d+\.\d+)")

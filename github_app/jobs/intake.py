@@ -16,8 +16,8 @@ from github_app.errors import GitHubError
 from github_app.model import Action, JobEvent
 from github_app.runners.vouching import JobLookup, Vouchers
 from github_app.store import DELIVERIES, PARKED, Delivered, ModalDictStore
-from github_app.store.buckets import Bucket, SharedBucket
 from github_app.store.notes import Parked
+from github_app.store.token_bucket import Bucket, SharedBucket
 
 # A `queued` that is older starts nothing before GitHub was asked.
 OLD_S = 600.0

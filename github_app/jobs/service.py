@@ -19,7 +19,7 @@ from github_app import lifecycle
 from github_app.clock import Clock
 from github_app.jobs.cache_quota import CacheQuota
 from github_app.jobs.intake import Intake, LeftToSweep
-from github_app.jobs.runs import Runs
+from github_app.jobs.workflow_runs import Runs
 from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, RunnerRecord, RunnerState
 from github_app.routing.route import needs_run, route, took_our_runner
 from github_app.routing.rules import Admit, Ignore, Refuse, Rules

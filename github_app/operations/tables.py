@@ -6,7 +6,7 @@ from importlib import metadata
 from github_app.routing.catalog import GPUS
 from github_app.routing.labels import KEYS
 from github_app.routing.network import github_names
-from github_app.settings.fields import Settings
+from github_app.settings.variables import Settings
 
 
 def labels_table() -> str:

@@ -21,7 +21,7 @@ from github_app.routing.network import GITHUB_ONLY
 from github_app.sandboxes import ModalSandboxes
 from github_app.sandboxes.image import BUILDER_VARIABLE, BUILDER_VERSION
 from github_app.sandboxes.trial import Trial, Trials
-from github_app.settings.host import host
+from github_app.settings.github_host import host
 from github_app.store.notes import ProbeResult
 
 _HERE = files("github_app.probe")

@@ -26,8 +26,8 @@ from github_app.probe.on_modal import DOCKER, PLAIN, OnModal, guarded, with_gpu
 from github_app.probe.result import complete, found, unknown
 from github_app.routing.catalog import usd_per_minute
 from github_app.sandboxes.trial import Trials
-from github_app.settings.fields import Settings
-from github_app.settings.file import Config
+from github_app.settings.toml_file import Config
+from github_app.settings.variables import Settings
 from github_app.store import CLAIMS, PROBES, ModalDictStore
 from github_app.store.notes import Probed, ProbeReport, ProbeResult
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 from rich.console import Console
 
-from github_app.foreign import visible
+from github_app.foreign_text import visible
 from github_app.routing.units import as_money
 from github_app.store.notes import ProbeReport, ProbeResult
 

@@ -80,3 +80,15 @@ class Slots:
             if key not in taken and await self._store.put_new(SLOTS, key, slot):
                 return key
         return None
+
+
+async def release_slots(store: ModalDictStore, slots: tuple[str, ...], runner: str) -> None:
+    """Give back the slots that `runner` holds."""
+    for key in slots:
+        slot = await store.get(SLOTS, key)
+        if slot is None or slot.runner != runner:
+            continue
+        taken = await store.take(SLOTS, key)
+        if taken is not None and taken.runner != runner:
+            # Another gave it back first, and it has a new holder since.
+            await store.put_new(SLOTS, key, taken)

@@ -22,13 +22,13 @@ from github_app.model import (
     runner_name,
 )
 from github_app.runners.balance import CLAIM_IS_STALE_S, Start
-from github_app.runners.capacity import IN_ALL, Full, Slots
+from github_app.runners.capacity import IN_ALL, Full, Slots, release_slots
 from github_app.runners.claims import Claims, Lease
 from github_app.runners.ending import Endings, PacedDeregistration, SandboxLookup
 from github_app.runners.halts import Halts
 from github_app.runners.jit import JitRequests, PutOff
 from github_app.runners.pacing import WriteBudget
-from github_app.runners.records import change_runner, finish_runner, release_slots
+from github_app.runners.records import change_runner, finish_runner
 from github_app.runners.versions import RunnerVersion
 from github_app.runners.vouching import Vouchers
 from github_app.store import RUNNERS, ModalDictStore

@@ -7,7 +7,8 @@ import structlog
 
 from github_app import lifecycle
 from github_app.model import RunnerRecord, RunnerState
-from github_app.store import RUNNERS, SLOTS, ModalDictStore
+from github_app.runners.capacity import release_slots
+from github_app.store import RUNNERS, ModalDictStore
 
 _log = structlog.get_logger(__name__)
 
@@ -39,15 +40,3 @@ async def finish_runner(store: ModalDictStore, runner: RunnerRecord, now: float)
     finished_at = runner.finished_at or now
     await change_runner(store, runner.name, RunnerState.FINISHED, finished_at=finished_at, ended_at=now)
     await release_slots(store, runner.slots, runner.name)
-
-
-async def release_slots(store: ModalDictStore, slots: tuple[str, ...], runner: str) -> None:
-    """Give back the slots that `runner` holds."""
-    for key in slots:
-        slot = await store.get(SLOTS, key)
-        if slot is None or slot.runner != runner:
-            continue
-        taken = await store.take(SLOTS, key)
-        if taken is not None and taken.runner != runner:
-            # Another gave it back first, and it has a new holder since.
-            await store.put_new(SLOTS, key, taken)

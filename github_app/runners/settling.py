@@ -8,7 +8,7 @@ from github_app.clock import Clock
 from github_app.errors import ModalRunnerError
 from github_app.model import UNKNOWN_TO_MODAL, RunnerRecord, SandboxStatus
 from github_app.runners.records import change_runner, finish_runner
-from github_app.runners.suspicions import SECOND_LOOK_S
+from github_app.runners.second_looks import SECOND_LOOK_S
 from github_app.store import RUNNERS, ModalDictStore
 
 # A sandbox ends a second or two after its job; what takes longer is left to the sweep.

@@ -17,7 +17,7 @@ from github_app.routing.catalog import usd_per_minute
 from github_app.runners.balance import Start
 from github_app.runners.halts import Doubt
 from github_app.store import ModalDictStore
-from github_app.store.buckets import SharedBucket
+from github_app.store.token_bucket import SharedBucket
 
 # For so long GitHub's word of a job is good, and its word against it.
 _GOOD_FOR_S = 120.0

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.markup import escape
 
-from github_app.foreign import visible
+from github_app.foreign_text import visible
 
 
 @dataclass

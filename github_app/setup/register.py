@@ -15,7 +15,7 @@ from pathlib import Path
 from github_app.errors import GitHubError, SetupError
 from github_app.github import NewApp, convert
 from github_app.github.manifest import LONGEST_NAME, registration_manifest
-from github_app.settings.host import Host
+from github_app.settings.github_host import Host
 from github_app.setup.pages import LOOPBACK, Form, Pages
 from github_app.setup.progress import Progress
 from github_app.setup.registration import Registration

@@ -11,23 +11,23 @@ from github_app.clock import Clock
 from github_app.compose import compose
 from github_app.deployment import SettingsSecret, Workspace, look_up_workspace, rollout
 from github_app.errors import DeploymentError, GitHubError, InputError, ModalRunnerError, SetupError
-from github_app.foreign import visible
+from github_app.foreign_text import visible
 from github_app.github import AppRecord, AppWebhook, Installation, NewApp, Runners
 from github_app.model import RunnerRelease
 from github_app.probe import Probe, Wanted, show_what_fails
 from github_app.routing.units import as_money
-from github_app.settings.environment import settings_of
-from github_app.settings.fields import STORED, RoutingSettings, Settings
-from github_app.settings.file import Config
+from github_app.settings.load import settings_of
+from github_app.settings.make_rules import refuse_unbounded
 from github_app.settings.pasted import names
-from github_app.settings.rules import refuse_unbounded
+from github_app.settings.toml_file import Config
+from github_app.settings.variables import STORED, RoutingSettings, Settings
 from github_app.setup.arrival import delivered, installed, warming
+from github_app.setup.credentials import keep, rescue, rescue_file, rescued, write_env_file
 from github_app.setup.mismatch import check_host, check_owner
 from github_app.setup.pages import bind, serving
 from github_app.setup.progress import Progress
 from github_app.setup.register import Registering, Wish, variables_of
 from github_app.setup.registration import STOPPED, Registration
-from github_app.setup.store import keep, rescue, rescue_file, rescued, write_env_file
 
 # What Modal's first plan runs at once (modal.com/pricing).
 MOST_AT_ONCE = 100

@@ -10,9 +10,9 @@ from github_app.errors import GitHubError
 from github_app.github.jobs import Meter
 from github_app.github.wire import Repository
 from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, RunFacts, RunnerRecord, RunnerState
-from github_app.runners.suspicions import Suspicions
+from github_app.runners.second_looks import Suspicions
 from github_app.runners.vouching import JobLookup
-from github_app.sweep.budget import ReadBudget, Spent
+from github_app.sweep.read_budget import ReadBudget, Spent
 from github_app.sweep.report import SweepReport
 
 # A queued job that nothing was heard of for so long is asked after by itself: its cancellation may have been lost.

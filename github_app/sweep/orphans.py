@@ -7,7 +7,7 @@ import msgspec
 from github_app.model import RUNNER_NAME, RunnerRecord, RunnerState
 from github_app.runners.claims import Claims
 from github_app.runners.ending import Endings, SandboxLookup
-from github_app.runners.suspicions import SECOND_LOOK_S, Suspicions
+from github_app.runners.second_looks import SECOND_LOOK_S, Suspicions
 from github_app.store import HISTORY, ModalDictStore
 from github_app.sweep.found import Found, Listed
 from github_app.sweep.report import SweepReport

@@ -24,8 +24,8 @@ from github_app.runners.claims import Claims
 from github_app.runners.ending import Endings, SandboxEnding
 from github_app.runners.halts import Halts
 from github_app.runners.records import change_runner, finish_runner, leave_runner
+from github_app.runners.second_looks import SECOND_LOOK_S
 from github_app.runners.settling import Settling
-from github_app.runners.suspicions import SECOND_LOOK_S
 from github_app.runners.versions import EXIT_CODE, RunnerVersion
 from github_app.store import HISTORY, RUNNERS, ModalDictStore
 from github_app.sweep.found import Found

@@ -22,18 +22,18 @@ from github_app.runners.ending import Endings
 from github_app.runners.halts import Halts
 from github_app.runners.pacing import WriteBudget
 from github_app.runners.reconcile import Reconciler
+from github_app.runners.second_looks import Suspicions
 from github_app.runners.settling import Settling
-from github_app.runners.suspicions import Suspicions
 from github_app.runners.versions import RunnerVersion
 from github_app.runners.vouching import Vouchers
 from github_app.sandboxes import ModalSandboxes
 from github_app.store import CLAIMS, HISTORY, JOBS, RUNNERS, SEEN, SWEEPS, ModalDictStore
 from github_app.store.notes import RepositorySeen, Swept
-from github_app.sweep.budget import ReadBudget
 from github_app.sweep.deliveries import Deliveries
 from github_app.sweep.demand import QueueReader, doubtful
 from github_app.sweep.found import Found, Listed, key_of, record_of
 from github_app.sweep.orphans import Orphans
+from github_app.sweep.read_budget import ReadBudget
 from github_app.sweep.report import SweepReport
 from github_app.sweep.supply import Supply
 from github_app.sweep.upkeep import SEEN_LATELY_S, Upkeep

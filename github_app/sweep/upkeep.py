@@ -1,9 +1,9 @@
 """Our own records: what nobody stands behind is given back or dropped, and what a person should know is told."""
 
 from github_app.clock import Clock
+from github_app.runners.capacity import release_slots
 from github_app.runners.claims import Claims
-from github_app.runners.records import release_slots
-from github_app.runners.suspicions import Suspicions
+from github_app.runners.second_looks import Suspicions
 from github_app.runners.versions import RunnerVersion
 from github_app.store import CLAIMS, JOBS, PARKED, RUNNERS, SEEN, SLOTS, ModalDictStore
 from github_app.sweep.demand import lost_its_runner

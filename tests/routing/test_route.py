@@ -15,8 +15,8 @@ from github_app.routing.labels import KEYS
 from github_app.routing.network import github_domains
 from github_app.routing.route import needs_run, route
 from github_app.routing.rules import Admit, Ignore, Refuse, Rules
-from github_app.settings.config import parse_config
-from github_app.settings.rules import make_rules
+from github_app.settings.load import parse_config
+from github_app.settings.make_rules import make_rules
 from tests.worlds.records import event, routing_settings
 
 DEPLOY = ".github/workflows/deploy.yml"

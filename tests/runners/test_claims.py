@@ -8,8 +8,8 @@ import pytest
 from github_app.clock import Clock
 from github_app.model import Action, Hold, JobEvent, JobRecord, JobState, Scope, Shape, Slot
 from github_app.runners.balance import Demand, Start
+from github_app.runners.capacity import release_slots
 from github_app.runners.claims import Claims
-from github_app.runners.records import release_slots
 from github_app.store import CLAIMS, SLOTS, Kind, ModalDictStore
 
 

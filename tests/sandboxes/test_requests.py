@@ -17,9 +17,8 @@ from github_app.routing.network import github_domains
 from github_app.routing.route import route
 from github_app.routing.rules import Admit
 from github_app.sandboxes import ModalSandboxes, runner_image
-from github_app.settings.config import parse_config
-from github_app.settings.environment import load_routing_settings
-from github_app.settings.rules import make_rules
+from github_app.settings.load import load_routing_settings, parse_config
+from github_app.settings.make_rules import make_rules
 from github_app.simulator.modal import SimulatedModal
 from tests.worlds.modal_workshop import connect
 from tests.worlds.records import event

@@ -8,10 +8,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from github_app.errors import ConfigError
-from github_app.settings.config import load_all, parse_config
-from github_app.settings.environment import load_routing_settings, load_settings
-from github_app.settings.file import Config
-from github_app.settings.rules import warnings
+from github_app.settings.load import load_all, load_routing_settings, load_settings, parse_config
+from github_app.settings.make_rules import warnings
+from github_app.settings.toml_file import Config
 
 Environment = pytest.MonkeyPatch
 

@@ -12,7 +12,7 @@ import pytest
 from google.protobuf.message import Message
 from grpclib import GRPCError, Status
 
-from github_app.settings.environment import settings_of
+from github_app.settings.load import settings_of
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.faults import NoFaults
 from tests.worlds.setup_run import OCTO, Page, Site, form_of, site

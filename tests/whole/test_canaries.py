@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from github_app.errors import ConfigError, GitHubError
 from github_app.github.tokens import InstallationToken, TokenAnswer
 from github_app.model import JitConfig, SandboxSpec
-from github_app.settings.environment import load_settings
+from github_app.settings.load import load_settings
 from github_app.simulator.github.api_runners import encode_jit_config
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.state import Job, Runner

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from github_app.model import Action, JobEvent, JobRecord, JobState, Place, RunnerRecord, Scope, Shape
-from github_app.settings.fields import RoutingSettings
+from github_app.settings.variables import RoutingSettings
 
 SHAPE = Shape(cpu=(1.0, 2.0), memory_mib=(512, 1024), timeout_s=600)
 ORGANIZATION = Scope("octo-org")

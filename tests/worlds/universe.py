@@ -16,9 +16,9 @@ from modal import Client
 from github_app.clock import Clock
 from github_app.compose import Parts, compose
 from github_app.demo.world import register
-from github_app.settings.config import load_config
-from github_app.settings.fields import Settings
-from github_app.settings.file import Config
+from github_app.settings.load import load_config
+from github_app.settings.toml_file import Config
+from github_app.settings.variables import Settings
 from github_app.simulator.github import SimulatedGitHub
 from github_app.simulator.github.faults import NoFaults
 from github_app.simulator.github.state import Account, App, Installation, Job, Repository, Runner, WorkflowRun

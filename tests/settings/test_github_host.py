@@ -2,7 +2,7 @@
 
 import pytest
 
-from github_app.settings.host import host
+from github_app.settings.github_host import host
 from tests.worlds.universe import PLAIN, universe
 
 

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from github_app.errors import ConfigError
-from github_app.settings.config import load_all, parse_config
-from github_app.settings.environment import load_routing_settings
-from github_app.settings.rules import make_rules, refuse_unbounded, unbounded, warnings
+from github_app.settings.load import load_all, load_routing_settings, parse_config
+from github_app.settings.make_rules import make_rules, refuse_unbounded, unbounded, warnings
 from tests.worlds.records import routing_settings
 
 

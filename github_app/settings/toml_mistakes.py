@@ -12,7 +12,7 @@ from github_app.routing.network import (
     OPEN,
     github_domains,
 )
-from github_app.settings.file import Config
+from github_app.settings.toml_file import Config
 
 Location = tuple[int | str, ...]
 

@@ -11,8 +11,8 @@ from github_app.github.wire import Repository
 from github_app.model import Place, Scope
 from github_app.operations.doctor.check import Check, failed, ok
 from github_app.routing.globs import matches
-from github_app.settings.fields import Settings
-from github_app.settings.file import Config
+from github_app.settings.toml_file import Config
+from github_app.settings.variables import Settings
 
 _LEVELS = {"read": 1, "write": 2, "admin": 3}
 # A JWT is dated back a minute, and GitHub takes none from the future.

@@ -25,7 +25,7 @@ from github_app.routing.catalog import REGIONS, RUNNER_VERSION
 from github_app.routing.network import cidr
 from github_app.routing.policy import PATTERN
 from github_app.settings import pasted
-from github_app.settings.host import Host, host
+from github_app.settings.github_host import Host, host
 
 # Environment variables that hold nothing come from unset CI variables and empty lines of env files.
 _CONFIG = SettingsConfigDict(

@@ -19,8 +19,8 @@ from github_app.routing.network import (
 from github_app.routing.policy import Policy, is_full_name
 from github_app.routing.provisions import has_boundary
 from github_app.routing.rules import Rules
-from github_app.settings.fields import SECRET_LENGTH, RoutingSettings, Settings
-from github_app.settings.file import Config
+from github_app.settings.toml_file import Config
+from github_app.settings.variables import SECRET_LENGTH, RoutingSettings, Settings
 
 _ANY_SANDBOX = SandboxSpec("modal-1-1", Shape((1, 1), (1, 1), 1), {}, SecretStr(""), "owner/repository", private=True)
 # Labels that every self-hosted runner gets by itself, and those of GitHub's own runners.

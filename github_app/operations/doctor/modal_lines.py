@@ -12,8 +12,8 @@ from github_app.operations.doctor.check import Check, failed, ok
 from github_app.probe import counted, hopeless, last
 from github_app.runners.versions import RunnerVersion
 from github_app.sandboxes import ModalSandboxes
-from github_app.settings.fields import RoutingSettings
-from github_app.settings.file import Config
+from github_app.settings.toml_file import Config
+from github_app.settings.variables import RoutingSettings
 from github_app.store import SWEEPS, ModalDictStore
 
 # The schedule runs every minute; a sweep may take some.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from github_app.cli.doctor import _show
-from github_app.foreign import code, coloured, fenced, visible
+from github_app.foreign_text import code, coloured, fenced, visible
 from github_app.model import Claim, Halt, Hold, JobRecord, JobState
 from github_app.operations.doctor.check import Check, Report
 from github_app.store import CLAIMS, HALTS, JOBS, PARKED, REFUSALS

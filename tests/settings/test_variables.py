@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from github_app.errors import ConfigError
-from github_app.settings.environment import load_settings
-from github_app.settings.fields import Settings
+from github_app.settings.load import load_settings
+from github_app.settings.variables import Settings
 
 Environment = pytest.MonkeyPatch
 

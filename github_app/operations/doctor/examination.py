@@ -7,13 +7,13 @@ from github_app.compose import compose
 from github_app.deployment import SettingsSecret, look_up_workspace
 from github_app.errors import ConfigError, DeploymentError, ModalRunnerError
 from github_app.operations.doctor.check import Check, Report, failed, guarded, ok, unknown
-from github_app.operations.doctor.on_github import OnGitHub
-from github_app.operations.doctor.on_modal import OnModal
+from github_app.operations.doctor.github_lines import OnGitHub
+from github_app.operations.doctor.modal_lines import OnModal
 from github_app.runners.versions import RunnerVersion
-from github_app.settings.environment import settings_of
-from github_app.settings.fields import STORED, RoutingSettings, Settings
-from github_app.settings.file import Config
-from github_app.settings.rules import warnings
+from github_app.settings.load import settings_of
+from github_app.settings.make_rules import warnings
+from github_app.settings.toml_file import Config
+from github_app.settings.variables import STORED, RoutingSettings, Settings
 from github_app.store import ModalDictStore
 
 _SETUP = "run `modal-runner setup --org ORGANISATION`"
