@@ -4,6 +4,8 @@ BIN := .venv/bin
 PACKAGES := .venv/.packages
 STAMP := .venv/.complete
 ARGS ?=
+# Half again as many as there are cores, for tests wait as much as they work.
+WORKERS ?= $(shell n=$$(nproc) && echo $$((n + (n + 1) / 2)))
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test check format bench soak attack audit clean lock
@@ -17,7 +19,7 @@ demo: $(STAMP) ## run the main job end to end, with no account (ARGS="--json" pa
 	@$(BIN)/modal-runner demo $(ARGS)
 
 test: $(STAMP) ## run the tests
-	@$(BIN)/pytest -n auto $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 check: $(STAMP) ## formatting, lint, types, layers, dead code
 	$(BIN)/ruff format --check .
