@@ -18,12 +18,12 @@ from github_app.runners.ending import Endings
 from github_app.runners.halts import Halts
 from github_app.runners.jit import JitRequests
 from github_app.runners.launch import Launcher
-from github_app.runners.pacing import PacedNotices, PacedRunners, WriteBudget
 from github_app.runners.reconcile import Reconciler
 from github_app.runners.second_looks import Suspicions
 from github_app.runners.settling import Settling
 from github_app.runners.versions import RunnerVersion
 from github_app.runners.vouching import Vouchers
+from github_app.runners.write_limit import PacedNotices, PacedRunners, WriteBudget
 from github_app.sandboxes import ImageRecipe, ModalSandboxes, pin_builder, runner_image, unpin_builder
 from github_app.settings.make_rules import make_rules
 from github_app.settings.toml_file import Config

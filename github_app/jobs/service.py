@@ -24,10 +24,10 @@ from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState,
 from github_app.routing.route import needs_run, route, took_our_runner
 from github_app.routing.rules import Admit, Ignore, Refuse, Rules
 from github_app.runners.balance import Demand, Start
-from github_app.runners.pacing import Notices
 from github_app.runners.reconcile import Reconciler
 from github_app.runners.records import change_runner, leave_runner
 from github_app.runners.versions import RunnerVersion
+from github_app.runners.write_limit import Notices
 from github_app.store import HALTS, HISTORY, JOBS, REFUSALS, RUNNERS, SEEN, ModalDictStore
 from github_app.store.notes import Refusal, RepositorySeen
 

@@ -14,8 +14,8 @@ import structlog
 from github_app.clock import Clock
 from github_app.errors import GitHubError
 from github_app.model import Place, RunnerRecord, Witness
-from github_app.runners.pacing import Deregistration
 from github_app.runners.records import finish_runner
+from github_app.runners.write_limit import Deregistration
 from github_app.store import ModalDictStore
 
 # GitHub may have given the runner a job a moment before the DELETE; its Worker needs a second or two to appear.

@@ -19,8 +19,8 @@ from github_app.model import Halt, JobEvent, Place, RunFacts
 from github_app.routing.units import as_money, as_time
 from github_app.runners.balance import Start, holds
 from github_app.runners.claims import Claims
-from github_app.runners.pacing import Notices
 from github_app.runners.second_looks import SECOND_LOOK_S, Suspicions
+from github_app.runners.write_limit import Notices
 from github_app.store import HALTS, JOBS, ModalDictStore
 
 # So many runners were online for their whole deadline, and the job was given to none.

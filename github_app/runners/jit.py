@@ -12,7 +12,7 @@ from github_app.model import Hold, JitConfig, JobEvent, Place, RunnerStatus
 from github_app.runners import retry
 from github_app.runners.balance import Start
 from github_app.runners.ending import PacedDeregistration, SandboxLookup
-from github_app.runners.pacing import WriteBudget
+from github_app.runners.write_limit import WriteBudget
 
 _log = structlog.get_logger(__name__)
 

@@ -27,10 +27,10 @@ from github_app.runners.claims import Claims, Lease
 from github_app.runners.ending import Endings, PacedDeregistration, SandboxLookup
 from github_app.runners.halts import Halts
 from github_app.runners.jit import JitRequests, PutOff
-from github_app.runners.pacing import WriteBudget
 from github_app.runners.records import change_runner, finish_runner
 from github_app.runners.versions import RunnerVersion
 from github_app.runners.vouching import Vouchers
+from github_app.runners.write_limit import WriteBudget
 from github_app.store import RUNNERS, ModalDictStore
 
 # A GPU create may block for 21 minutes and holds an input of the web function open; the others wait as records.

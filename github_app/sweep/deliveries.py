@@ -10,7 +10,7 @@ from typing import Protocol
 from github_app.clock import Clock
 from github_app.errors import GitHubError
 from github_app.github import FailedDelivery
-from github_app.runners.pacing import THE_APP, WriteBudget
+from github_app.runners.write_limit import THE_APP, WriteBudget
 from github_app.store import PARKED, REDELIVERED, WATERMARKS, ModalDictStore
 from github_app.store.notes import Redelivered, Watermark
 from github_app.sweep.report import SweepReport

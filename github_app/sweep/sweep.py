@@ -20,12 +20,12 @@ from github_app.runners.balance import Wait
 from github_app.runners.claims import Claims
 from github_app.runners.ending import Endings
 from github_app.runners.halts import Halts
-from github_app.runners.pacing import WriteBudget
 from github_app.runners.reconcile import Reconciler
 from github_app.runners.second_looks import Suspicions
 from github_app.runners.settling import Settling
 from github_app.runners.versions import RunnerVersion
 from github_app.runners.vouching import Vouchers
+from github_app.runners.write_limit import WriteBudget
 from github_app.sandboxes import ModalSandboxes
 from github_app.store import CLAIMS, HISTORY, JOBS, RUNNERS, SEEN, SWEEPS, ModalDictStore
 from github_app.store.notes import RepositorySeen, Swept

@@ -10,7 +10,7 @@ from github_app.errors import GitHubError
 from github_app.github import Connection, Runners
 from github_app.github.connection import SharedTransport
 from github_app.model import JobEvent
-from github_app.runners.pacing import PacedNotices, PacedRunners, WriteBudget
+from github_app.runners.write_limit import PacedNotices, PacedRunners, WriteBudget
 from github_app.simulator.modal import SimulatedModal
 from github_app.store import BUDGET, TOLD, ModalDictStore
 from tests.worlds.clocks import standing_clock
