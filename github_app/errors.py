@@ -10,7 +10,7 @@ ModalRunnerError
 ├── StoreError        Modal's Dict did not answer
 └── DeploymentError   Modal refused or did not answer about the App's own Secret, functions and objects
 
-The last four are made by one function per adapter; `retryable` says whether the same call may succeed later,
+The last four are made at one place per adapter; `retryable` says whether the same call may succeed later,
 `retry_after` (seconds) what the other side asked to wait. Nothing above an adapter reads an error's text.
 """
 

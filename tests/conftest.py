@@ -24,7 +24,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture(autouse=True)
 def own_log() -> Iterator[None]:
-    """What a command sets up for its process, when it runs in this one, ends with the test."""
+    """Where a command that runs in this process sends the log to ends with the test."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield

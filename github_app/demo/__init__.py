@@ -1,4 +1,4 @@
 """The demo: both simulators, the production app, and a real workflow, end to end on one machine.
 
-It may start processes here, and knows of production what a workflow and the command `serve` tell.
+It may start processes here; of production it uses the command `serve`, the manifest and the way to GitHub.
 """

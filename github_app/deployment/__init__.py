@@ -1,6 +1,6 @@
 """The App itself on Modal: its Secret, functions and objects, how a deploy brings them up to date, and how they start.
 
-It may touch Modal and the `modal` command; `rollout` and `entrypoints` use what `compose` builds.
+It may touch Modal and the `modal` command; `rollout` also asks GitHub, by what `compose` builds.
 """
 
 from github_app.deployment.functions import Functions

@@ -27,7 +27,7 @@ from github_app.runners.balance import Demand, Start
 from github_app.runners.reconcile import Reconciler
 from github_app.runners.records import change_runner, leave_runner
 from github_app.runners.versions import RunnerVersion
-from github_app.runners.write_limit import Notices
+from github_app.runners.write_limit import SafeNotices
 from github_app.store import HALTS, HISTORY, JOBS, REFUSALS, RUNNERS, SEEN, ModalDictStore
 from github_app.store.notes import Refusal, RepositorySeen
 
@@ -75,7 +75,7 @@ class Service:
         installations: Installations,
         intake: Intake,
         runs: Runs,
-        notices: Notices,
+        notices: SafeNotices,
         reconciler: Reconciler,
         rules: Rules,
         version: RunnerVersion,

@@ -5,9 +5,7 @@ from dataclasses import dataclass, field
 
 from github_app.model import Shape
 from github_app.routing.profiles import Profile
-from github_app.routing.rules import Rules
-
-_NOTHING_SAID = Profile()
+from github_app.routing.rules import NOTHING_SAID, Rules
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Provisions:
 
 def given(shape: Shape, rules: Rules) -> Provisions:
     """What a sandbox of a profile is given, the defaults included."""
-    named = rules.profiles.get(shape.profile or "", _NOTHING_SAID)
+    named = rules.profiles.get(shape.profile or "", NOTHING_SAID)
     common = rules.defaults.env
     if shape.bare:
         return Provisions({**common, **named.env}, rules.defaults.secrets, tuple(named.env), kept_back=shape.profile)

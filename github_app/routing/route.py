@@ -16,11 +16,9 @@ from github_app.routing.labels import Wanted
 from github_app.routing.limits import beyond, unknown
 from github_app.routing.machine import filled, made_for, repositories, shape_of
 from github_app.routing.policy import FORK_REFUSED
-from github_app.routing.profiles import Profile, Route
+from github_app.routing.profiles import Route
 from github_app.routing.provisions import has_boundary
-from github_app.routing.rules import Admit, Ignore, Refuse, Rules
-
-_NOTHING_SAID = Profile()
+from github_app.routing.rules import NOTHING_SAID, Admit, Ignore, Refuse, Rules
 
 
 def route(event: JobEvent, rules: Rules) -> Ignore | Refuse | Admit:
@@ -105,7 +103,7 @@ def _machine(event: JobEvent, wanted: Wanted, found: Route | None, rules: Rules)
         return Refuse("profile", f"The label 'profile:{wanted.profile}' is not for this job; its route gives {name!r}.")
     if name is not None and name not in rules.profiles:
         return Refuse("profile", unknown("profile", name, rules.profiles))
-    profile = rules.profiles[name] if name is not None else _NOTHING_SAID
+    profile = rules.profiles[name] if name is not None else NOTHING_SAID
     if profile.private and not (found and found.profile):
         return Refuse("profile", f"The label 'profile:{name}' cannot be asked for: only a route leads to that profile.")
     personal = event.scope.repo is not None

@@ -9,7 +9,7 @@ from github_app.routing.network import OPEN
 from github_app.routing.policy import Policy
 from github_app.routing.profiles import Limits, Profile, Route
 
-_NOTHING_SAID = Profile()
+NOTHING_SAID = Profile()
 _MODALS_OWN = Limits()
 
 
@@ -46,7 +46,7 @@ class Rules:
 
     labels: tuple[str, ...] = ("modal",)
     policy: Policy = field(default_factory=Policy)
-    defaults: Profile = _NOTHING_SAID
+    defaults: Profile = NOTHING_SAID
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     networks: Mapping[str, Network] = field(default_factory=lambda: {OPEN: Network()})
     images: frozenset[str] = frozenset()

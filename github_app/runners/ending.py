@@ -47,15 +47,19 @@ class SandboxLookup(Protocol):
         ...
 
 
-class SandboxEnding(SandboxLookup, Protocol):
+class SandboxTermination(SandboxLookup, Protocol):
+    """Ends sandboxes."""
+
+    async def terminate(self, sandbox_id: str) -> None:
+        """Kill; nothing happens to one that has ended."""
+
+
+class SandboxEnding(SandboxTermination, Protocol):
     """Looks into sandboxes, and ends them."""
 
     async def witness(self, sandbox_id: str) -> Witness:
         """Look inside."""
         ...
-
-    async def terminate(self, sandbox_id: str) -> None:
-        """Kill; nothing happens to one that has ended."""
 
 
 async def end_safely(

@@ -20,7 +20,7 @@ from github_app.routing.units import as_money, as_time
 from github_app.runners.balance import Start, holds
 from github_app.runners.claims import Claims
 from github_app.runners.second_looks import SECOND_LOOK_S, Suspicions
-from github_app.runners.write_limit import Notices
+from github_app.runners.write_limit import SafeNotices
 from github_app.store import HALTS, JOBS, ModalDictStore
 
 # So many runners were online for their whole deadline, and the job was given to none.
@@ -53,7 +53,7 @@ class RunLookup(Protocol):
         ...
 
 
-class RunnerGroups(Protocol):
+class GroupBarriers(Protocol):
     """Asks GitHub about runner groups."""
 
     async def barriers(self, place: Place, group: int | None, job: JobEvent, path: str | None) -> list[str]:
@@ -69,8 +69,8 @@ class Halts:
         *,
         store: ModalDictStore,
         runs: RunLookup,
-        groups: RunnerGroups,
-        notices: Notices,
+        groups: GroupBarriers,
+        notices: SafeNotices,
         claims: Claims,
         suspicions: Suspicions,
         clock: Clock,

@@ -17,7 +17,7 @@ from github_app.runners.write_limit import WriteBudget
 _log = structlog.get_logger(__name__)
 
 
-class Registration(Protocol):
+class RunnerRegistration(Protocol):
     """Registers runners at GitHub."""
 
     async def create_jit_config(
@@ -51,7 +51,7 @@ class JitRequests:
     def __init__(
         self,
         *,
-        runners: Registration,
+        runners: RunnerRegistration,
         deregistration: PacedDeregistration,
         sandboxes: SandboxLookup,
         budget: WriteBudget,

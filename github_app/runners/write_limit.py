@@ -153,13 +153,17 @@ class PacedRunners:
 
 
 class Notices(Protocol):
-    """How the author of a workflow is told."""
+    """How the author of a workflow is told; a `GitHubError` says that he was not."""
 
     async def refused(self, job: JobEvent, sentence: str) -> None:
         """Tell why a job is not served."""
 
     async def halted(self, job: JobEvent, sentence: str) -> None:
         """Tell why no more runners are started for a job."""
+
+
+class SafeNotices(Notices, Protocol):
+    """The same by one that never raises."""
 
 
 class Permissions(Protocol):

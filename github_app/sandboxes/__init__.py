@@ -1,6 +1,6 @@
 """Sandboxes on Modal: their image, their start script and hooks, their creation, their end.
 
-It may touch Modal's Sandboxes, Images and Volumes, and knows neither store nor GitHub.
+It may touch Modal's Apps, Sandboxes, Images, Volumes and the names in Secrets, and knows neither store nor GitHub.
 """
 
 from github_app.sandboxes.image import ImageRecipe, pin_builder, runner_image, unpin_builder

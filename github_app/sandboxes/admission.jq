@@ -1,5 +1,5 @@
 # Reads the payload of the event of a job; prints what becomes of the job (admit, foreign or refuse) and a sentence.
-# The rules are those of policy.py and routing.py; what is not known for sure refuses.
+# The rules are those of routing/policy.py and routing/route.py; what is not known for sure refuses.
 ($ENV.MODAL_RUNNER_RULES | fromjson) as $rules
 | ($ENV.GITHUB_REPOSITORY // "") as $repository
 | ($ENV.GITHUB_EVENT_NAME // "") as $event

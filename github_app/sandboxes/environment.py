@@ -12,7 +12,7 @@ _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|PASS$|KEY|CREDENTIAL|_P
 _LONG = 24
 
 
-def settings_of(
+def runner_variables(
     spec: SandboxSpec, provisions: Provisions, secret_names: Iterable[str], rules: str, *, sudo_fails: bool = False
 ) -> dict[str, str]:
     """The variables that start.sh and the hooks read.

@@ -14,7 +14,7 @@ from github_app.routing.admission import LONGEST, hook_rules
 from github_app.routing.machine import CACHE_PATH
 from github_app.routing.provisions import given
 from github_app.routing.rules import Rules
-from github_app.sandboxes.environment import settings_of
+from github_app.sandboxes.environment import runner_variables
 from github_app.sandboxes.image import BUILDER_VERSION, ImageRecipe, unpin_builder
 from github_app.sandboxes.scripts import START
 
@@ -180,7 +180,10 @@ class ModalSandboxes:
                 name=spec.name,
                 tags=spec.tags,
                 image=self._images[shape.image],
-                env={**provisions.env, **settings_of(spec, provisions, names or (), rules, sudo_fails=self.sudo_fails)},
+                env={
+                    **provisions.env,
+                    **runner_variables(spec, provisions, names or (), rules, sudo_fails=self.sudo_fails),
+                },
                 secrets=secrets,
                 timeout=shape.timeout_s,
                 gpu=str(shape.gpu) if shape.gpu else None,

@@ -1,4 +1,4 @@
 """`modal-runner setup`: from nothing to the first job in one sitting.
 
-It may touch the browser, GitHub's registration and, through `deployment/`, Modal.
+It may touch the browser, GitHub, through `deployment/` Modal, and ends with a probe.
 """

@@ -81,27 +81,27 @@ class QueueReader:
         """
         try:
             await self._ask_doubtful(doubtful, budget, report)
-            for name in _in_turn(seen, budget.turn.seen):
+            for name in _in_turn(seen, budget.position.seen):
                 await self._read_repository(seen[name], installation_id, budget, report)
-                budget.turn = msgspec.structs.replace(budget.turn, seen=name)
-            page = budget.turn.repositories
+                budget.position = msgspec.structs.replace(budget.position, seen=name)
+            page = budget.position.repositories
             listed, more = await self._jobs.repositories(installation_id, page, budget)
             await self._refresh(installation_id, listed)
             others = {each.full_name.lower(): each for each in listed if each.full_name.lower() not in seen}
-            for name in [name for name in sorted(others) if name > budget.turn.other]:
+            for name in [name for name in sorted(others) if name > budget.position.other]:
                 await self._read_repository(others[name], installation_id, budget, report)
-                budget.turn = msgspec.structs.replace(budget.turn, other=name)
-            budget.turn = msgspec.structs.replace(budget.turn, repositories=page + 1 if more else 1, other="")
+                budget.position = msgspec.structs.replace(budget.position, other=name)
+            budget.position = msgspec.structs.replace(budget.position, repositories=page + 1 if more else 1, other="")
         except Spent:
             _log.info("read_budget_spent", installation=installation_id)
 
     async def _ask_doubtful(self, doubtful: Iterable[JobRecord], budget: ReadBudget, report: SweepReport) -> None:
         by_id = {record.event.job_id: record for record in doubtful}
         self._doubted = frozenset(by_id)
-        for job_id in _in_turn(list(by_id), budget.turn.job)[: budget.half]:
+        for job_id in _in_turn(list(by_id), budget.position.job)[: budget.half]:
             budget.spend()
             await self._guarded(f"job {job_id}", self.ask(by_id[job_id], report), report)
-            budget.turn = msgspec.structs.replace(budget.turn, job=job_id)
+            budget.position = msgspec.structs.replace(budget.position, job=job_id)
 
     async def _read_repository(
         self, repository: Repository, installation_id: int, budget: ReadBudget, report: SweepReport
@@ -115,8 +115,8 @@ class QueueReader:
     ) -> None:
         """Read the open runs, page by page, from where the last sweep's budget ended."""
         name = repository.full_name.lower()
-        resumed = budget.turn.unfinished == name
-        page, last = (budget.turn.runs, budget.turn.run) if resumed else (1, 0)
+        resumed = budget.position.unfinished == name
+        page, last = (budget.position.runs, budget.position.run) if resumed else (1, 0)
         try:
             more = True
             while more:
@@ -129,10 +129,10 @@ class QueueReader:
                     last = run_id
                 page, last = page + 1, 0
         except Spent:
-            budget.turn = msgspec.structs.replace(budget.turn, unfinished=name, runs=page, run=last)
+            budget.position = msgspec.structs.replace(budget.position, unfinished=name, runs=page, run=last)
             raise
         if resumed:
-            budget.turn = msgspec.structs.replace(budget.turn, unfinished="")
+            budget.position = msgspec.structs.replace(budget.position, unfinished="")
 
     async def _guarded(self, what: str, work: Awaitable[None], report: SweepReport) -> None:
         """Go on after what concerns one repository or job; give up when it looks like all of GitHub."""

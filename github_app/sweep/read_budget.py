@@ -25,7 +25,7 @@ class ReadBudget:
         self._clock = clock
         self._left = 0.0
         self._listing = 0
-        self.turn = ReadingPosition()
+        self.position = ReadingPosition()
 
     async def open(self) -> None:
         """Add what has come in since the last sweep: less as GitHub's quota falls, nothing under a tenth of it.
@@ -36,7 +36,7 @@ class ReadBudget:
         now = self._clock.now()
         known = await self._store.get(ALLOWANCES, self._key)
         self._left = _BURST if known is None else min(_BURST, known.left + (now - known.at) / 60 * self._per_minute)
-        self.turn = known.turn if known else ReadingPosition()
+        self.position = known.turn if known else ReadingPosition()
         self._listing = known.listing if known else 0
 
     @property
@@ -52,7 +52,7 @@ class ReadBudget:
             StoreError: the store did not answer.
         """
         left = max(self._left, -_BURST)
-        kept = Allowance(left, self._clock.now(), self.turn, self._listing)
+        kept = Allowance(left, self._clock.now(), self.position, self._listing)
         await self._store.put(ALLOWANCES, self._key, kept)
 
     @property

@@ -21,7 +21,7 @@ from github_app.model import (
 from github_app.routing.catalog import usd_per_minute
 from github_app.runners.balance import CLAIM_IS_STALE_S, Demand, Start
 from github_app.runners.claims import Claims
-from github_app.runners.ending import Endings, SandboxEnding
+from github_app.runners.ending import Endings, SandboxTermination
 from github_app.runners.halts import Halts
 from github_app.runners.records import change_runner, finish_runner, leave_runner
 from github_app.runners.second_looks import SECOND_LOOK_S
@@ -48,7 +48,7 @@ class Supply:
         self,
         *,
         store: ModalDictStore,
-        sandboxes: SandboxEnding,
+        sandboxes: SandboxTermination,
         endings: Endings,
         settling: Settling,
         version: RunnerVersion,

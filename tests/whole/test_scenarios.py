@@ -589,7 +589,7 @@ CASES = {
     13: test_the_slot_of_a_sandbox_that_died_during_its_job_is_freed,
     14: test_an_outdated_runner_stops_launches_instead_of_storming,
     15: "no metrics are kept for each job",
-    16: "covered by test_github_adapter: labels go to GitHub exactly as the job wrote them",
+    16: "covered by tests/github/test_adapter.py: labels go to GitHub exactly as the job wrote them",
     17: "containers in jobs are not offered yet",
     18: test_a_working_runner_of_whose_job_we_were_never_told_is_not_ended_at_its_deadline,
     19: test_a_runner_missing_from_one_listing_is_not_ended,

@@ -1,4 +1,4 @@
-"""What the simulated GitHub holds and can do, without a word of HTTP: all that its endpoints and pages know."""
+"""What the simulated GitHub holds and can do, without a server: all that its endpoints and pages know."""
 
 import time
 from collections import Counter
