@@ -25,7 +25,7 @@ async def _status(it: Universe) -> dict[str, Any]:
 
 async def test_jobs_runners_caps_and_refusals_are_shown_with_their_reasons() -> None:
     async with universe(settings={"max_concurrent": 1}) as it:
-        it.push({"runs": (PLAIN, 60)})
+        it.push({"runs": (PLAIN, 1800)})
         await it.until(lambda: it.job("runs").status == "in_progress")
         it.push({"refused": (("modal", "gpu:h1000"), 5)})
         await it.github.webhooks.settle()

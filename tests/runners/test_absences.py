@@ -161,7 +161,7 @@ async def test_two_absences_with_a_sighting_between_confirm_nothing() -> None:
 
 async def test_that_modal_does_not_know_a_sandbox_once_ends_no_runner() -> None:
     async with universe() as it:
-        it.push({"job": (PLAIN, 600)})
+        it.push({"job": (PLAIN, 7200)})
         await it.until(lambda: it.job("job").status == "in_progress")
         await it.github.webhooks.settle()
         (name,) = await it.records()
@@ -179,7 +179,7 @@ async def test_that_modal_does_not_know_a_sandbox_once_ends_no_runner() -> None:
 
 async def test_a_sandbox_that_modal_knows_again_was_not_missed() -> None:
     async with universe() as it:
-        it.push({"job": (PLAIN, 900)})
+        it.push({"job": (PLAIN, 7200)})
         await it.until(lambda: it.job("job").status == "in_progress")
         await it.github.webhooks.settle()
         (name,) = await it.records()

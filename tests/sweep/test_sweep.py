@@ -116,7 +116,7 @@ async def test_a_job_that_github_has_put_back_into_the_queue_is_served() -> None
 
 async def test_a_job_on_a_runner_that_is_gone_is_shown_as_stuck_at_github() -> None:
     async with universe() as it:
-        it.push({"job": (PLAIN, 600)})
+        it.push({"job": (PLAIN, 7200)})
         await it.until(lambda: it.job("job").status == "in_progress")
         await it.github.webhooks.settle()
         it.modal.kill(it.sandboxes()[0].id)
@@ -201,7 +201,7 @@ async def test_an_event_that_makes_no_sense_is_parked_and_reported_and_not_asked
 
 async def test_jobs_over_a_cap_are_reported_with_that_reason() -> None:
     async with universe(settings={"max_concurrent": 1}) as it:
-        it.push({"first": (PLAIN, 60)})
+        it.push({"first": (PLAIN, 1800)})
         await it.until(lambda: it.job("first").status == "in_progress")
         it.push({"second": (PLAIN, 5)})
         await it.github.webhooks.settle()
@@ -345,7 +345,7 @@ async def test_a_runner_that_may_still_get_its_sandbox_keeps_its_slot() -> None:
 
 async def test_a_busy_runner_without_a_sandbox_gives_its_slot_back() -> None:
     async with universe(settings={"max_concurrent": 1}) as it:
-        it.push({"job": (PLAIN, 600)})
+        it.push({"job": (PLAIN, 7200)})
         await it.until(lambda: it.job("job").status == "in_progress")
         await it.github.webhooks.settle()
         (name,) = await it.records()

@@ -187,7 +187,7 @@ async def test_many_capped_jobs_of_one_repository_do_not_hide_another_repository
     monkeypatch.setattr(reconcile, "MOST_STARTS", 3)
     async with universe(settings={"max_concurrent_per_repo": 1}) as it:
         other = it.github.world.add_repository(it.organization, "other")
-        it.push({f"crowd-{n}": (PLAIN, 900) for n in range(8)})
+        it.push({f"crowd-{n}": (PLAIN, 7200) for n in range(8)})
         await it.github.webhooks.settle()
         it.push({"other": (PLAIN, 5)}, other)
         await it.until(lambda: it.job("other").status == "completed" or len(it.sandboxes()) >= 2)
