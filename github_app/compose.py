@@ -36,6 +36,15 @@ SUDO, PINNED_BUILDER = 1, 22
 
 
 @dataclass(frozen=True)
+class Outside:
+    """What leads out of the process: to GitHub, to the records, to the sandboxes."""
+
+    github: SharedTransport
+    store: ModalDictStore
+    sandboxes: ModalSandboxes
+
+
+@dataclass(frozen=True)
 class Parts:
     """What the entry points use."""
 
@@ -109,17 +118,29 @@ class _Runners:
     reconciler: Reconciler
 
 
-def compose(settings: Settings, config: Config, clock: Clock, client: modal.Client | None = None) -> Parts:
-    """Build everything, and connect to nothing yet; without `client` Modal's is the environment's."""
+def compose(
+    settings: Settings,
+    config: Config,
+    clock: Clock,
+    client: modal.Client | None = None,
+    *,
+    outside: Outside | None = None,
+) -> Parts:
+    """Build everything, and connect to nothing yet; without `client` Modal's is the environment's.
+
+    A simulation gives an `outside` of its own.
+    """
     # The SDK's own retry of a throttled call has no end; a launch is put off instead, with the reason in sight.
     os.environ.setdefault("MODAL_MAX_THROTTLE_WAIT", "20")
     pin_builder()
     inputs = _Inputs(settings, config, make_rules(settings, config), _caps(settings, config), clock)
-    github = _on_github(settings, clock)
-    on_modal = _Modal(
+    outside = outside or Outside(
+        SharedTransport(settings.host.rest_version),
         ModalDictStore(settings.modal_app_name, client),
         ModalSandboxes(settings.modal_app_name, images_of(settings, config), client, rules=inputs.rules),
     )
+    github = _on_github(settings, clock, outside.github)
+    on_modal = _Modal(outside.store, outside.sandboxes)
     runners = _runners(inputs, github, on_modal)
     service = _service(inputs, github, on_modal, runners)
     return Parts(
@@ -136,10 +157,10 @@ def compose(settings: Settings, config: Config, clock: Clock, client: modal.Clie
     )
 
 
-def _on_github(settings: Settings, clock: Clock) -> _GitHub:
+def _on_github(settings: Settings, clock: Clock, transport: SharedTransport) -> _GitHub:
     connection = Connection(
         api_url=settings.host.api_url,
-        transport=SharedTransport(settings.host.rest_version),
+        transport=transport,
         app_id=settings.github_app_id,
         private_key=settings.private_key,
         clock=clock,

@@ -61,10 +61,14 @@ class SharedTransport(httpx.AsyncBaseTransport):
         """Send, and put `retry-after` into seconds: at a date githubkit ends with a bare ValueError."""
         if self._rest_version is not None:
             request.headers["x-github-api-version"] = self._rest_version
-        response = await self._pool.transport_for(request.url).handle_async_request(request)
+        response = await self.send(request)
         if asked := response.headers.get("retry-after"):
             response.headers["retry-after"] = str(math.ceil(seconds_to_wait(asked)))
         return response
+
+    async def send(self, request: httpx.Request) -> httpx.Response:
+        """Send over the wire."""
+        return await self._pool.transport_for(request.url).handle_async_request(request)
 
     async def aclose(self) -> None:
         """Do nothing: githubkit closes its client after each call, and with it the pool."""

@@ -38,12 +38,13 @@ class ModalDictStore:
         """Without `create` nothing is made: what is missing reads as empty."""
         self._names = {kind.name: f"{app_name}-{kind.name}" for kind in KINDS}
         self._client = client
-        self._dicts = {
-            kind: modal.Dict.from_name(name, create_if_missing=create, client=client)
-            for kind, name in self._names.items()
-        }
+        self._dicts = {kind: self.open(name, create=create) for kind, name in self._names.items()}
         # Records that `all` left out, as `<kind>/<key>`.
         self.unreadable: set[str] = set()
+
+    def open(self, name: str, *, create: bool) -> modal.Dict:
+        """Refer to a Dict; nothing is asked yet."""
+        return modal.Dict.from_name(name, create_if_missing=create, client=self._client)
 
     async def put(self, kind: Kind[T], key: str, record: T) -> None:
         """Write `record` over whatever is there."""

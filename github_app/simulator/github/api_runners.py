@@ -83,7 +83,7 @@ async def _get(call: Call) -> Reply:
 
 async def _delete(call: Call) -> Reply:
     runner = _runner(call)
-    if runner.busy:
+    if runner.busy or (runner.job is not None and not call.github.deletes_by_flag):
         raise ApiError(422, f"Runner {runner.name} is currently running a job and cannot be deleted.")
     call.github.deregistered_at_work += runner.works
     call.github.actions.remove_runner(runner)

@@ -4,6 +4,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+import httpx
+
 from github_app.simulator.github.actions import Actions
 from github_app.simulator.github.auth import Authority
 from github_app.simulator.github.faults import Faults, NoFaults
@@ -26,8 +28,12 @@ class Site:
         jwt_clock: Callable[[], float] | None = None,
         *,
         enterprise: bool = False,
+        deliver_by: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        """`enterprise`: a GitHub Enterprise Server, its API below /api/v3 and in the REST version that it knows."""
+        """`enterprise`: a GitHub Enterprise Server, its API below /api/v3 and in the REST version that it knows.
+
+        `deliver_by`: the way that webhooks take; by default the network.
+        """
         self.url = url
         self.api_url = f"{url}/api/v3" if enterprise else url
         self.clock = clock
@@ -41,6 +47,8 @@ class Site:
         self.labels_refused = False
         self.labels_added = False
         self.narrowed_tokens_register = True
+        # A DELETE goes by the busy flag that is told, which may lag; else by what is so.
+        self.deletes_by_flag = True
         # Runners that a DELETE deregistered while their Runner.Worker was there to be seen.
         self.deregistered_at_work = 0
         self.calls: Counter[str] = Counter()
@@ -48,7 +56,7 @@ class Site:
         self.shapes = Shapes(self.api_url, self.url)
         self.authority = Authority(self.world, clock, jwt_clock or clock)
         self.limits = RateLimits(clock)
-        self.webhooks = Webhooks(self.world, clock)
+        self.webhooks = Webhooks(self.world, clock, deliver_by)
         self.actions = Actions(self.world, self.webhooks, self.shapes, clock)
         self.registration = Registration(self.world, self.shapes, self.webhooks, clock)
 

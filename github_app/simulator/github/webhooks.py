@@ -21,12 +21,23 @@ ANSWER_LIMIT_S = 10.0
 class Webhooks:
     """Hands deliveries over in the background, and keeps a record of each."""
 
-    def __init__(self, world: World, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        world: World,
+        clock: Callable[[], float] = time.time,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """Deliver over the network, or by `transport`."""
         self._world = world
         self._clock = clock
         # Time runs from the sending, so that a delivery must not wait for a free connection.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
-        self._client = httpx.AsyncClient(timeout=None, limits=limits, trust_env=False)  # noqa: S113 - limited below
+        self._client = httpx.AsyncClient(
+            timeout=None,  # noqa: S113 - limited below
+            limits=limits,
+            trust_env=False,
+            transport=transport,
+        )
         self.answer_limit_s = ANSWER_LIMIT_S
         self.faults: Faults = NoFaults()
         self.targets: list[str] = []

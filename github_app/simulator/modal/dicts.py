@@ -26,6 +26,11 @@ class Dicts:
     def __init__(self) -> None:
         self._dicts: NamedObjects[_Dict] = NamedObjects("Dict", "di")
 
+    def entries(self, name: str) -> dict[bytes, bytes]:
+        """What a named Dict holds."""
+        dict_id = self._dicts.find(name, "")
+        return {} if dict_id is None else dict(self._dicts[dict_id].entries)
+
     @rpc
     async def dict_get_or_create(self, request: api_pb2.DictGetOrCreateRequest) -> api_pb2.DictGetOrCreateResponse:
         """Serve `Dict.from_name`, `.ephemeral` and `.objects.create`."""
