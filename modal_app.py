@@ -22,7 +22,9 @@ image = (
     modal.Image.debian_slim(python_version="3.12")
     .pip_install_from_requirements(str(_HERE / "requirements" / "app.txt"))
     .env({"MODAL_APP_NAME": _NAME, "MODAL_RUNNER_CONFIG": "/root/modal-runner.toml"})
-    .add_local_dir(_HERE / "github_app", "/root/github_app", ignore=["**/__pycache__", "simulator", "demo", "soak"])
+    .add_local_dir(
+        _HERE / "github_app", "/root/github_app", ignore=["**/__pycache__", "simulator", "demo", "simulate", "soak"]
+    )
 )
 _VERSION = os.environ.get("RUNNER_VERSION") or RUNNER_VERSION
 _SHA256 = os.environ.get("RUNNER_SHA256") or checksum(_VERSION)

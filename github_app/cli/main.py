@@ -22,6 +22,7 @@ from github_app.cli.rotate_secret import rotate_secret
 from github_app.cli.runner_version import runner_version
 from github_app.cli.serve import serve
 from github_app.cli.setup import setup
+from github_app.cli.simulate import simulate
 from github_app.cli.soak import soak
 from github_app.cli.status import status
 from github_app.cli.sweep import sweep
@@ -42,7 +43,7 @@ app = typer.Typer(
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "A deployment on Modal": (setup, doctor, probe, status, logs, retry, redeploy, rotate_secret, uninstall),
     "Further": (explain, sweep, runner_version, serve),
-    "On this machine, with no account": (demo, soak),
+    "On this machine, with no account": (demo, simulate, soak),
 }
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
