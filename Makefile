@@ -8,7 +8,7 @@ ARGS ?=
 WORKERS ?= $(shell n=$$(nproc) && echo $$((n + (n + 1) / 2)))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check format bench simulate soak attack audit clean lock
+.PHONY: help venv demo test check format bench simulate mutants soak attack audit clean lock
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,9 @@ bench: $(STAMP) ## time the intake of one delivery and the launch of one job
 
 simulate: $(STAMP) ## the whole product in one process, 1,000 seeds of 40 jobs with every fault
 	@$(BIN)/modal-runner simulate --seeds 1..1000 $(ARGS)
+
+mutants: $(STAMP) ## plant single faults, and see that the simulation or a test catches each (an hour)
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 soak: $(STAMP) ## 500 jobs, every fault, two containers and kill -9, for seeds 1 to 3
 	@for seed in 1 2 3; do $(BIN)/modal-runner soak --jobs 500 --seed $$seed --containers 2 $(ARGS) || exit 1; done

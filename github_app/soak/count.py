@@ -36,6 +36,9 @@ class SoakReport(msgspec.Struct, frozen=True):
     sweeps: int
     redelivered: int
     elapsed_s: float
+    # The two that `killed_while_running` is the sum of.
+    terminated_at_work: int
+    deregistered_at_work: int
 
     @property
     def well(self) -> bool:
@@ -60,12 +63,13 @@ def count(running: World, *, caps: tuple[int, int], leaked_slots: int, elapsed_s
     calls = running.github.calls
     total = sum(calls.values())
     times = _Times(clock)
+    terminated, deregistered = _terminated(views, runners, jobs, times), running.github.deregistered_at_work
     return SoakReport(
         jobs=len(jobs),
         completed=sum(job.status == "completed" and job.conclusion != "cancelled" for job in jobs),
         cancelled=sum(job.conclusion == "cancelled" for job in jobs),
         lost=sum(job.status != "completed" for job in jobs),
-        killed_while_running=_killed(views, runners, jobs, times) + running.github.deregistered_at_work,
+        killed_while_running=terminated + deregistered,
         duplicate_runners=_duplicates(views, runners, times),
         cap_violations=_violations(views, jobs, caps, times),
         leaked_sandboxes=sum(view.running for view in views),
@@ -80,6 +84,8 @@ def count(running: World, *, caps: tuple[int, int], leaked_slots: int, elapsed_s
         sweeps=calls["GET /app/hook/deliveries"],
         redelivered=calls["POST /app/hook/deliveries/{delivery_id}/attempts"],
         elapsed_s=round(elapsed_s, 1),
+        terminated_at_work=terminated,
+        deregistered_at_work=deregistered,
     )
 
 
@@ -99,7 +105,7 @@ class _Times:
         return self._clock.origin + (real - self._clock.origin) * self._clock.scale
 
 
-def _killed(views: list[SandboxView], runners: dict[str, Runner], jobs: list[Job], times: _Times) -> int:
+def _terminated(views: list[SandboxView], runners: dict[str, Runner], jobs: list[Job], times: _Times) -> int:
     """Sandboxes that were terminated while their runner's job ran."""
     by_runner = {job.runner.name: job for job in jobs if job.runner is not None}
     killed = 0

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
@@ -24,7 +25,8 @@ TIME_SCALE = 20.0
 _LEASE_S = 600.0
 # After the last job has ended: time for the sweeps to find and end what is left over.
 _QUIET_S = 900.0
-_GIVE_UP_REAL_S = 170.0
+# When nothing has moved for so long it is not waited any more: a slow machine is slow, and nothing is lost by that.
+_STILL_S = 2 * 3600.0
 _LOOK_EVERY_REAL_S = 0.5
 
 
@@ -73,10 +75,15 @@ async def soak(
             elapsed_s=time.monotonic() - began,
             clock=clock,
         )
+        if keep_logs is None and not report.well:
+            keep_logs = Path(tempfile.mkdtemp(prefix=f"modal-runner-soak-{seed}-"))
         if keep_logs is not None:
+            say(f"logs, world and calls of this run are in {keep_logs}")
             for container in running.containers:
                 (keep_logs / container.log.name).write_bytes(container.log.read_bytes())
             (keep_logs / "world.txt").write_text(_describe(running, clock))
+            calls = [f"{number:6} {call}" for call, number in running.github.calls.most_common()]
+            (keep_logs / "calls.txt").write_text("\n".join(calls))
         return report
 
 
@@ -136,12 +143,15 @@ async def _end_leases(running: World) -> None:
 
 async def _until_quiet(running: World, jobs: int, clock: Clock, say: Callable[[str], None]) -> None:
     """Wait until every job has ended and nothing is left over, or for as long as that may take."""
-    give_up = time.monotonic() + _GIVE_UP_REAL_S
     done_at: float | None = None
-    while time.monotonic() < give_up:
+    seen, moved_at = "", clock.now()
+    while clock.now() - moved_at < _STILL_S:
         await asyncio.sleep(_LOOK_EVERY_REAL_S)
         known = running.github.jobs()
         done = sum(job.status == "completed" for job in known)
+        now = _what_moves(running)
+        if now != seen:
+            seen, moved_at = now, clock.now()
         alive = sum(view.running for view in running.modal.sandboxes())
         say(f"{done}/{jobs} jobs done, {len(known) - done} open, {alive} sandboxes")
         if done < jobs:
@@ -150,6 +160,13 @@ async def _until_quiet(running: World, jobs: int, clock: Clock, say: Callable[[s
         nothing_left = alive == 0 and not running.github.world.runners and await _slots_left(running) == 0
         if nothing_left or clock.now() - done_at > _QUIET_S:
             return
+
+
+def _what_moves(running: World) -> str:
+    """Whatever changes while jobs and runners get on."""
+    jobs = [(job.id, job.status) for job in running.github.jobs()]
+    runners = sorted(running.github.world.runners)
+    return str((jobs, runners, [(view.id, view.running) for view in running.modal.sandboxes()]))
 
 
 async def _slots_left(running: World) -> int:

@@ -15,7 +15,7 @@ _KEYS = [
     "jobs", "completed", "cancelled", "lost", "killed_while_running", "duplicate_runners", "cap_violations",
     "leaked_sandboxes", "leaked_runners", "leaked_slots", "sandboxes_started", "github_calls",
     "github_calls_per_job", "secondary_limit_hits", "p50_start_ms", "p99_start_ms", "sweeps", "redelivered",
-    "elapsed_s",
+    "elapsed_s", "terminated_at_work", "deregistered_at_work",
 ]  # fmt: skip
 
 

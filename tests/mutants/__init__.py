@@ -1,0 +1,1 @@
+"""Single faults planted in the product: each has to be caught, or the checks are worth nothing."""

@@ -1,0 +1,144 @@
+"""The faults: what is written instead of what."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A fault in one file of the package: `old`, which stands there once, becomes `new`.
+
+    `test` catches it where the simulation does not; None: the simulation has to.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str | None = None
+
+
+_ENDING, _BALANCE, _LAUNCH = "runners/ending.py", "runners/balance.py", "runners/launch.py"
+_CAPACITY, _CLAIMS, _SUPPLY = "runners/capacity.py", "runners/claims.py", "sweep/supply.py"
+
+MUTANTS = (
+    Mutant(
+        "the witness is not asked before the removal",
+        _ENDING,
+        "    if await _look(runner, sandboxes) is Witness.WORKING:\n        _told(",
+        "    if False:\n        _told(",
+    ),
+    Mutant(
+        "the witness is not asked after the removal",
+        _ENDING,
+        '    if await _look(runner, sandboxes) is Witness.WORKING:\n        return _told(runner, "the sandbox has',
+        '    if False:\n        return _told(runner, "the sandbox has',
+    ),
+    Mutant("no time lies before the second look", _ENDING, "WORKER_APPEARS_S = 3.0", "WORKER_APPEARS_S = 0.0"),
+    Mutant(
+        "one 404 is taken for the end of a runner",
+        _ENDING,
+        "        await sleep(WORKER_APPEARS_S)\n        answer = await _look_and_remove(runner, runners, sandboxes)\n",
+        "        answer = _Answer.REMOVED\n",
+        test="tests/runners/test_ending.py",
+    ),
+    Mutant(
+        "what GitHub says of busy is not heeded",
+        _ENDING,
+        '            _told(runner, "GitHub says that it is busy")\n            return _Answer.WORKS\n',
+        "            return _Answer.REMOVED\n",
+    ),
+    Mutant(
+        "a claim is not renewed",
+        _CLAIMS,
+        "                await self._clock.sleep(RENEW_EVERY_S)\n",
+        "                return\n",
+    ),
+    Mutant(
+        "an attempt's end is not waited out", _BALANCE, "        if claim.not_before > now:\n", "        if False:\n"
+    ),
+    Mutant(
+        "a launch under way is not seen",
+        _BALANCE,
+        "    if under_way and claim.renewed_at > now - CLAIM_IS_STALE_S:\n",
+        "    if False:\n",
+    ),
+    Mutant(
+        "a put-if-absent that lost is taken for won",
+        "store/modal_dict.py",
+        "            return bool(await self._dicts[kind.name].get.aio(key) == value)\n",
+        "            return True\n",
+    ),
+    Mutant(
+        "a repeated put-if-absent is taken for lost",
+        "store/modal_dict.py",
+        "            return bool(await self._dicts[kind.name].get.aio(key) == value)\n",
+        "            return False\n",
+        test="tests/store/test_modal_dict.py",
+    ),
+    Mutant(
+        "slots are given back with the job, not with the sandbox",
+        "runners/records.py",
+        "    await change_runner(store, name, RunnerState.FINISHED, finished_at=now, missing_since=None, **changes)\n",
+        "    over: Any = {'finished_at': now, 'missing_since': None, **changes}\n"
+        "    known = await change_runner(store, name, RunnerState.FINISHED, **over)\n"
+        "    if known is not None:\n        await release_slots(store, known.slots, name)\n",
+    ),
+    Mutant(
+        "a slot is given back whoever holds it",
+        _CAPACITY,
+        "        if slot is None or slot.runner != runner:\n            continue\n",
+        "        if slot is None:\n            continue\n",
+    ),
+    Mutant(
+        "the cap counts one too few",
+        _CAPACITY,
+        "for group, cap in caps:\n            key =",
+        "for group, cap in [(g, c + 1) for g, c in caps]:\n            key =",
+    ),
+    Mutant(
+        "a surplus runner is left alone",
+        _BALANCE,
+        "        surplus=tuple(runner for runner in unneeded if not _being_launched(runner, claims, now)),\n",
+        "        surplus=(),\n",
+        test="tests/whole/test_scenarios.py",
+    ),
+    Mutant(
+        "a sandbox whose answer was lost is not looked for",
+        _LAUNCH,
+        "        return await self._sandboxes.find(name)\n",
+        "        return None\n",
+        test="tests/whole/test_scenarios.py",
+    ),
+    Mutant(
+        "a runner that never comes online is waited for without an end",
+        _SUPPLY,
+        "now - runner.started_at > ONLINE_DEADLINE_S:",
+        "False:",
+    ),
+    Mutant(
+        "a launch that was superseded goes on",
+        _LAUNCH,
+        "        if await self._claims.superseded(start, lease):\n",
+        "        if False:\n",
+        test="tests/whole/test_scenarios.py",
+    ),
+    Mutant(
+        "the sweep does not read the queue",
+        "sweep/sweep.py",
+        '        for installation_id, budget in reach.budgets.items():\n            await self._part(f"demand',
+        '        for installation_id, budget in ():\n            await self._part(f"demand',
+    ),
+    Mutant(
+        "the trace of a crashed launch is not followed",
+        _SUPPLY,
+        "        elif runner.sandbox_id is None:\n            await self._check_unborn(runner, found, report)\n",
+        "        elif runner.sandbox_id is None:\n            return\n",
+    ),
+    Mutant(
+        "GitHub's write limit is not kept to",
+        "runners/write_limit.py",
+        "            left, good_until = self._left.get(installation_id, (0, 0.0))\n",
+        "            return None\n            left, good_until = self._left.get(installation_id, (0, 0.0))\n",
+        test="tests/runners/test_write_limit.py",
+    ),
+)
