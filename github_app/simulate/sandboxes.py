@@ -23,12 +23,13 @@ _PROGRESS_S = 20.0
 
 @dataclass(eq=False)
 class Box:
-    """One sandbox. `works`: its Runner.Worker is to be seen."""
+    """One sandbox. `works_since`: since when its Runner.Worker is to be seen; `looked_at`: when that was asked last."""
 
     id: str
     spec: SandboxSpec
     created_at: float
-    works: bool = False
+    works_since: float | None = None
+    looked_at: float = float("-inf")
     exit_code: int | None = None
     ended_at: float | None = None
     ended_by: str = ""
@@ -74,13 +75,17 @@ class Boxes:
         box.life = in_the_world(self._live(box))
         return box
 
+    def look(self, box: Box) -> tuple[Witness, float]:
+        """What is to be seen inside, and when."""
+        return Witness.IDLE if box.works_since is None else Witness.WORKING, self._now()
+
     def end(self, box: Box, exit_code: int, ended_by: str) -> None:
         """End one, if it has not ended."""
         if not box.running:
             return
         if ended_by == "terminated":
             self.on_terminate(box)
-        box.exit_code, box.ended_at, box.ended_by, box.works = exit_code, self._now(), ended_by, False
+        box.exit_code, box.ended_at, box.ended_by, box.works_since = exit_code, self._now(), ended_by, None
         box.ended.set()
         box.placed.set()
         if box.life is not None and box.life is not asyncio.current_task():
@@ -110,11 +115,11 @@ class Boxes:
         while job is None:
             job = await session.ask("GET", "job")
         await self._outcomes.pause("worker", 0.2, 3)
-        box.works = True
+        box.works_since = self._now()
         await session.ask("POST", "progress", {"lines": []})
         conclusion = await self._work(session, float(job["seconds"]))
         await session.ask("POST", "finish", {"conclusion": conclusion, "outputs": {}})
-        box.works = False
+        box.works_since = None
         await self._outcomes.pause("exit", 0.2, 3)
 
     async def _work(self, session: "_Session", left: float) -> str:
@@ -237,7 +242,7 @@ class SandboxesInProcess(ModalSandboxes):
             box = self._boxes.all.get(sandbox_id)
             if box is None or not box.running:
                 return Witness.GONE
-            answer = Witness.WORKING if box.works else Witness.IDLE
+            answer, box.looked_at = self._boxes.look(box)
             await self._outcomes.modal_call("exec's answer")
             return answer
 

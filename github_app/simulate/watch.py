@@ -12,6 +12,8 @@ from github_app.simulator.github.state import Runner
 
 # GitHub allows an installation 180 writes in any minute (docs: "Rate limits for the REST API").
 _WRITES_PER_MINUTE = 180
+# The answer to a look and a call to GitHub take half a minute each at most.
+_LOOK_GOOD_FOR_S = 61.0
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Watch:
         """
         if self._site.deregistered_at_work > self._deregistered_at_work:
             self._deregistered_at_work = self._site.deregistered_at_work
-            self.broken("deregistered-at-work", "a runner whose Worker was to be seen was deregistered")
+            self._deregistered()
         if self.violations:
             raise Broken
 
@@ -66,6 +68,20 @@ class Watch:
     def broken(self, invariant: str, what: str) -> None:
         """Take a violation down."""
         self.violations.append(Violation(invariant, round(self._now(), 3), what))
+
+    def _deregistered(self) -> None:
+        """A DELETE went through on a runner that works, as it may while GitHub's busy flag lags.
+
+        Between the look inside and the DELETE's effect lies the network, and no care of the app's reaches there. What
+        it must not do is to send it although a Worker was to be seen when it looked, or without a look.
+        """
+        for box in self._boxes.all.values():
+            runner = self._runner(box)
+            if runner is None or box.works_since is None or runner.removed_at != self._site.clock():
+                continue
+            if box.works_since <= box.looked_at or box.looked_at < self._now() - _LOOK_GOOD_FOR_S:
+                name = runner.job.instance.name if runner.job else "its job"
+                self.broken("deregistered-at-work", f"{box.spec.name} is deregistered during {name}")
 
     def _creates(self, spec: SandboxSpec) -> None:
         alive = [box for box in self._boxes.all.values() if box.running]
