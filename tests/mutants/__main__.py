@@ -13,13 +13,15 @@ from tests.mutants.faults import MUTANTS, Mutant
 
 _ROOT = Path(__file__).parents[2]
 _SEEDS = """
+import os
 import sys
 from github_app.simulate.outcome import FAULTS
 from github_app.simulate.plan import make_plan
 from github_app.simulate.run import simulate
 for seed in range(1, int(sys.argv[1]) + 1):
     for violation in simulate(make_plan(seed, 40, 2, FAULTS)).violations:
-        sys.exit(f"seed {seed}: {violation.invariant}")
+        print(f"seed {seed}: {violation.invariant}", flush=True)
+        os._exit(1)
 """
 
 
@@ -69,7 +71,7 @@ def _run(root: Path, *arguments: str) -> str | None:
     )
     if ran.returncode == 0:
         return None
-    return ((ran.stderr.strip() or ran.stdout.strip()).splitlines() or ["failed"])[-1][:100]
+    return ((ran.stdout.strip() or ran.stderr.strip()).splitlines() or ["failed"])[-1][:100]
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ MUTANTS = (
         _ENDING,
         '    if await _look(runner, sandboxes) is Witness.WORKING:\n        return _told(runner, "the sandbox has',
         '    if False:\n        return _told(runner, "the sandbox has',
+        test="tests/runners/test_ending.py",
     ),
     Mutant("no time lies before the second look", _ENDING, "WORKER_APPEARS_S = 3.0", "WORKER_APPEARS_S = 0.0"),
     Mutant(
@@ -46,15 +47,21 @@ MUTANTS = (
         _ENDING,
         '            _told(runner, "GitHub says that it is busy")\n            return _Answer.WORKS\n',
         "            return _Answer.REMOVED\n",
+        test="tests/runners/test_ending.py",
     ),
     Mutant(
         "a claim is not renewed",
         _CLAIMS,
         "                await self._clock.sleep(RENEW_EVERY_S)\n",
         "                return\n",
+        test="tests/runners/test_claims.py",
     ),
     Mutant(
-        "an attempt's end is not waited out", _BALANCE, "        if claim.not_before > now:\n", "        if False:\n"
+        "an attempt's end is not waited out",
+        _BALANCE,
+        "        if claim.not_before > now:\n",
+        "        if False:\n",
+        test="tests/runners/test_balance.py",
     ),
     Mutant(
         "a launch under way is not seen",
