@@ -1,36 +1,26 @@
 """One seed: the world, the containers of the app, the plan, until all is quiet."""
 
 import asyncio
-import contextlib
-import gc
 import itertools
-import os
-import random
-import sys
 import time
-import warnings
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, MutableMapping
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, NoReturn, Self
+from typing import Any
 
-import structlog
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretStr
 
-from github_app.clock import Clock
 from github_app.compose import Outside, Parts, compose
 from github_app.errors import StoreError
 from github_app.github.manifest import load_manifest
-from github_app.settings.load import settings_of
 from github_app.settings.toml_file import Config
-from github_app.settings.variables import Settings
+from github_app.simulate.chance import only_chance
+from github_app.simulate.deployment import ORIGIN, WEBHOOK_SECRET, VirtualClock, app_key, settings
 from github_app.simulate.dicts import StoreInProcess
-from github_app.simulate.loop import CONTAINER, SeededLoop, Stuck
+from github_app.simulate.history import History
+from github_app.simulate.loop import SeededLoop, Stuck
 from github_app.simulate.outcome import Outcomes
-from github_app.simulate.plan import CAP_IN_ALL, CAP_PER_REPOSITORY, Plan, PlannedJob
+from github_app.simulate.plan import Plan, PlannedJob
 from github_app.simulate.sandboxes import Boxes, SandboxesInProcess
 from github_app.simulate.watch import Broken, Violation, Watch
 from github_app.simulate.wire import WireToApp, WireToGitHub, in_container
@@ -41,9 +31,6 @@ from github_app.simulator.modal.dicts import Dicts
 from github_app.store import KINDS
 from github_app.web import create_app
 
-# 2026-01-01; the loop's time is counted from here.
-ORIGIN = 1_767_225_600.0
-_MOST_STEPS = 5_000_000
 _SWEEP_EVERY_S = 60.0
 _LEASE_S = 600.0
 # Once the faults have ended. The longest wait of the app's own is an hour (a halt is looked at again, a refusal of
@@ -53,9 +40,6 @@ QUIET_WITHIN_S = 2 * 3600.0
 _GONE_IN_THE_END = ("jobs", "runners", "claims", "slots", "halts")
 _UPKEEP_S = 240.0
 _PATH = ".github/workflows/simulated.yml"
-# Of a log line.
-_SHOWN = ("job", "runner", "sandbox", "reason", "hold", "state", "again_in_s", "part", "status")
-SECRET = "canary-webhook-secret"  # noqa: S105 - of nobody's
 
 
 @dataclass
@@ -72,54 +56,10 @@ class Outcome:
     starts: list[float]
 
 
-@dataclass(frozen=True)
-class VirtualClock(Clock):
-    """A container's clock: `time` of the loop, and how far it is off."""
-
-    time: Callable[[], float] = float
-    skew: float = 0.0
-
-    def now(self) -> float:
-        """Unix seconds."""
-        return ORIGIN + self.time() + self.skew
-
-
-@cache
-def _key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-
-class _WithKey(Settings):
-    """The settings, whose key is read once and not for each container."""
-
-    @property
-    def private_key(self) -> rsa.RSAPrivateKey:
-        """The App's key."""
-        return _key()
-
-
-@cache
-def _settings() -> Settings:
-    pem = _key().private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-    )
-    given = settings_of(
-        {
-            "GITHUB_APP_ID": "1",
-            "GITHUB_PRIVATE_KEY": pem.decode(),
-            "WEBHOOK_SECRET": SECRET,
-            "GITHUB_API_URL": "http://github.invalid",
-            "MAX_CONCURRENT_PER_REPO": str(CAP_PER_REPOSITORY),
-            "MAX_CONCURRENT": str(CAP_IN_ALL),
-        }
-    )
-    return _WithKey.model_construct(**dict(given))
-
-
 class Universe:
     """Everything of one seed."""
 
-    def __init__(self, plan: Plan, loop: SeededLoop, history: "History") -> None:
+    def __init__(self, plan: Plan, loop: SeededLoop, history: History) -> None:
         self.plan = plan
         self.loop = loop
         self.tell = history.tell
@@ -162,8 +102,8 @@ class Universe:
             name="simulated",
             slug="simulated",
             client_id="Iv23lisimulated",
-            public_key=_key().public_key(),
-            webhook_secret=SECRET,
+            public_key=app_key().public_key(),
+            webhook_secret=WEBHOOK_SECRET,
             hook_url="http://web0/webhook",
             permissions={"metadata": "read", **manifest["default_permissions"]},
             events=list(manifest["default_events"]),
@@ -207,7 +147,7 @@ class Universe:
         """What the web function does on Modal: answer deliveries."""
         parts = self._compose(self.plan.skews[number])
         await self._prepared(parts, name)
-        self.wire.apps[f"web{number}"] = (name, create_app(parts.service, [SecretStr(SECRET)]))
+        self.wire.apps[f"web{number}"] = (name, create_app(parts.service, [SecretStr(WEBHOOK_SECRET)]))
         self.tell(name, "serves")
 
     async def _sweep_each_minute(self) -> None:
@@ -240,7 +180,7 @@ class Universe:
             StoreInProcess("simulated", self.dicts, self.outcomes),
             SandboxesInProcess(self.boxes, self.outcomes),
         )
-        return compose(_settings(), Config(), clock, outside=outside)
+        return compose(settings(), Config(), clock, outside=outside)
 
     async def _strike_blows(self) -> None:
         blows = [(blow, True) for blow in self.plan.kills] + [(blow, False) for blow in self.plan.freezes]
@@ -299,7 +239,7 @@ class Universe:
         """No secret in a record or in the history, and no record that nobody needs any more."""
         records = [value for kind in KINDS for value in self.dicts.entries(f"simulated-{kind.name}").values()]
         secrets = [
-            SECRET,
+            WEBHOOK_SECRET,
             "BEGIN RSA",
             *self.site.world.tokens,
             *(r.secret for r in self.site.world.all_runners.values()),
@@ -325,11 +265,11 @@ class Universe:
 def simulate(plan: Plan) -> Outcome:
     """Run one plan from the first push to the last end."""
     history = History()
-    with history, _only_chance(plan.seed) as loop:
+    with history, only_chance(plan.seed) as loop:
         return _outcome(plan, loop, history)
 
 
-def _outcome(plan: Plan, loop: SeededLoop, history: "History") -> Outcome:
+def _outcome(plan: Plan, loop: SeededLoop, history: History) -> Outcome:
     universe = Universe(plan, loop, history)
     try:
         loop.run_until_complete(universe.run())
@@ -342,57 +282,3 @@ def _outcome(plan: Plan, loop: SeededLoop, history: "History") -> Outcome:
     starts = [job.started_at - job.created_at for job in universe.site.jobs() if job.started_at is not None]
     outcomes, violations = universe.outcomes, universe.watch.violations
     return Outcome(plan, violations, history.lines, loop.time(), loop.steps, outcomes.struck, outcomes.strikes, starts)
-
-
-@contextlib.contextmanager
-def _only_chance(seed: int) -> Iterator[SeededLoop]:
-    """A loop in a process in which time and chance come from the seed."""
-    dice = random.Random(f"os {seed}")  # noqa: S311
-    loop = SeededLoop(random.Random(f"order {seed}"), _MOST_STEPS)  # noqa: S311
-    before = (os.urandom, random.__dict__["_urandom"], sys.unraisablehook)
-    try:
-        # What `uuid` and `secrets` draw from.
-        os.urandom = random.__dict__["_urandom"] = dice.randbytes
-        random.seed(seed)
-        asyncio.set_event_loop(loop)
-        # Nothing is collected while it runs: when, would depend on what ran before; and it is faster.
-        gc.disable()
-        yield loop
-    finally:
-        sys.unraisablehook = lambda _: None
-        with warnings.catch_warnings():
-            # What was abandoned comes to nothing here, where nobody hears of it.
-            warnings.simplefilter("ignore")
-            loop.abandon()
-            gc.collect()
-        gc.enable()
-        os.urandom, random.__dict__["_urandom"], sys.unraisablehook = before
-        asyncio.set_event_loop(None)
-
-
-class History:
-    """What happened, a line each: the app's log, and what the world tells."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.time: Callable[[], float] = float
-        self._before: dict[str, Any] = {}
-
-    def tell(self, who: str, what: str) -> None:
-        """Write a line."""
-        self.lines.append(f"{self.time():10.3f} {who:8} {what}")
-
-    def __enter__(self) -> Self:
-        self._before = structlog.get_config()
-        structlog.configure(
-            processors=[structlog.contextvars.merge_contextvars, self._take], cache_logger_on_first_use=False
-        )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        structlog.configure(**self._before)
-
-    def _take(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> NoReturn:
-        said = " ".join(f"{name}={event[name]}" for name in _SHOWN if event.get(name) is not None)
-        self.tell(CONTAINER.get(), f"{event['event']} {said}"[:400])
-        raise structlog.DropEvent

@@ -1,0 +1,40 @@
+"""A process in which time and chance come from a seed alone."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import random
+import sys
+import warnings
+from collections.abc import Iterator
+
+from github_app.simulate.loop import SeededLoop
+
+_MOST_STEPS = 5_000_000
+
+
+@contextlib.contextmanager
+def only_chance(seed: int) -> Iterator[SeededLoop]:
+    """Give a loop, and let what is drawn in this process be drawn from the seed for as long."""
+    dice = random.Random(f"os {seed}")  # noqa: S311
+    loop = SeededLoop(random.Random(f"order {seed}"), _MOST_STEPS)  # noqa: S311
+    before = (os.urandom, random.__dict__["_urandom"], sys.unraisablehook)
+    try:
+        # What `uuid` and `secrets` draw from.
+        os.urandom = random.__dict__["_urandom"] = dice.randbytes
+        random.seed(seed)
+        asyncio.set_event_loop(loop)
+        # Nothing is collected while it runs: when, would depend on what ran before; and it is faster.
+        gc.disable()
+        yield loop
+    finally:
+        sys.unraisablehook = lambda _: None
+        with warnings.catch_warnings():
+            # What was abandoned comes to nothing here, where nobody hears of it.
+            warnings.simplefilter("ignore")
+            loop.abandon()
+            gc.collect()
+        gc.enable()
+        os.urandom, random.__dict__["_urandom"], sys.unraisablehook = before
+        asyncio.set_event_loop(None)
