@@ -6,6 +6,7 @@ import gc
 import os
 import random
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 
@@ -15,15 +16,19 @@ _MOST_STEPS = 5_000_000
 
 
 @contextlib.contextmanager
-def only_chance(seed: int) -> Iterator[SeededLoop]:
-    """Give a loop, and let what is drawn in this process be drawn from the seed for as long."""
+def only_chance(seed: int, origin: float) -> Iterator[SeededLoop]:
+    """Give a loop, and let what is drawn in this process come from the seed for as long.
+
+    `time.time` is the loop's time after `origin`.
+    """
     dice = random.Random(f"os {seed}")  # noqa: S311
     loop = SeededLoop(random.Random(f"order {seed}"), _MOST_STEPS)  # noqa: S311
-    before = (os.urandom, random.__dict__["_urandom"], sys.unraisablehook)
+    before = (time.time, os.urandom, random.__dict__["_urandom"], sys.unraisablehook)
     try:
         # What `uuid` and `secrets` draw from.
         os.urandom = random.__dict__["_urandom"] = dice.randbytes
         random.seed(seed)
+        time.time = lambda: origin + loop.time()
         asyncio.set_event_loop(loop)
         # Nothing is collected while it runs: when, would depend on what ran before; and it is faster.
         gc.disable()
@@ -36,5 +41,5 @@ def only_chance(seed: int) -> Iterator[SeededLoop]:
             loop.abandon()
             gc.collect()
         gc.enable()
-        os.urandom, random.__dict__["_urandom"], sys.unraisablehook = before
+        time.time, os.urandom, random.__dict__["_urandom"], sys.unraisablehook = before
         asyncio.set_event_loop(None)
