@@ -52,6 +52,9 @@ def simulate(
     outcomes = []
     for outcome in [run(plans[0])] if len(plans) == 1 else simulate_all(plans):
         outcomes.append(outcome)
+        for each in outcome.violations:
+            # At once: who stops a long run has not run it for nothing.
+            _say(f"seed {outcome.plan.seed}, {each.at} s: {each.invariant}: {each.what}")
         _progress(len(outcomes), len(plans))
     broken = next((outcome for outcome in outcomes if outcome.violations), None)
     if trace is not None:
@@ -65,6 +68,10 @@ def simulate(
     if broken is not None:
         _explain(broken, shrinks=replay is None)
     raise typer.Exit(1 if broken else 0)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _span(seeds: str) -> tuple[int, int]:
@@ -108,17 +115,12 @@ def _explain(broken: "Outcome", *, shrinks: bool) -> None:
     from github_app.simulate.run import simulate as run
     from github_app.simulate.shrink import shrink
 
-    def say(line: str) -> None:
-        print(line, file=sys.stderr)  # noqa: T201
-
-    first = broken.violations[0]
-    say(f"\nseed {broken.plan.seed}, {first.at} s: {first.invariant}: {first.what}")
-    plan = broken.plan
+    first, plan = broken.violations[0], broken.plan
     if shrinks:
-        plan = shrink(plan, first.invariant, lambda size: say(f"smaller: {size}"))
+        plan = shrink(plan, first.invariant, lambda size: _say(f"smaller: {size}"))
         file = Path(f"violation-{first.invariant}-{plan.seed}.json")
         file.write_bytes(msgspec.json.format(msgspec.json.encode(plan)))
-        say(f"modal-runner simulate --replay {file}")
+        _say(f"modal-runner simulate --replay {file}")
         broken = run(plan)
     for line in around(broken) if broken.violations else []:
-        say(line)
+        _say(line)
