@@ -16,6 +16,8 @@ class History:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        # Everything that the app has logged, of which a line shows a part.
+        self.said: list[str] = []
         self.time: Callable[[], float] = float
         self._before: dict[str, Any] = {}
 
@@ -34,6 +36,7 @@ class History:
         structlog.configure(**self._before)
 
     def _take(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> NoReturn:
+        self.said.append(str(event))
         said = " ".join(f"{name}={event[name]}" for name in _SHOWN if event.get(name) is not None)
         self.tell(CONTAINER.get(), f"{event['event']} {said}"[:400])
         raise structlog.DropEvent

@@ -20,7 +20,7 @@ from github_app.simulate.dicts import StoreInProcess
 from github_app.simulate.history import History
 from github_app.simulate.loop import SeededLoop, Stuck
 from github_app.simulate.outcome import Outcomes
-from github_app.simulate.plan import Plan, PlannedJob
+from github_app.simulate.plan import Plan
 from github_app.simulate.sandboxes import Boxes, SandboxesInProcess
 from github_app.simulate.watch import Broken, Violation, Watch
 from github_app.simulate.wire import WireToApp, WireToGitHub, in_container
@@ -71,7 +71,6 @@ class Universe:
         self.boxes = Boxes(self.application, self.outcomes, loop.time)
         self.dicts = Dicts()
         self.watch = Watch(self.site, self.boxes, loop.time)
-        self.jobs: dict[str, PlannedJob] = {}
         self._generations: Counter[int] = Counter()
         self._newest_sweep = ""
 
@@ -235,8 +234,8 @@ class Universe:
         for each in self._left():
             self.watch.broken("liveness", each)
 
-    def look_at_the_end(self, lines: list[str]) -> None:
-        """No secret in a record or in the history, and no record that nobody needs any more."""
+    def look_at_the_end(self, said: list[str]) -> None:
+        """No secret in a record or in anything that was logged, and no record that nobody needs any more."""
         records = [value for kind in KINDS for value in self.dicts.entries(f"simulated-{kind.name}").values()]
         secrets = [
             WEBHOOK_SECRET,
@@ -245,7 +244,7 @@ class Universe:
             *(r.secret for r in self.site.world.all_runners.values()),
         ]
         for secret in secrets:
-            if any(secret.encode() in value for value in records) or any(secret in line for line in lines):
+            if any(secret.encode() in value for value in records) or any(secret in event for event in said):
                 self.watch.broken("secret", "a secret is in a record or in the log")
         for kind in _GONE_IN_THE_END:
             if left := self._keys(kind):
@@ -283,7 +282,7 @@ def _outcome(plan: Plan, loop: SeededLoop, history: History) -> Outcome:
     except Broken:
         pass
     else:
-        universe.look_at_the_end(history.lines)
+        universe.look_at_the_end(history.said)
     starts = [job.started_at - job.created_at for job in universe.site.jobs() if job.started_at is not None]
     outcomes, violations = universe.outcomes, universe.watch.violations
     return Outcome(plan, violations, history.lines, loop.time(), loop.steps, outcomes.struck, outcomes.strikes, starts)

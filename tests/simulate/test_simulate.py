@@ -8,8 +8,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import structlog
 
-from github_app.model import Witness
+from github_app.jobs.service import Answer, Service
+from github_app.model import JobEvent, Witness
+from github_app.simulate.deployment import WEBHOOK_SECRET
 from github_app.simulate.outcome import FAULTS
 from github_app.simulate.plan import Plan, make_plan
 from github_app.simulate.report import around
@@ -91,3 +94,18 @@ def test_a_fault_in_the_product_is_found_and_made_small(monkeypatch: pytest.Monk
     # It is the fault's, and not the plan's.
     monkeypatch.undo()
     assert simulate(small).violations == []
+
+
+def test_a_secret_in_a_part_of_the_log_that_no_line_shows_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = Service.handle
+
+    async def handle_aloud(self: Service, digest: str, event: JobEvent) -> Answer:
+        structlog.get_logger("any").info("received", unshown=WEBHOOK_SECRET)
+        return await handle(self, digest, event)
+
+    monkeypatch.setattr(Service, "handle", handle_aloud)
+    plan = make_plan(1, 3, 2, frozenset())
+
+    assert [each.invariant for each in simulate(plan).violations] == ["secret"]
+    monkeypatch.undo()
+    assert simulate(plan).violations == []
