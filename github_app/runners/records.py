@@ -1,6 +1,6 @@
 """Writing a runner's record: the one place where its state changes, checked against the table."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import structlog
@@ -8,6 +8,7 @@ import structlog
 from github_app import lifecycle
 from github_app.model import RunnerRecord, RunnerState
 from github_app.runners.capacity import release_slots
+from github_app.runners.second_looks import SECOND_LOOK_S
 from github_app.store import RUNNERS, ModalDictStore
 
 _log = structlog.get_logger(__name__)
@@ -28,6 +29,21 @@ async def change_runner(
     if after != known:
         await store.put(RUNNERS, name, after)
     return after
+
+
+async def absent_twice(
+    store: ModalDictStore, runner: RunnerRecord, since: Literal["missing_since", "vanished_since"], now: float
+) -> bool:
+    """Note that a runner (`missing_since`) or its sandbox (`vanished_since`) is not to be seen.
+
+    Tell whether this is the second time, later than the first: one absence proves nothing.
+    """
+    first: float | None = getattr(runner, since)
+    if first is None:
+        noted: dict[str, Any] = {since: now}
+        await change_runner(store, runner.name, **noted)
+        return False
+    return now - first > SECOND_LOOK_S
 
 
 async def leave_runner(store: ModalDictStore, name: str, now: float, **changes: Any) -> None:

@@ -7,8 +7,7 @@ import structlog
 from github_app.clock import Clock
 from github_app.errors import ModalRunnerError
 from github_app.model import UNKNOWN_TO_MODAL, RunnerRecord, SandboxStatus
-from github_app.runners.records import change_runner, finish_runner
-from github_app.runners.second_looks import SECOND_LOOK_S
+from github_app.runners.records import absent_twice, finish_runner
 from github_app.store import RUNNERS, ModalDictStore
 
 # A sandbox ends a second or two after its job; what takes longer is left to the sweep.
@@ -55,11 +54,7 @@ class Settling:
 
     async def has_vanished(self, runner: RunnerRecord) -> bool:
         """Tell whether this is the second time, later than the first, that Modal does not know a runner's sandbox."""
-        now = self._clock.now()
-        if runner.vanished_since is None:
-            await change_runner(self._store, runner.name, vanished_since=now)
-            return False
-        return now - runner.vanished_since > SECOND_LOOK_S
+        return await absent_twice(self._store, runner, "vanished_since", self._clock.now())
 
     async def settle(self, name: str) -> bool:
         """Wait a little for the end of a sandbox whose job is over, and give its slots back. Never raises."""

@@ -23,8 +23,7 @@ from github_app.runners.balance import CLAIM_IS_STALE_S, Demand, Start
 from github_app.runners.claims import Claims
 from github_app.runners.ending import Endings, SandboxTermination
 from github_app.runners.halts import Halts
-from github_app.runners.records import change_runner, finish_runner, leave_runner
-from github_app.runners.second_looks import SECOND_LOOK_S
+from github_app.runners.records import absent_twice, change_runner, finish_runner, leave_runner
 from github_app.runners.settling import Settling
 from github_app.runners.versions import EXIT_CODE, RunnerVersion
 from github_app.store import HISTORY, RUNNERS, ModalDictStore
@@ -205,11 +204,7 @@ class Supply:
 
     async def _is_missing(self, runner: RunnerRecord) -> bool:
         """Tell whether this is the second time, later than the first, that GitHub does not list a runner."""
-        now = self._clock.now()
-        if runner.missing_since is None:
-            await change_runner(self._store, runner.name, missing_since=now)
-            return False
-        return now - runner.missing_since > SECOND_LOOK_S
+        return await absent_twice(self._store, runner, "missing_since", self._clock.now())
 
     async def _died(
         self, runner: RunnerRecord, job: JobRecord, status: SandboxStatus, found: Found, report: SweepReport
