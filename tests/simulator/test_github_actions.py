@@ -281,3 +281,55 @@ async def test_a_workflow_that_is_not_known_is_refused_with_file_and_line_and_st
         hub.push("  build:\n    services: {}\n    runs-on: modal\n    steps: [run: 'true']\n")
 
     assert hub.github.world.runs == {}
+
+
+async def test_a_job_of_a_run_that_is_over_is_run_again_under_a_new_id(hub: Hub) -> None:
+    run = hub.push(job("one") + job("two"))
+    for name in ("modal-1-1", "modal-2-1"):
+        await (await (await hub.runner(name)).online()).finish("failure")
+    first = run.jobs[0]
+    again = hub.github.actions.rerun(first)
+
+    assert again is not None
+    assert hub.github.actions.rerun(first) is None  # it runs already
+    assert (again.id != first.id, again.status, again.attempt) == (True, "queued", 2)
+    await (await (await hub.runner("modal-3-1")).online()).finish()
+    listed = (await hub.call("GET", f"/repos/octo-org/demo/actions/runs/{run.id}/jobs")).json()["jobs"]
+
+    assert [(each["name"], each["id"]) for each in listed] == [("one", again.id), ("two", run.jobs[1].id)]
+    assert [each["run_attempt"] for each in listed] == [2, 1]
+    assert (run.status, run.conclusion, run.attempt) == ("completed", "failure", 2)
+
+
+async def test_a_gated_job_waits_until_it_is_approved(hub: Hub) -> None:
+    workflow = f"on: push\njobs:\n{job('deploy')}".encode()
+    run = hub.github.actions.push(hub.repository, {"w.yml": workflow}, "w.yml", gated=frozenset({"deploy"}))
+    await (await hub.runner("modal-1-1")).online()
+    waiting = run.jobs[0].status
+    hub.github.actions.approve(run.jobs[0])
+    told = [each.payload["action"] for each in hub.github.world.deliveries.values() if each.event == "workflow_job"]
+
+    assert waiting == "waiting"
+    assert run.jobs[0].status == "in_progress"
+    assert told == ["queued", "waiting", "queued", "in_progress"]
+
+
+async def test_lists_may_show_what_was_some_time_ago(hub: Hub) -> None:
+    run = hub.push(job("one"))
+    hub.clock.now += 60
+    hub.github.lists_lag_s = 30
+    runner = await (await hub.runner("modal-1-1")).online()
+
+    async def listed() -> tuple[list[str], list[str], int]:
+        jobs = (await hub.call("GET", f"/repos/octo-org/demo/actions/runs/{run.id}/jobs")).json()["jobs"]
+        runs = (await hub.call("GET", "/repos/octo-org/demo/actions/runs")).json()["workflow_runs"]
+        runners = (await hub.call("GET", "/orgs/octo-org/actions/runners")).json()["total_count"]
+        return [each["status"] for each in jobs], [each["status"] for each in runs], runners
+
+    assert await listed() == (["queued"], ["in_progress"], 0)
+    hub.clock.now += 40
+    assert await listed() == (["in_progress"], ["in_progress"], 1)
+    await runner.finish()
+    assert await listed() == (["in_progress"], ["in_progress"], 1)
+    hub.clock.now += 40
+    assert await listed() == (["completed"], ["completed"], 0)

@@ -35,8 +35,11 @@ class Actions:
         files: Mapping[str, bytes],
         workflow_path: str,
         lengths: Mapping[str, float] | None = None,
+        gated: frozenset[str] = frozenset(),
     ) -> WorkflowRun:
         """Push one commit and run one workflow file of it; with `lengths` jobs only take their time.
+
+        Jobs of the names in `gated` wait until they are approved.
 
         Raises:
             WorkflowError: the file is broken, or uses what is not known here.
@@ -61,6 +64,7 @@ class Actions:
             created_at=now,
             updated_at=now,
             lengths=lengths,
+            gated=gated,
         )
         self._world.runs[run_id] = run
         self._advance(run)
@@ -76,9 +80,28 @@ class Actions:
         job.run.plan.finish(job.instance.key, conclusion, outputs)
         self._advance(job.run)
 
+    def approve(self, job: Job) -> None:
+        """Let a job go that waits for its environment."""
+        if job.status == "waiting":
+            job.status = "queued"
+            self._tell("queued", job)
+            self.assign()
+
+    def rerun(self, job: Job) -> Job | None:
+        """Run one job of a run that is over once more, under a new id (docs: "Re-running workflows and jobs")."""
+        run = job.run
+        if run.status != "completed":
+            return None
+        run.attempt += 1
+        run.status, run.conclusion, run.updated_at = "queued", None, self._clock()
+        run.plan.reopen(job.instance.key)
+        again = self._add_job(run, job.instance)
+        self.assign()
+        return again
+
     def cancel(self, job: Job) -> None:
         """Cancel one job: at once while it is queued; its runner is asked to stop when it runs."""
-        if job.status == "queued":
+        if job.status in {"queued", "waiting"}:
             self.finish(job, "cancelled", {})
         else:
             job.cancel_asked = True
@@ -131,14 +154,14 @@ class Actions:
             for instance in instances:
                 self._add_job(run, instance)
         for key in run.plan.to_cancel():
-            self.cancel(next(job for job in run.jobs if job.instance.key == key))
+            self.cancel(next(job for job in reversed(run.jobs) if job.instance.key == key))
         run.updated_at = self._clock()
         if run.plan.done and run.status != "completed":
             run.status, run.conclusion = "completed", run.plan.conclusion
         self.assign()
 
-    def _add_job(self, run: WorkflowRun, instance: JobInstance) -> None:
-        job = Job(self._world.new_id(), run, instance, self._clock())
+    def _add_job(self, run: WorkflowRun, instance: JobInstance) -> Job:
+        job = Job(self._world.new_id(), run, instance, self._clock(), run.attempt)
         run.jobs.append(job)
         self._world.jobs[job.id] = job
         if instance.skipped:
@@ -146,8 +169,14 @@ class Actions:
         elif instance.error:
             job.log.append(instance.error)
             self._complete(job, "failure")
+        elif instance.name in run.gated:
+            # A gated job was seen to send `queued`, then `waiting`, and `queued` when it is let go.
+            self._tell("queued", job)
+            job.status = "waiting"
+            self._tell("waiting", job)
         else:
             self._tell("queued", job)
+        return job
 
     def _complete(self, job: Job, conclusion: str) -> None:
         job.status, job.conclusion, job.completed_at = "completed", conclusion, self._clock()

@@ -6,11 +6,12 @@ from github_app.simulator.github.state import WorkflowRun
 
 async def _runs(call: Call) -> Reply:
     repository = call.repository()
-    runs = [run for run in call.github.world.runs.values() if run.repository is repository]
+    at, shapes = call.listed_at, call.github.shapes
+    runs = [r for r in call.github.world.runs.values() if r.repository is repository and r.created_at <= at]
     if status := call.query("status"):
-        runs = [run for run in runs if status in {run.status, run.conclusion}]
+        runs = [run for run in runs if status in {run.status_at(at), run.conclusion}]
     found, link = call.page(runs[::-1])
-    body = {"total_count": len(runs), "workflow_runs": [call.github.shapes.run(run) for run in found]}
+    body = {"total_count": len(runs), "workflow_runs": [shapes.run(run, at) for run in found]}
     return Reply(body, headers=link)
 
 
@@ -19,9 +20,11 @@ async def _run(call: Call) -> Reply:
 
 
 async def _jobs(call: Call) -> Reply:
-    jobs = _own_run(call).jobs
+    """Of each job the newest attempt, which is the default of `filter`."""
+    at = call.listed_at
+    jobs = list({job.instance.key: job for job in _own_run(call).jobs if job.created_at <= at}.values())
     found, link = call.page(jobs)
-    body = {"total_count": len(jobs), "jobs": [call.github.shapes.job(job) for job in found]}
+    body = {"total_count": len(jobs), "jobs": [call.github.shapes.job(job, at) for job in found]}
     return Reply(body, headers=link)
 
 

@@ -69,7 +69,7 @@ def encode_jit_config(runner: Runner, url: str, *, updates: bool = True) -> str:
 
 
 async def _list(call: Call) -> Reply:
-    runners = call.github.world.runners_of(_home(call))
+    runners = call.github.world.runners_at(_home(call), call.listed_at)
     if name := call.query("name"):
         runners = [runner for runner in runners if runner.name == name]
     found, link = call.page(runners)

@@ -88,6 +88,11 @@ class Call:
         chosen = _known(self.token).repositories
         return self.installation.reaches(repository) and (chosen is None or repository in chosen)
 
+    @property
+    def listed_at(self) -> float:
+        """The moment that a list shows."""
+        return self.github.clock() - self.github.lists_lag_s
+
     def page(self, items: list[T]) -> tuple[list[T], dict[str, str]]:
         """Cut a list by `per_page` and `page`, with the `Link` header that tells of more."""
         size = min(100, max(1, _whole(self.query("per_page"), 30)))

@@ -1,5 +1,6 @@
 """GitHub's JSON for each thing, as in its OpenAPI description and webhook schemas."""
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -148,7 +149,9 @@ class Shapes:
             "selected_workflows": group.workflows or [],
         }
 
-    def run(self, run: WorkflowRun) -> Json:
+    def run(self, run: WorkflowRun, at: float = math.inf) -> Json:
+        """A run as it was at a moment."""
+        over = run.status_at(at) == "completed"
         repository = self.repository(run.repository)
         url = f"{repository['url']}/actions/runs/{run.id}"
         tails = ("jobs", "logs", "cancel", "rerun", "artifacts")
@@ -159,10 +162,10 @@ class Shapes:
             "path": run.path,
             "display_title": run.name,
             "run_number": run.number,
-            "run_attempt": 1,
+            "run_attempt": run.attempt,
             "event": run.event,
-            "status": run.status,
-            "conclusion": run.conclusion,
+            "status": run.status_at(at),
+            "conclusion": run.conclusion if over else None,
             "workflow_id": run.id,
             "head_branch": "main",
             "head_sha": run.sha,
@@ -182,25 +185,27 @@ class Shapes:
             **{f"{tail}_url": f"{url}/{tail}" for tail in tails},
         }
 
-    def job(self, job: Job) -> Json:
-        """A job, as the REST API and the `workflow_job` event show it."""
+    def job(self, job: Job, at: float = math.inf) -> Json:
+        """A job, as the REST API and the `workflow_job` event show it, as it was at a moment."""
         repository = f"{self._api}/repos/{job.run.repository.full_name}"
-        runner = job.runner
+        status = job.status_at(at)
+        runner = job.runner if status in {"in_progress", "completed"} else None
+        over = status == "completed"
         return {
             "id": job.id,
             "run_id": job.run.id,
             "run_url": f"{repository}/actions/runs/{job.run.id}",
-            "run_attempt": 1,
+            "run_attempt": job.attempt,
             "node_id": _node("J", job.id),
             "head_sha": job.run.sha,
             "head_branch": "main",
             "url": f"{repository}/actions/jobs/{job.id}",
             "html_url": f"{self._web}/{job.run.repository.full_name}/actions/runs/{job.run.id}/job/{job.id}",
-            "status": job.status,
-            "conclusion": job.conclusion,
+            "status": status,
+            "conclusion": job.conclusion if over else None,
             "created_at": iso(job.created_at),
-            "started_at": iso(job.started_at or job.created_at),
-            "completed_at": None if job.completed_at is None else iso(job.completed_at),
+            "started_at": iso(job.started_at if runner and job.started_at else job.created_at),
+            "completed_at": iso(job.completed_at) if over and job.completed_at else None,
             "name": job.instance.name,
             "steps": [],
             "check_run_url": f"{repository}/check-runs/{job.id}",

@@ -49,6 +49,8 @@ class Site:
         self.narrowed_tokens_register = True
         # A DELETE goes by the busy flag that is told, which may lag; else by what is so.
         self.deletes_by_flag = True
+        # Lists show what was so many seconds ago; a single thing is shown as it is.
+        self.lists_lag_s = 0.0
         # Runners that a DELETE deregistered while their Runner.Worker was there to be seen.
         self.deregistered_at_work = 0
         self.calls: Counter[str] = Counter()

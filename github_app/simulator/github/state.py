@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -144,6 +145,7 @@ class WorkflowRun:
     name: str
     sha: str
     created_at: float
+    attempt: int = 1
     status: str = "queued"
     conclusion: str | None = None
     updated_at: float = 0.0
@@ -153,6 +155,12 @@ class WorkflowRun:
     event: str = "push"
     # Where its code comes from, when that is a fork.
     fork: Repository | None = None
+    # Names of the jobs whose environment waits for a person's approval.
+    gated: frozenset[str] = frozenset()
+
+    def status_at(self, moment: float) -> str:
+        """Its status then; it was created before."""
+        return "in_progress" if self.status == "completed" and self.updated_at > moment else self.status
 
 
 @dataclass(eq=False)
@@ -179,6 +187,8 @@ class Job:
     run: WorkflowRun
     instance: JobInstance
     created_at: float
+    # Of the run, when it was queued.
+    attempt: int = 1
     status: str = "queued"
     conclusion: str | None = None
     started_at: float | None = None
@@ -186,6 +196,14 @@ class Job:
     runner: Runner | None = None
     cancel_asked: bool = False
     log: list[str] = field(default_factory=list)
+
+    def status_at(self, moment: float) -> str:
+        """Its status then; it was created before."""
+        if self.completed_at is not None and self.completed_at <= moment:
+            return "completed"
+        if self.started_at is not None and self.started_at <= moment:
+            return "in_progress"
+        return "waiting" if self.status == "waiting" else "queued"
 
 
 @dataclass(eq=False)
@@ -243,6 +261,12 @@ class World:
         self.repositories[repository.full_name.lower()] = repository
         return repository
 
+    def move_repository(self, repository: Repository, owner: Account, name: str) -> None:
+        """Rename a repository, or transfer it. Its old name leads nowhere here."""
+        del self.repositories[repository.full_name.lower()]
+        repository.owner, repository.name = owner, name
+        self.repositories[repository.full_name.lower()] = repository
+
     def add_runner(self, name: str, labels: tuple[str, ...], home: Account | Repository, group: RunnerGroup) -> Runner:
         """Register a runner that has not connected yet."""
         runner = Runner(self.new_id(), name, labels, home, group, secrets.token_urlsafe(32))
@@ -252,6 +276,14 @@ class World:
     def runners_of(self, home: Account | Repository) -> list[Runner]:
         """The runners that are registered at one organisation or repository."""
         return [runner for runner in self.runners.values() if runner.home is home]
+
+    def runners_at(self, home: Account | Repository, moment: float) -> list[Runner]:
+        """Those that were registered there at a moment."""
+        return [
+            runner
+            for runner in self.all_runners.values()
+            if runner.home is home and runner.created_at <= moment < (runner.removed_at or math.inf)
+        ]
 
     def installations_for(self, repository: Repository) -> list[Installation]:
         """The installations that are told what happens in a repository."""

@@ -31,6 +31,12 @@ class Dicts:
         dict_id = self._dicts.find(name, "")
         return {} if dict_id is None else dict(self._dicts[dict_id].entries)
 
+    def forget(self, name: str) -> None:
+        """Lose what a named Dict holds, as Modal does with entries that are not used for seven days."""
+        dict_id = self._dicts.find(name, "")
+        if dict_id is not None:
+            self._dicts[dict_id].entries.clear()
+
     @rpc
     async def dict_get_or_create(self, request: api_pb2.DictGetOrCreateRequest) -> api_pb2.DictGetOrCreateResponse:
         """Serve `Dict.from_name`, `.ephemeral` and `.objects.create`."""

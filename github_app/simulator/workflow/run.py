@@ -86,6 +86,11 @@ class Run:
         # Of a matrix's instances the last one to set an output wins; an empty one does not count.
         job.outputs |= {name: value for name, value in outputs.items() if value or name not in job.outputs}
 
+    def reopen(self, key: str) -> None:
+        """An instance that has ended runs once more; what needed it is left as it is."""
+        each = self._by_key[key]
+        each.result, each.told_to_cancel, self._cancelled = None, False, False
+
     def to_cancel(self) -> list[str]:
         """Keys of the running instances that must end now; each is told once."""
         told = [each for job_id, job in self._planned.items() if self._stopping(job_id, job) for each in job.instances]
