@@ -4,7 +4,7 @@ A cap of N is N keys taken by put-if-absent: a semaphore that needs no counter a
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from github_app.clock import Clock
@@ -71,15 +71,23 @@ class Slots:
         return tuple(keys)
 
     async def _take_one(self, group: str, cap: int, taken: set[str], runner: str) -> str | None:
-        # A cap that was lowered leaves slots with greater numbers, which count until they are given back.
-        if sum(key.rpartition("/")[0] == group for key in taken) >= cap:
-            return None
         slot = Slot(uuid.uuid4().hex, runner, self._clock.now())
-        for number in range(1, cap + 1):
+        for number in free_numbers(group, cap, taken):
             key = f"{group}/{number}"
-            if key not in taken and await self._store.put_new(SLOTS, key, slot):
+            if await self._store.put_new(SLOTS, key, slot):
                 return key
         return None
+
+
+def free_numbers(group: str, cap: int, taken: Iterable[str]) -> list[int]:
+    """The numbers of a group that may be taken, lowest first.
+
+    A cap that was lowered leaves slots with greater numbers, which count until they are given back. So number n may be
+    taken only while n and those above it make no more than the cap: many may read the same and take at once, and what
+    was read may be old, for slots above a cap only go.
+    """
+    held = {int(number) for name, _, number in (key.rpartition("/") for key in taken) if name == group}
+    return [n for n in range(1, cap + 1) if n not in held and n + sum(other > n for other in held) <= cap]
 
 
 async def release_slots(store: ModalDictStore, slots: tuple[str, ...], runner: str) -> None:

@@ -3,9 +3,11 @@
 import asyncio
 
 import modal
+from hypothesis import given
+from hypothesis import strategies as st
 
 from github_app.clock import Clock
-from github_app.runners.capacity import Caps, Full, Slots
+from github_app.runners.capacity import Caps, Full, Slots, free_numbers
 from github_app.store import SLOTS, ModalDictStore
 
 
@@ -35,6 +37,28 @@ async def test_a_lowered_cap_counts_the_slots_that_are_held_beyond_it(client: mo
     await store.take(SLOTS, "octo/repo/1")
 
     assert await after.take("octo/repo", "modal-9-1") == Full("octo/repo")
+
+
+async def test_many_at_once_keep_a_lowered_cap(client: modal.Client) -> None:
+    """All read the same slots and take at once. Each counted those beyond the cap and none of the others'."""
+    store = ModalDictStore("app", client)
+    before, after = (Slots(store, Caps(per_repository=cap), Clock()) for cap in (8, 5))
+    for number in range(8):
+        await before.take("octo/repo", f"modal-{number}-1")
+    for number in range(1, 6):
+        await store.take(SLOTS, f"octo/repo/{number}")
+
+    taken = await asyncio.gather(*(after.take("octo/repo", f"modal-{n}-1") for n in range(10, 20)))
+
+    assert sum(not isinstance(slots, Full) for slots in taken) == 2
+    assert len(await store.all(SLOTS)) == 5
+
+
+@given(st.sets(st.integers(1, 12)), st.integers(1, 8))
+def test_a_number_is_free_exactly_while_the_cap_is_not_reached(held: set[int], cap: int) -> None:
+    taken = {f"octo/repo/{number}" for number in held} | {"*/1"}
+
+    assert bool(free_numbers("octo/repo", cap, taken)) == (len(held) < cap)
 
 
 async def test_a_profiles_cap_holds_over_repositories_and_leaves_other_jobs_alone(client: modal.Client) -> None:
