@@ -7,8 +7,11 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from tenacity import AsyncRetrying
+
 from github_app.clock import Clock
 from github_app.model import Slot
+from github_app.runners import retry
 from github_app.store import SLOTS, ModalDictStore
 
 IN_ALL = "*"
@@ -99,4 +102,12 @@ async def release_slots(store: ModalDictStore, slots: tuple[str, ...], runner: s
         taken = await store.take(SLOTS, key)
         if taken is not None and taken.runner != runner:
             # Another gave it back first, and it has a new holder since.
-            await store.put_new(SLOTS, key, taken)
+            await _put_back(store, key, taken)
+
+
+async def _put_back(store: ModalDictStore, key: str, slot: Slot) -> None:
+    async for trial in AsyncRetrying(
+        retry=retry.RETRYABLE, stop=retry.LAUNCH_STOP, wait=retry.LAUNCH_WAIT, reraise=True
+    ):
+        with trial:
+            await store.put_new(SLOTS, key, slot)

@@ -19,15 +19,19 @@ async def change_runner(
 ) -> RunnerRecord | None:
     """Change the record of a runner, if there is one and the table allows the state; return what is there then."""
     known = await store.get(RUNNERS, name)
-    if known is None:
-        return None
+    return None if known is None else await _change(store, known, state, **changes)
+
+
+async def _change(
+    store: ModalDictStore, known: RunnerRecord, state: RunnerState | None, **changes: Any
+) -> RunnerRecord:
     if state is not None and not lifecycle.may_become(known.state, state):
         # Two writers may cross; who is later in the table stays.
-        _log.info("runner_state_kept", runner=name, state=known.state.value, refused=state.value)
+        _log.info("runner_state_kept", runner=known.name, state=known.state.value, refused=state.value)
         state = None
     after = msgspec.structs.replace(known, state=state or known.state, **changes)
     if after != known:
-        await store.put(RUNNERS, name, after)
+        await store.put(RUNNERS, known.name, after)
     return after
 
 
@@ -53,6 +57,12 @@ async def leave_runner(store: ModalDictStore, name: str, now: float, **changes: 
 
 async def finish_runner(store: ModalDictStore, runner: RunnerRecord, now: float) -> None:
     """Record the proven end of a runner's sandbox, or that it never had one, and give its slots back."""
-    finished_at = runner.finished_at or now
-    await change_runner(store, runner.name, RunnerState.FINISHED, finished_at=finished_at, ended_at=now)
+    known = await store.get(RUNNERS, runner.name)
+    if known is not None and known.ended_at is not None:
+        # Whoever told of it first gives them back, once: they may have a new holder already. If he did not come to it,
+        # the sweep does.
+        return
+    if known is not None:
+        finished_at = runner.finished_at or now
+        await _change(store, known, RunnerState.FINISHED, finished_at=finished_at, ended_at=now)
     await release_slots(store, runner.slots, runner.name)

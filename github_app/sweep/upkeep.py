@@ -1,6 +1,12 @@
 """Our own records: what nobody stands behind is given back or dropped, and what a person should know is told."""
 
+import uuid
+from collections.abc import Mapping
+
+import structlog
+
 from github_app.clock import Clock
+from github_app.model import RunnerRecord, Slot
 from github_app.runners.capacity import release_slots
 from github_app.runners.claims import Claims
 from github_app.runners.second_looks import Suspicions
@@ -11,10 +17,14 @@ from github_app.sweep.report import SweepReport
 
 # Between a slot and the claim of its launch lie at most the half minute that is waited for GitHub's write limit.
 _SLOT_IS_ORPHANED_S = 60.0
+# Its slots are given back right after a runner's end is recorded. What is read of them before may be old.
+_SLOTS_ARE_LEFT_S = 30.0
 # Repositories with a job of ours in so many seconds are asked for queued jobs before all others.
 SEEN_LATELY_S = 7 * 24 * 3600.0
 # As long as GitHub can redeliver.
 _PARKED_FOR_S = 3 * 24 * 3600.0
+
+_log = structlog.get_logger(__name__)
 
 
 class Upkeep:
@@ -30,15 +40,26 @@ class Upkeep:
         self._clock = clock
 
     async def release_slots(self, report: SweepReport) -> None:
-        """Give back slots that no runner and no sandbox stands behind."""
-        for key, slot in (await self._store.all(SLOTS)).items():
+        """Give back slots that no runner and no sandbox stands behind, and take again those that a runner has lost."""
+        slots, now = await self._store.all(SLOTS), self._clock.now()
+        for key, slot in slots.items():
             runner = await self._store.get(RUNNERS, slot.runner)
-            ended = runner is not None and runner.ended_at is not None
-            orphaned = runner is None and self._clock.now() - slot.taken_at > _SLOT_IS_ORPHANED_S
+            ended = runner is not None and runner.ended_at is not None and now - runner.ended_at > _SLOTS_ARE_LEFT_S
+            orphaned = runner is None and now - slot.taken_at > _SLOT_IS_ORPHANED_S
             if ended or (orphaned and not await self._claims.lives(slot.runner)):
                 report.slots_released += 1
                 if not report.dry_run:
                     await release_slots(self._store, (key,), slot.runner)
+        for runner in (await self._store.all(RUNNERS)).values():
+            if runner.ended_at is None and not report.dry_run:
+                await self._keep_slots(runner, slots)
+
+    async def _keep_slots(self, runner: RunnerRecord, slots: Mapping[str, Slot]) -> None:
+        """A slot that was taken by mistake, and not put back for a crash, is its runner's again if it is free."""
+        for key in runner.slots:
+            again = Slot(uuid.uuid4().hex, runner.name, self._clock.now())
+            if key not in slots and await self._store.put_new(SLOTS, key, again):
+                _log.warning("slot_taken_again", runner=runner.name, slot=key)
 
     async def tell(self, report: SweepReport) -> None:
         """Report what is stuck, what was not understood, and whether launches are stopped."""

@@ -6,11 +6,29 @@ import modal
 import pytest
 
 from github_app.clock import Clock
-from github_app.model import Action, Hold, JobEvent, JobRecord, JobState, Scope, Shape, Slot
-from github_app.runners.balance import Demand, Start
+from github_app.errors import StoreError
+from github_app.model import (
+    Action,
+    Hold,
+    JobEvent,
+    JobRecord,
+    JobState,
+    Scope,
+    Shape,
+    Slot,
+)
+from github_app.runners.balance import CLAIM_IS_STALE_S, Demand, Start
 from github_app.runners.capacity import release_slots
 from github_app.runners.claims import Claims
-from github_app.store import CLAIMS, SLOTS, Kind, ModalDictStore
+from github_app.runners.records import finish_runner
+from github_app.runners.second_looks import Suspicions
+from github_app.runners.versions import RunnerVersion
+from github_app.store import CLAIMS, RUNNERS, SLOTS, Kind, ModalDictStore
+from github_app.sweep.report import SweepReport
+from github_app.sweep.upkeep import Upkeep
+from tests.worlds.records import runner
+
+_HOLDER = runner(name="modal-1-1", slots=("octo/repo/1",))
 
 
 def _start(*, failures: int = 0, hold: Hold | None = None) -> Start:
@@ -46,6 +64,18 @@ async def test_a_launch_lives_while_its_claim_is_fresh_and_not_put_off(client: m
     assert (before, during, await claims.lives("modal-7-1")) == (False, True, False)
 
 
+async def test_a_claim_is_renewed_while_its_launch_takes_its_time(client: modal.Client) -> None:
+    """A GPU is waited for up to half an hour; without the renewal the launch would be taken for crashed."""
+    store, clock = ModalDictStore("app", client), Clock(scale=60.0)
+    claims = Claims(store, clock)
+    await claims.take(_start())
+    async with claims.renewing(_start()) as lease:
+        await clock.sleep(120)
+        assert await claims.lives("modal-7-1")
+
+    assert clock.now() - lease.renewed_at < CLAIM_IS_STALE_S
+
+
 async def test_a_slot_that_has_a_new_holder_survives_its_old_ones_return(client: modal.Client) -> None:
     class Crossing(ModalDictStore):
         """Between the look and the pop, the slot changes hands."""
@@ -62,3 +92,56 @@ async def test_a_slot_that_has_a_new_holder_survives_its_old_ones_return(client:
 
     assert left is not None
     assert left.runner == "modal-2-1"
+
+
+async def test_a_slot_that_was_taken_from_its_holder_is_put_back_though_a_call_fails(client: modal.Client) -> None:
+    class Failing(ModalDictStore):
+        """The look is old, and the first call that would put the slot back is lost."""
+
+        async def get(self, kind: Kind[Any], key: str) -> Any:
+            del kind, key
+            return Slot("a", "modal-1-1", 1.0)
+
+        async def put_new(self, kind: Kind[Any], key: str, record: Any) -> bool:
+            failed.append(key)
+            if len(failed) == 1:
+                raise StoreError("put-if-absent: lost", retryable=True)
+            return await super().put_new(kind, key, record)
+
+    failed: list[str] = []
+    store = ModalDictStore("app", client)
+    await store.put(SLOTS, "octo/repo/1", Slot("b", "modal-2-1", 2.0))
+    await release_slots(Failing("app", client), ("octo/repo/1",), "modal-1-1")
+    left = await store.get(SLOTS, "octo/repo/1")
+
+    assert left is not None
+    assert left.runner == "modal-2-1"
+
+
+async def test_who_tells_of_an_end_second_gives_no_slot_back(client: modal.Client) -> None:
+    """Its slot has a new holder by then, and his look at it may be old."""
+    store = ModalDictStore("app", client)
+    await store.put(RUNNERS, "modal-1-1", _HOLDER)
+    await store.put(SLOTS, "octo/repo/1", Slot("a", "modal-1-1", 1.0))
+    await finish_runner(store, _HOLDER, 10.0)
+    await store.put(SLOTS, "octo/repo/1", Slot("c", "modal-1-1", 1.0))  # as an old read would show it
+    await finish_runner(store, _HOLDER, 11.0)
+
+    assert await store.get(SLOTS, "octo/repo/1") == Slot("c", "modal-1-1", 1.0)
+
+
+async def test_the_sweep_takes_a_slot_again_that_its_runner_has_lost(client: modal.Client) -> None:
+    store, clock = ModalDictStore("app", client), Clock()
+    claims, suspicions = Claims(store, clock), Suspicions(store, clock)
+    upkeep = Upkeep(
+        store=store, claims=claims, suspicions=suspicions, version=RunnerVersion(store, "1", clock), clock=clock
+    )
+    await store.put(RUNNERS, "modal-1-1", _HOLDER)
+    await upkeep.release_slots(SweepReport())
+    held = await store.get(SLOTS, "octo/repo/1")
+    await finish_runner(store, _HOLDER, clock.now() - 60)
+    await upkeep.release_slots(SweepReport())
+
+    assert held is not None
+    assert held.runner == "modal-1-1"
+    assert await store.all(SLOTS) == {}
