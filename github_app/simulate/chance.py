@@ -32,6 +32,8 @@ def only_chance(seed: int, origin: float) -> Iterator[SeededLoop]:
         asyncio.set_event_loop(loop)
         # Nothing is collected while it runs: when, would depend on what ran before; and it is faster.
         gc.disable()
+        # What is there already is not looked through when it is over.
+        gc.freeze()
         yield loop
     finally:
         sys.unraisablehook = lambda _: None
@@ -40,6 +42,7 @@ def only_chance(seed: int, origin: float) -> Iterator[SeededLoop]:
             warnings.simplefilter("ignore")
             loop.abandon()
             gc.collect()
+        gc.unfreeze()
         gc.enable()
         time.time, os.urandom, random.__dict__["_urandom"], sys.unraisablehook = before
         asyncio.set_event_loop(None)

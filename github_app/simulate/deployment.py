@@ -8,13 +8,28 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from github_app.clock import Clock
+from github_app.routing.profiles import Profile
 from github_app.settings.load import settings_of
+from github_app.settings.toml_file import Config
 from github_app.settings.variables import Settings
-from github_app.simulate.plan import CAP_IN_ALL, CAP_PER_REPOSITORY
+from github_app.simulate.plan import KINDS_OF_ACCOUNTS
 
 # 2026-01-01; the loop's time is counted from here.
 ORIGIN = 1_767_225_600.0
 WEBHOOK_SECRET = "canary-webhook-secret"  # noqa: S105 - of nobody's
+
+
+@dataclass(frozen=True)
+class Version:
+    """What a redeploy changes: the caps, and the machine that plain labels get."""
+
+    cap_per_repository: int
+    cap_in_all: int
+    vcpu: float | None
+
+
+# A redeploy leads to the next one.
+VERSIONS = (Version(8, 18, None), Version(5, 11, 4.0), Version(10, 22, 4.0))
 
 
 @dataclass(frozen=True)
@@ -45,8 +60,8 @@ class _WithKey(Settings):
 
 
 @cache
-def settings() -> Settings:
-    """What every container is configured with; the environment is not read."""
+def settings(version: Version) -> Settings:
+    """What every container of a version is configured with; the environment is not read."""
     pem = app_key().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
     )
@@ -55,9 +70,15 @@ def settings() -> Settings:
             "GITHUB_APP_ID": "1",
             "GITHUB_PRIVATE_KEY": pem.decode(),
             "WEBHOOK_SECRET": WEBHOOK_SECRET,
+            "ALLOWED_OWNERS": ",".join(KINDS_OF_ACCOUNTS),
             "GITHUB_API_URL": "http://github.invalid",
-            "MAX_CONCURRENT_PER_REPO": str(CAP_PER_REPOSITORY),
-            "MAX_CONCURRENT": str(CAP_IN_ALL),
+            "MAX_CONCURRENT_PER_REPO": str(version.cap_per_repository),
+            "MAX_CONCURRENT": str(version.cap_in_all),
         }
     )
     return _WithKey.model_construct(**dict(given))
+
+
+def config(version: Version) -> Config:
+    """The administrator's file of a version."""
+    return Config(defaults=Profile(cpu=version.vcpu))

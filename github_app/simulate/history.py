@@ -18,12 +18,14 @@ class History:
         self.lines: list[str] = []
         # Everything that the app has logged, of which a line shows a part.
         self.said: list[str] = []
+        self.closed = False
         self.time: Callable[[], float] = float
         self._before: dict[str, Any] = {}
 
     def tell(self, who: str, what: str) -> None:
         """Write a line."""
-        self.lines.append(f"{self.time():10.3f} {who:8} {what}")
+        if not self.closed:
+            self.lines.append(f"{self.time():10.3f} {who:8} {what}")
 
     def __enter__(self) -> Self:
         self._before = structlog.get_config()

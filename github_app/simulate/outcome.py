@@ -1,7 +1,6 @@
 """What chance decides: how long each call takes, and which fails. One sequence of numbers for each kind of call."""
 
 import asyncio
-import math
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -9,7 +8,7 @@ from collections.abc import Callable, Sequence
 import modal.exception
 
 from github_app.model import SandboxSpec
-from github_app.simulate.plan import Plan
+from github_app.simulate.plan import BLOWS, Plan
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.faults import Hangup
 from github_app.simulator.github.state import Delivery, InstallationToken
@@ -18,22 +17,25 @@ FAULTS = frozenset(
     {
         *("webhook-lost", "webhook-failed", "webhook-late", "webhook-duplicate"),
         *("github-errors", "github-lost-answers", "github-hangs", "github-wrong-404", "github-limits"),
-        *("github-busy-lag", "github-deletes-busy", "token-expiry"),
-        *("dict-errors", "dict-lost-answers", "dict-down"),
+        *("github-busy-lag", "github-deletes-busy", "github-lists-lag", "token-expiry"),
+        *("dict-errors", "dict-lost-answers", "dict-reads-lag"),
         *("sandbox-create-fails", "sandbox-create-lost-answers", "modal-throttle"),
         *("runner-never-online", "runner-ghost", "runner-exit-0", "sandbox-death"),
-        *("cancel", "kill", "freeze", "clock-skew"),
+        *("cancel", "approval", "rerun", "other-accounts", "strange-jobs", "clock-skew"),
+        *BLOWS,
     }
 )
 _LATEST_S = 600.0
 _DEATHS_WITHIN_S = 120.0
-_DOWN_S = 300.0
+LONGEST_READ_LAG_S = 2.0
+_LISTS_LAG_S = 30.0
 
 
 class Outcomes:
     """Latencies and faults of one seed; `now` is the loop's time. Faults strike until `until` alone."""
 
     def __init__(self, plan: Plan, now: Callable[[], float]) -> None:
+        self._spans = {kind: plan.spans(kind) for kind in BLOWS}
         self._seed = plan.seed
         self._faults = plan.faults
         self._spared = plan.spared
@@ -46,11 +48,9 @@ class Outcomes:
         self._rolls: Counter[str] = Counter()
         self.tokens: dict[str, InstallationToken] = {}
         self.busy_lag_s = 0.0
-        self._down_from = self.dice("dict-down").uniform(0, self._until) if self.wants("dict-down") else math.inf
         # Told of each fault, and asked to let a sandbox die.
         self.tell: Callable[[str, str], None] = lambda _name, _call: None
-        # Told of each call that GitHub serves, and of each delivery that it hands over.
-        self.served: Callable[[str], None] = lambda _call: None
+        # Told of each delivery that GitHub hands over.
         self.sends: Callable[[Delivery], None] = lambda _delivery: None
         self.plan_death: Callable[[str, float], None] = lambda _sandbox, _seconds: None
 
@@ -76,12 +76,19 @@ class Outcomes:
         lags = "github-busy-lag" in self._faults and self._now() < self._until
         return self.dice("busy lag").uniform(0, 90) if lags else 0.0
 
+    def redraw_lists_lag(self) -> float:
+        """How many seconds ago GitHub's next lists show."""
+        lags = "github-lists-lag" in self._faults and self._now() < self._until
+        return self.dice("lists lag").random() ** 2 * _LISTS_LAG_S if lags else 0.0
+
     # GitHub
 
     async def before(self, call: str) -> None:
         """A call of the REST API, before its effect."""
-        self.served(call)
         await asyncio.sleep(self.latency(call) / 2)
+        if self._lasts("github-down"):
+            self._struck("github-down", call)
+            raise ApiError(503, "Service unavailable")
         if self._strikes("token-expiry", call, 0.005):
             self.tokens.clear()
         if self._strikes("github-errors", call, 0.03):
@@ -104,6 +111,9 @@ class Outcomes:
     def hand_over(self, delivery: Delivery) -> Sequence[float]:
         """When a delivery is handed over: never, once, twice, late."""
         self.sends(delivery)
+        if self._lasts("deliveries-down"):
+            self._struck("deliveries-down", "delivery")
+            return ()
         if self._strikes("webhook-lost", "delivery", 0.03):
             return ()
         first = self.latency("delivery")
@@ -128,7 +138,7 @@ class Outcomes:
 
     def fails_dict(self, call: str) -> Exception | None:
         """How an operation of a Dict fails, before its effect."""
-        if self._down_from <= self._now() < self._down_from + _DOWN_S:
+        if self._lasts("dict-down"):
             self._struck("dict-down", call)
             return modal.exception.ServiceError("injected: the Dict is down")
         return modal.exception.InternalError("injected") if self._strikes("dict-errors", call, 0.003) else None
@@ -136,6 +146,19 @@ class Outcomes:
     def loses_answer(self, call: str) -> bool:
         """Whether its answer is lost, after its effect, so that the SDK repeats it."""
         return self._strikes("dict-lost-answers", call, 0.003)
+
+    def read_lag(self) -> float:
+        """How many seconds ago the next read of a Dict shows, of what other containers have written."""
+        lags = "dict-reads-lag" in self._faults and self._now() < self._until
+        return self.dice("reads lag").random() ** 2 * LONGEST_READ_LAG_S if lags else 0.0
+
+    def which(self, kind: str, of: int) -> int:
+        """One of so many."""
+        return self.dice(kind).randrange(of)
+
+    def strike(self, name: str) -> None:
+        """Count a blow."""
+        self.struck[name] += 1
 
     async def before_create(self) -> None:
         """A creation, before its effect."""
@@ -165,6 +188,9 @@ class Outcomes:
     def wants(self, name: str) -> bool:
         """Whether a kind of fault is among those of this run."""
         return name in self._faults
+
+    def _lasts(self, kind: str) -> bool:
+        return any(begin <= self._now() < end for begin, end in self._spans[kind])
 
     def _strikes(self, name: str, call: str, chance: float) -> bool:
         if name not in self._faults or self._now() >= self._until:

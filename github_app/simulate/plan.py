@@ -1,12 +1,16 @@
-"""What a seed fixes beside chance: the jobs and when they come, who is killed or frozen when, whose clock is off."""
+"""What a seed fixes beside chance: the jobs and when they come, and what befalls the world and the app meanwhile."""
 
 import json
 import random
 from dataclasses import dataclass
 
-REPOSITORIES = ("alpha", "beta", "gamma")
-CAP_PER_REPOSITORY = 8
-CAP_IN_ALL = 18
+ORGANIZATION, ANOTHER, PERSON = "octo-org", "hexa-org", "mona"
+KINDS_OF_ACCOUNTS = {ORGANIZATION: "Organization", ANOTHER: "Organization", PERSON: "User"}
+OWN = tuple(f"{ORGANIZATION}/{name}" for name in ("alpha", "beta", "gamma"))
+OF_OTHER_ACCOUNTS = (f"{ANOTHER}/delta", f"{PERSON}/epsilon")
+# Of the organisation, and the App is not installed there: its jobs may take runners of ours all the same.
+STRANGE = f"{ORGANIZATION}/strange"
+REPOSITORIES = (*OWN, *OF_OTHER_ACCOUNTS, STRANGE)
 _JOBS_PER_RUN = 5
 _MACHINES = (("self-hosted", "modal"), ("self-hosted", "modal", "gpu:t4"), ("self-hosted", "Modal", "linux", "x64"))
 _WEIGHTS = (6, 2, 2)
@@ -14,12 +18,14 @@ _WEIGHTS = (6, 2, 2)
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """`seconds`: how long it takes; `cancel_after`: seconds after it was queued."""
+    """`seconds`: how long it takes. The others count from when it is queued, `rerun_after` from its likely end."""
 
     name: str
     labels: tuple[str, ...]
     seconds: float
     cancel_after: float | None = None
+    approve_after: float | None = None
+    rerun_after: float | None = None
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class PlannedRun:
     at: float
     repository: str
     jobs: tuple[PlannedJob, ...]
+    cancel_after: float | None = None
 
     @property
     def workflow(self) -> bytes:
@@ -39,11 +46,15 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Blow:
-    """A container is killed and started again after `seconds`, or frozen for as long; the last is that of a sweep."""
+    """What happens at `at`, and lasts for `seconds`. `of`: the number of a container, or whose name it concerns.
 
+    A kill and a freeze hit one container, of which the last is that of a sweep; what is `-down` is so for everybody.
+    """
+
+    kind: str
     at: float
-    container: int
-    seconds: float
+    seconds: float = 0.0
+    of: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,22 +66,54 @@ class Plan:
     faults: frozenset[str]
     runs: tuple[PlannedRun, ...]
     calm_at: float
-    kills: tuple[Blow, ...] = ()
-    freezes: tuple[Blow, ...] = ()
+    blows: tuple[Blow, ...] = ()
     # By how many seconds each container's clock is off.
     skews: tuple[float, ...] = ()
     # Single faults that do not strike, as `<name> <call> #<number>`.
     spared: frozenset[str] = frozenset()
 
     @property
+    def accounts(self) -> list[str]:
+        """The accounts that it needs."""
+        names = {name.partition("/")[0] for run in self.runs for name in [run.repository]} | {ORGANIZATION}
+        return sorted(names | {ANOTHER for blow in self.blows if blow.kind == "transfer"})
+
+    @property
     def described(self) -> str:
         """Its size, in a line."""
         jobs = sum(len(run.jobs) for run in self.runs)
-        blows = len(self.kills) + len(self.freezes)
         return (
             f"seed {self.seed}: {jobs} jobs, {self.containers} containers, {len(self.faults)} kinds of faults, "
-            f"{blows} blows, {len(self.spared)} faults spared"
+            f"{len(self.blows)} blows, {len(self.spared)} faults spared"
         )
+
+    def spans(self, kind: str) -> list[tuple[float, float]]:
+        """When blows of a kind last."""
+        return [(blow.at, blow.at + blow.seconds) for blow in self.blows if blow.kind == kind]
+
+
+@dataclass(frozen=True)
+class _Blows:
+    """How often a kind of blow comes: in a share of the seeds, then 1 to `most` times, for so many seconds each."""
+
+    share: float
+    most: int
+    seconds: tuple[float, float] = (0.0, 0.0)
+
+
+_BLOWS = {
+    "kill": _Blows(1.0, 3, (1, 30)),
+    "freeze": _Blows(1.0, 3, (5, 180)),
+    "dict-down": _Blows(0.5, 1, (300, 300)),
+    "github-down": _Blows(0.1, 1, (1200, 1200)),
+    "deliveries-down": _Blows(0.1, 1, (3600, 3600)),
+    "suspend": _Blows(0.25, 1, (60, 900)),
+    "rename": _Blows(0.3, 2),
+    "transfer": _Blows(0.25, 1),
+    "redeploy": _Blows(0.5, 2, (5, 120)),
+    "records-expire": _Blows(0.3, 1),
+}
+BLOWS = frozenset(_BLOWS)
 
 
 def make_plan(seed: int, jobs: int, containers: int, faults: frozenset[str]) -> Plan:
@@ -80,30 +123,52 @@ def make_plan(seed: int, jobs: int, containers: int, faults: frozenset[str]) -> 
     at, left = 0.0, jobs
     while left > 0:
         count = min(left, dice.randint(1, _JOBS_PER_RUN))
-        runs.append(PlannedRun(at, dice.choice(REPOSITORIES), _jobs(dice, len(runs), count, faults)))
+        runs.append(_run(dice, at, len(runs), count, faults))
         left -= count
         at += dice.expovariate(1 / 40.0)
-    calm_at = at + 120.0
-
-    def blows(kind: str, shortest: float, longest: float) -> tuple[Blow, ...]:
-        if kind not in faults:
-            return ()
-        return tuple(
-            Blow(dice.uniform(0, calm_at), dice.randrange(containers + 1), dice.uniform(shortest, longest))
-            for _ in range(dice.randint(1, 3))
-        )
-
+    blows = tuple(blow for kind in sorted(BLOWS & faults) for blow in _blows(dice, kind, at + 120.0, containers))
+    calm_at = max(at + 120.0, *(blow.at + blow.seconds for blow in blows)) if blows else at + 120.0
     skews = tuple(dice.uniform(-5, 5) if "clock-skew" in faults else 0.0 for _ in range(containers + 1))
-    return Plan(seed, containers, faults, tuple(runs), calm_at, blows("kill", 1, 30), blows("freeze", 5, 180), skews)
+    return Plan(seed, containers, faults, tuple(runs), calm_at, blows, skews)
 
 
-def _jobs(dice: random.Random, run: int, count: int, faults: frozenset[str]) -> tuple[PlannedJob, ...]:
-    return tuple(
-        PlannedJob(
-            f"job-{run}-{index}",
-            dice.choices(_MACHINES, _WEIGHTS)[0],
-            dice.uniform(5, 240),
-            dice.uniform(0, 120) if "cancel" in faults and dice.random() < 0.08 else None,
-        )
-        for index in range(count)
+def _run(dice: random.Random, at: float, number: int, jobs: int, faults: frozenset[str]) -> PlannedRun:
+    repository = dice.choice(OWN)
+    if "other-accounts" in faults and dice.random() < 0.2:
+        repository = dice.choice(OF_OTHER_ACCOUNTS)
+    if "strange-jobs" in faults and dice.random() < 0.1:
+        repository = STRANGE
+    cancelled = "cancel" in faults and dice.random() < 0.05
+    planned = tuple(_job(dice, f"job-{number}-{index}", faults) for index in range(jobs))
+    return PlannedRun(at, repository, planned, dice.uniform(0, 120) if cancelled else None)
+
+
+def _job(dice: random.Random, name: str, faults: frozenset[str]) -> PlannedJob:
+    def perhaps(fault: str, share: float, longest: float) -> float | None:
+        return dice.uniform(0, longest) if fault in faults and dice.random() < share else None
+
+    return PlannedJob(
+        name,
+        dice.choices(_MACHINES, _WEIGHTS)[0],
+        dice.uniform(5, 240),
+        cancel_after=perhaps("cancel", 0.08, 120),
+        approve_after=perhaps("approval", 0.08, 300),
+        rerun_after=perhaps("rerun", 0.08, 60),
     )
+
+
+def _blows(dice: random.Random, kind: str, until: float, containers: int) -> list[Blow]:
+    often = _BLOWS[kind]
+    if dice.random() >= often.share:
+        return []
+    of = {
+        "kill": [str(number) for number in range(containers + 1)],
+        "freeze": [str(number) for number in range(containers + 1)],
+        "suspend": [ORGANIZATION],
+        "rename": list(OWN),
+        "transfer": list(OWN),
+    }.get(kind, [""])
+    return [
+        Blow(kind, dice.uniform(0, until), dice.uniform(*often.seconds), dice.choice(of))
+        for _ in range(dice.randint(1, often.most))
+    ]

@@ -35,14 +35,15 @@ class SimulationReport(msgspec.Struct, frozen=True):
     faults: dict[str, int]
     violations: list[FoundViolation]
     start_delay_s: StartDelay
+    # The same for a twentieth of the seeds, without faults; None for a single seed.
+    start_delay_without_faults_s: StartDelay | None
 
 
-def report_of(seeds: tuple[int, int], outcomes: Sequence[Outcome]) -> SimulationReport:
-    """Sum up."""
+def report_of(seeds: tuple[int, int], outcomes: Sequence[Outcome], undisturbed: Sequence[Outcome]) -> SimulationReport:
+    """Sum up; `undisturbed` are those that ran without faults beside."""
     struck: Counter[str] = Counter()
     for outcome in outcomes:
         struck.update(outcome.struck)
-    starts = sorted(start for outcome in outcomes for start in outcome.starts)
     return SimulationReport(
         seeds=seeds,
         seeds_run=len(outcomes),
@@ -50,11 +51,17 @@ def report_of(seeds: tuple[int, int], outcomes: Sequence[Outcome]) -> Simulation
         faults=dict(sorted(struck.items())),
         violations=[
             FoundViolation(outcome.plan.seed, each.invariant, each.at, each.what)
-            for outcome in outcomes
+            for outcome in (*outcomes, *undisturbed)
             for each in outcome.violations
         ],
-        start_delay_s=StartDelay(_share(starts, 0.5), _share(starts, 0.99), _share(starts, 1.0)),
+        start_delay_s=_delays(outcomes),
+        start_delay_without_faults_s=_delays(undisturbed) if undisturbed else None,
     )
+
+
+def _delays(outcomes: Sequence[Outcome]) -> StartDelay:
+    starts = sorted(start for outcome in outcomes for start in outcome.starts)
+    return StartDelay(_share(starts, 0.5), _share(starts, 0.99), _share(starts, 1.0))
 
 
 def around(outcome: Outcome, lines: int = 60) -> list[str]:

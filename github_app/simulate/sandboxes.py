@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from github_app.model import UNKNOWN_TO_MODAL, SandboxSpec, SandboxStatus, Witness
 from github_app.sandboxes import ModalSandboxes
 from github_app.sandboxes.modal_sandboxes import sandbox_errors
+from github_app.simulate.loop import CONTAINER
 from github_app.simulate.outcome import Outcomes
 from github_app.simulate.wire import Exchange, in_the_world
 
@@ -23,16 +24,17 @@ _PROGRESS_S = 20.0
 
 @dataclass(eq=False)
 class Box:
-    """One sandbox. `works_since`: since when its Runner.Worker is to be seen; `looked_at`: when that was asked last."""
+    """One sandbox. `works_since`: since when its Runner.Worker is to be seen; `looks`: when a container looked last."""
 
     id: str
     spec: SandboxSpec
     created_at: float
     works_since: float | None = None
-    looked_at: float = float("-inf")
+    looks: dict[str, float] = field(default_factory=dict)
     exit_code: int | None = None
     ended_at: float | None = None
     ended_by: str = ""
+    output: str = ""
     # Until a GPU is free it is queued: it has its name, can be found and ended, and nothing runs in it.
     placed: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -116,6 +118,7 @@ class Boxes:
             job = await session.ask("GET", "job")
         await self._outcomes.pause("worker", 0.2, 3)
         box.works_since = self._now()
+        box.output = f"Running job: {job['name']}"
         await session.ask("POST", "progress", {"lines": []})
         conclusion = await self._work(session, float(job["seconds"]))
         await session.ask("POST", "finish", {"conclusion": conclusion, "outputs": {}})
@@ -219,7 +222,7 @@ class SandboxesInProcess(ModalSandboxes):
             box = self._boxes.all.get(sandbox_id)
             if box is None:
                 return SandboxStatus(UNKNOWN_TO_MODAL, output="Modal does not know this sandbox")
-            return SandboxStatus(box.exit_code)
+            return SandboxStatus(box.exit_code, "" if box.running else box.output)
 
     async def ends_within(self, sandbox_id: str, seconds: float) -> bool:
         """As Modal's."""
@@ -242,7 +245,7 @@ class SandboxesInProcess(ModalSandboxes):
             box = self._boxes.all.get(sandbox_id)
             if box is None or not box.running:
                 return Witness.GONE
-            answer, box.looked_at = self._boxes.look(box)
+            answer, box.looks[CONTAINER.get()] = self._boxes.look(box)
             await self._outcomes.modal_call("exec's answer")
             return answer
 

@@ -58,8 +58,13 @@ def _reduce(search: _Search, items: Callable[[Plan], Sequence[T]], put: Callable
         smaller = any(search.takes(put(search.plan, rest)) for rest in _without(items(search.plan)))
 
 
+def _with_faults(plan: Plan, rest: list[str]) -> Plan:
+    blows = tuple(blow for blow in plan.blows if blow.kind in rest)
+    return replace(plan, faults=frozenset(rest), blows=blows)
+
+
 def _faults(search: _Search) -> None:
-    _reduce(search, lambda plan: sorted(plan.faults), lambda plan, rest: replace(plan, faults=frozenset(rest)))
+    _reduce(search, lambda plan: sorted(plan.faults), _with_faults)
 
 
 def _runs(search: _Search) -> None:
@@ -74,20 +79,19 @@ def _jobs(search: _Search) -> None:
 
         def put(plan: Plan, rest: list[object], number: int = number) -> Plan:
             runs = list(plan.runs)
-            runs[number] = replace(runs[number], jobs=tuple(rest))  # type: ignore[arg-type]
+            # A workflow has one job at least.
+            runs[number] = replace(runs[number], jobs=(runs[number].jobs[0], *rest))  # type: ignore[arg-type]
             return replace(plan, runs=tuple(runs))
 
-        if len(search.plan.runs[number].jobs) > 1:
-            _reduce(search, lambda plan, number=number: plan.runs[number].jobs, put)  # type: ignore[misc]
+        _reduce(search, lambda plan, number=number: plan.runs[number].jobs[1:], put)  # type: ignore[misc]
 
 
 def _blows(search: _Search) -> None:
-    _reduce(search, lambda plan: plan.kills, lambda plan, rest: replace(plan, kills=tuple(rest)))
-    _reduce(search, lambda plan: plan.freezes, lambda plan, rest: replace(plan, freezes=tuple(rest)))
+    _reduce(search, lambda plan: plan.blows, lambda plan, rest: replace(plan, blows=tuple(rest)))
 
 
 def _containers(search: _Search) -> None:
-    if search.plan.containers > 1 and not search.plan.kills and not search.plan.freezes:
+    if search.plan.containers > 1 and not search.plan.blows:
         search.takes(replace(search.plan, containers=1, skews=(search.plan.skews[0], search.plan.skews[-1])))
 
 

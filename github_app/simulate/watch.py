@@ -1,17 +1,23 @@
 """What must hold after every step, and in the end."""
 
-from collections import deque
+import math
+import re
+from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
+
+import httpx
 
 from github_app.model import SandboxSpec
-from github_app.simulate.plan import CAP_IN_ALL, CAP_PER_REPOSITORY
+from github_app.simulate.loop import CONTAINER
 from github_app.simulate.sandboxes import Box, Boxes
 from github_app.simulator.github.site import Site
 from github_app.simulator.github.state import Runner
 
 # GitHub allows an installation 180 writes in any minute (docs: "Rate limits for the REST API").
 _WRITES_PER_MINUTE = 180
+_RUNNER = re.compile(r"/actions/runners/(\d+)$")
 # The answer to a look and a call to GitHub take half a minute each at most.
 _LOOK_GOOD_FOR_S = 61.0
 
@@ -29,15 +35,38 @@ class Broken(Exception):  # noqa: N818 - what became of it
     """Something did not hold; what would come after it is of no interest."""
 
 
+class InForce(Protocol):
+    """By what the containers go at this moment."""
+
+    @property
+    def cap_per_repository(self) -> int:
+        """How many runners there may be of a repository."""
+        ...
+
+    @property
+    def cap_in_all(self) -> int:
+        """How many there may be."""
+        ...
+
+    @property
+    def agree(self) -> bool:
+        """Whether all containers give a job the same machine."""
+        ...
+
+
 class Watch:
     """Looks at each change of the world just before or after it takes effect."""
 
-    def __init__(self, site: Site, boxes: Boxes, now: Callable[[], float]) -> None:
+    def __init__(self, site: Site, boxes: Boxes, in_force: InForce, now: Callable[[], float]) -> None:
         self._site = site
         self._boxes = boxes
+        self._in_force = in_force
         self._now = now
-        self._writes: deque[float] = deque()
+        # By installation: when each write within a minute was sent.
+        self._writes: defaultdict[int, deque[float]] = defaultdict(deque)
         self._deregistered_at_work = 0
+        # By runner: why a DELETE of it should not have been sent, when it was; None: nothing spoke against it.
+        self._objections: dict[int, str | None] = {}
         self.violations: list[Violation] = []
         boxes.on_create = self._creates
         boxes.on_terminate = self._terminates
@@ -54,16 +83,19 @@ class Watch:
         if self.violations:
             raise Broken
 
-    def writes(self, call: str) -> None:
-        """Count a call that GitHub serves."""
-        method, _, path = call.partition(" ")
-        if method == "GET" or path.startswith("/app"):
+    def sends(self, request: httpx.Request) -> None:
+        """Look at a request to GitHub that a container is about to send."""
+        if request.method == "DELETE" and (found := _RUNNER.search(request.url.path)):
+            self._objections[int(found[1])] = self._objection(int(found[1]))
+        token = self._site.world.tokens.get(request.headers.get("authorization", "").partition(" ")[2])
+        if request.method == "GET" or token is None:
             return
-        self._writes.append(self._now())
-        while self._writes[0] <= self._now() - 60:
-            self._writes.popleft()
-        if len(self._writes) > _WRITES_PER_MINUTE:
-            self.broken("write-limit", f"{len(self._writes)} writes within a minute")
+        writes = self._writes[token.installation.id]
+        writes.append(self._now())
+        while writes[0] <= self._now() - 60:
+            writes.popleft()
+        if len(writes) > _WRITES_PER_MINUTE:
+            self.broken("write-limit", f"{len(writes)} writes within a minute")
 
     def broken(self, invariant: str, what: str) -> None:
         """Take a violation down."""
@@ -73,35 +105,51 @@ class Watch:
         """A DELETE went through on a runner that works, as it may while GitHub's busy flag lags.
 
         Between the look inside and the DELETE's effect lies the network, and no care of the app's reaches there. What
-        it must not do is to send it although a Worker was to be seen when it looked, or without a look.
+        a container must not do is to send it although a Worker was to be seen when it looked, or without a look.
         """
-        for box in self._boxes.all.values():
-            runner = self._runner(box)
-            if runner is None or box.works_since is None or runner.removed_at != self._site.clock():
-                continue
-            if box.works_since <= box.looked_at or box.looked_at < self._now() - _LOOK_GOOD_FOR_S:
+        for runner in self._site.world.all_runners.values():
+            if runner.works and runner.removed_at == self._site.clock() and (why := self._objections.get(runner.id)):
                 name = runner.job.instance.name if runner.job else "its job"
-                self.broken("deregistered-at-work", f"{box.spec.name} is deregistered during {name}")
+                self.broken("deregistered-at-work", f"{runner.name} is deregistered during {name} {why}")
+
+    def _objection(self, runner_id: int) -> str | None:
+        runner = self._site.world.all_runners.get(runner_id)
+        box = self._boxes.named(runner.name) if runner else None
+        if box is None:
+            return None
+        looked_at = box.looks.get(CONTAINER.get(), -math.inf)
+        if looked_at < self._now() - _LOOK_GOOD_FOR_S:
+            return "without a look"
+        return None if box.works_since is None or box.works_since > looked_at else "although a Worker was seen"
 
     def _creates(self, spec: SandboxSpec) -> None:
         alive = [box for box in self._boxes.all.values() if box.running]
         of_repository = [box for box in alive if box.spec.repository == spec.repository]
-        if len(of_repository) >= CAP_PER_REPOSITORY:
+        if len(of_repository) >= self._in_force.cap_per_repository:
             self.broken("cap", f"{spec.name} is the {len(of_repository) + 1}th of {spec.repository}")
-        if len(alive) >= CAP_IN_ALL:
+        if len(alive) >= self._in_force.cap_in_all:
             self.broken("cap", f"{spec.name} is the {len(alive) + 1}th in all")
         for box in alive:
-            if box.spec.tags.get("job") == spec.tags.get("job") and self._waits(box):
+            if box.spec.tags.get("job") == spec.tags.get("job") and self._as_good(box, spec) and self._waits(box):
                 self.broken("duplicate", f"{spec.name} is made while {box.spec.name} waits for the same job")
 
     def _terminates(self, box: Box) -> None:
-        runner = self._runner(box)
+        runner = self._runner(box.spec.name)
         if runner is not None and runner.job is not None and runner.job.status != "completed":
             self.broken("terminated-at-work", f"{box.spec.name} is terminated during job {runner.job.instance.name}")
 
+    def _as_good(self, box: Box, spec: SandboxSpec) -> bool:
+        """Whether it is such a runner, so that one of them is too much.
+
+        Not while a redeploy brings other machines, nor when the repository has another owner.
+        """
+        one, other = self._runner(box.spec.name), self._runner(spec.name)
+        same_home = one is not None and other is not None and one.home is other.home
+        return self._in_force.agree and box.spec.shape == spec.shape and same_home
+
     def _waits(self, box: Box) -> bool:
-        runner = self._runner(box)
+        runner = self._runner(box.spec.name)
         return runner is not None and runner.removed_at is None and runner.job is None
 
-    def _runner(self, box: Box) -> Runner | None:
-        return next((each for each in self._site.world.all_runners.values() if each.name == box.spec.name), None)
+    def _runner(self, name: str) -> Runner | None:
+        return next((each for each in self._site.world.all_runners.values() if each.name == name), None)

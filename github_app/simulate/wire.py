@@ -2,7 +2,7 @@
 
 import asyncio
 import contextvars
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import httpx
@@ -85,10 +85,12 @@ class Exchange:
 class WireToGitHub(SharedTransport):
     """The App's way to GitHub. How long it takes is decided where GitHub serves it."""
 
-    def __init__(self, site: ASGIApp) -> None:
+    def __init__(self, site: ASGIApp, sends: Callable[[httpx.Request], None]) -> None:
+        """`sends` is told of each request."""
         # No pool of connections, as there is no network.
         self._rest_version = None
         self._site = site
+        self._sends = sends
 
     async def really_close(self) -> None:
         """There is nothing to close."""
@@ -96,6 +98,7 @@ class WireToGitHub(SharedTransport):
     async def send(self, request: httpx.Request) -> httpx.Response:
         """Send one request, within the time that a real connection would wait for an answer."""
         await request.aread()
+        self._sends(request)
         exchange = Exchange(self._site, request)
         in_the_world(exchange.run())
         limits = request.extensions.get("timeout", {})
@@ -109,16 +112,28 @@ class WireToGitHub(SharedTransport):
 class WireToApp(httpx.AsyncBaseTransport):
     """GitHub's way to the containers, by the host in the webhook's address."""
 
-    def __init__(self) -> None:
-        # By host: the container that listens there, and its application.
-        self.apps: dict[str, tuple[str, ASGIApp]] = {}
+    def __init__(self, which: Callable[[int], int]) -> None:
+        """`which` of so many containers of one host a delivery goes to."""
+        self._which = which
+        # By host: the containers that listen there, and their applications.
+        self._apps: dict[str, list[tuple[str, ASGIApp]]] = {}
+
+    def listen(self, host: str, container: str, app: ASGIApp) -> None:
+        """Let a container serve a host, beside those that do."""
+        self._apps.setdefault(host, []).append((container, app))
+
+    def hang_up(self, container: str) -> None:
+        """A container is gone."""
+        for host, apps in self._apps.items():
+            self._apps[host] = [each for each in apps if each[0] != container]
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Deliver; a container that is gone refuses the connection."""
         await request.aread()
-        if request.url.host not in self.apps:
+        apps = self._apps.get(request.url.host)
+        if not apps:
             raise httpx.ConnectError("nobody listens", request=request)
-        container, app = self.apps[request.url.host]
+        container, app = apps[self._which(len(apps))]
         exchange = Exchange(app, request)
         in_container(container, exchange.run())
         return await asyncio.shield(exchange.answered)

@@ -27,6 +27,8 @@ Apply = Callable[[JobEvent], Awaitable[bool]]
 Missing = Callable[[int], Awaitable[bool]]
 # Given an installation and its repositories as they are listed now.
 Refresh = Callable[[int, list[Repository]], Awaitable[None]]
+# Given an installation and the name of a repository that it does not reach any more.
+Forget = Callable[[int, str], Awaitable[None]]
 
 
 class JobListing(JobLookup, Protocol):
@@ -51,12 +53,20 @@ class QueueReader:
     """Reads jobs from GitHub and applies what they say, as if a delivery had said it."""
 
     def __init__(
-        self, *, jobs: JobListing, apply: Apply, missing: Missing, refresh: Refresh, suspicions: Suspicions
+        self,
+        *,
+        jobs: JobListing,
+        apply: Apply,
+        missing: Missing,
+        refresh: Refresh,
+        forget: Forget,
+        suspicions: Suspicions,
     ) -> None:
         self._jobs = jobs
         self._apply = apply
         self._missing = missing
         self._refresh = refresh
+        self._forget = forget
         self._suspicions = suspicions
         self._failures = 0
         self._doubted: frozenset[int] = frozenset()
@@ -106,9 +116,18 @@ class QueueReader:
     async def _read_repository(
         self, repository: Repository, installation_id: int, budget: ReadBudget, report: SweepReport
     ) -> None:
-        await self._guarded(
-            f"jobs of {repository.full_name}", self._read_runs(repository, installation_id, budget, report), report
-        )
+        async def read() -> None:
+            suspicion = f"repository/{installation_id}/{repository.id}"
+            try:
+                await self._read_runs(repository, installation_id, budget, report)
+            except GitHubError as error:
+                if error.status == 404 and await self._suspicions.confirmed(suspicion, dry_run=report.dry_run):
+                    # Deleted, or transferred: where it is now, it is listed.
+                    await self._forget(installation_id, repository.full_name)
+                raise
+            await self._suspicions.drop(suspicion)
+
+        await self._guarded(f"jobs of {repository.full_name}", read(), report)
 
     async def _read_runs(
         self, repository: Repository, installation_id: int, budget: ReadBudget, report: SweepReport

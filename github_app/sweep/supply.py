@@ -3,6 +3,7 @@
 An absence counts only when two readings apart in time agree on it, or when there is proof: a sandbox's exit code.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -36,6 +37,8 @@ PICKUP_DEADLINE_S = 300.0
 LINGERS_S = 120.0
 # In which the last commit of a Volume comes to its end; a job that GitHub holds for over has no right to more.
 OUTLIVES_S = 180.0
+# What actions/runner prints when it is given a job.
+_RAN_A_JOB = re.compile(r"\bRunning job: ")
 
 _log = structlog.get_logger(__name__)
 
@@ -81,7 +84,7 @@ class Supply:
             await self._check_absent(runner, found, report)
         elif runner.idle:
             await self._check_idle(runner, found, report)
-        elif _was_left(runner, found):
+        elif _was_left(runner, found) or _was_taken_and_is_idle(runner, found):
             report.orphans_ended += await self._end(runner, report)
         elif runner.runs_job not in found.jobs and not report.dry_run:
             await self._check_left(runner)
@@ -209,6 +212,10 @@ class Supply:
     async def _died(
         self, runner: RunnerRecord, job: JobRecord, status: SandboxStatus, found: Found, report: SweepReport
     ) -> None:
+        if _RAN_A_JOB.search(status.output):
+            # A short one, between two sweeps, that is none of ours.
+            _log.warning("runner_taken", runner=runner.name, job=job.event.job_id)
+            return
         report.sandboxes_died += 1
         if status.exit_code == EXIT_CODE:
             await self._version.refuse(runner.name)
@@ -226,13 +233,29 @@ class Supply:
             return
         if runner.missing_since is not None and not report.dry_run:
             await change_runner(self._store, runner.name, missing_since=None)
-        if listed.status.status == "online" and runner.online_since is None:
+        if listed.status.busy:
+            await self._check_taken(runner, report)
+        elif listed.status.status == "online" and runner.online_since is None:
             if not report.dry_run:
                 await change_runner(self._store, runner.name, online_since=now)
         elif runner.online_since is None and now - runner.started_at > ONLINE_DEADLINE_S:
             await self._overdue(runner, Hold.NEVER_ONLINE, "its runner never came online", found, report)
         elif runner.online_since is not None and now - runner.online_since > PICKUP_DEADLINE_S:
             await self._overdue(runner, Hold.NOT_PICKED_UP, _stuck(runner), found, report)
+
+    async def _check_taken(self, runner: RunnerRecord, report: SweepReport) -> None:
+        """A runner that is busy, and nobody has told with what.
+
+        It may be a job that is none of ours, of a repository where the App is not installed: GitHub gives a job to any
+        runner that has its labels. Then the job that it was started for needs another.
+        """
+        if report.dry_run:
+            return
+        await self._ask_job(runner.started_for)
+        current = await self._store.get(RUNNERS, runner.name)
+        if current is not None and current.idle:
+            _log.warning("runner_taken", runner=runner.name, job=runner.started_for)
+            await change_runner(self._store, runner.name, RunnerState.BUSY)
 
     async def _check_ghost(self, runner: RunnerRecord, report: SweepReport) -> None:
         """A runner that GitHub does not list, twice and apart in time, whose sandbox idles, is a ghost."""
@@ -271,6 +294,12 @@ def _was_left(runner: RunnerRecord, found: Found) -> bool:
     """Tell whether the job that a runner was said to run is back in GitHub's queue."""
     job = found.jobs.get(runner.runs_job or 0)
     return job is not None and job.state is JobState.QUEUED
+
+
+def _was_taken_and_is_idle(runner: RunnerRecord, found: Found) -> bool:
+    """Tell whether it was busy with a job that is none of ours, and is not any more: it is there for one job."""
+    listed = found.github.get(runner.name)
+    return runner.runs_job is None and listed is not None and not listed.status.busy
 
 
 def _runs_a_job(runner: RunnerRecord, found: Found) -> bool:

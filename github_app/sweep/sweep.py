@@ -39,6 +39,7 @@ from github_app.sweep.supply import Supply
 from github_app.sweep.upkeep import SEEN_LATELY_S, Upkeep
 
 _PER_PAGE = 100
+_TWO_DAYS_S = 2 * 86400.0
 
 _log = structlog.get_logger(__name__)
 
@@ -88,7 +89,12 @@ class Sweep:
         suspicions = self._suspicions = Suspicions(store, clock)
         self._deliveries = Deliveries(app=app, store=store, budget=budget, window_s=redelivery_window_s, clock=clock)
         self._demand = QueueReader(
-            jobs=jobs, apply=self._apply, missing=service.missing, refresh=self._refresh_seen, suspicions=suspicions
+            jobs=jobs,
+            apply=self._apply,
+            missing=service.missing,
+            refresh=self._refresh_seen,
+            forget=self._forget_seen,
+            suspicions=suspicions,
         )
         self._supply = Supply(
             store=store,
@@ -177,9 +183,9 @@ class Sweep:
             ),
             *(
                 self._part(f"sandbox {s}", self._orphans.check_sandbox(s, found, report), report)
-                for s in running - named
+                for s in sorted(running - named)
             ),
-            *(self._part(f"sandbox {s}", self._orphans.recorded(s), report) for s in running & named if s),
+            *(self._part(f"sandbox {s}", self._orphans.recorded(s), report) for s in sorted(running & named)),
             *(
                 self._part(f"runner {key}", self._orphans.check_listed(listed, found, report), report)
                 for key, listed in github.items()
@@ -192,13 +198,17 @@ class Sweep:
     async def _listed(
         self, runners: list[RunnerRecord], reach: _Reach, report: SweepReport
     ) -> tuple[dict[str, Listed], frozenset[Place], bool]:
-        """GitHub's list of our runners, for every organisation and for each repository with a record."""
+        """GitHub's list of our runners, for every organisation and for each repository that may have some."""
+        # An answer of GitHub's that was lost leaves a runner that no record names, which it removes after a day.
+        seen = [each for each in (await self._store.all(SEEN)).values() if self._clock.now() - each.at < _TWO_DAYS_S]
         places = reach.places | {runner.place for runner in runners}
+        places |= {each.event.place for each in seen if each.event and each.event.place.repository_id}
         by_name = {runner.name: runner for runner in runners}
         listed: dict[str, Listed] = {}
         read: set[Place] = set()
         costs: Counter[int] = Counter()
-        for place in places:
+        # In an order that is the same in every process, so that what a sweep does can be repeated.
+        for place in sorted(places, key=str):
             budget = reach.budgets.get(place.installation_id)
             if budget is not None and not budget.may_list:
                 continue
@@ -264,6 +274,10 @@ class Sweep:
                 await self._store.take(SEEN, key)
                 name = f"{installation_id}/{now.full_name.lower()}"
                 await self._store.put(SEEN, name, RepositorySeen(seen.at, renewed))
+
+    async def _forget_seen(self, installation_id: int, repository: str) -> None:
+        """Read a repository no more that its installation does not reach."""
+        await self._store.take(SEEN, f"{installation_id}/{repository.lower()}")
 
     async def _urge(self, installation_id: int) -> None:
         """Have the jobs of an installation that is back tried again, whatever GitHub refused meanwhile."""

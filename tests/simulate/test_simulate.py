@@ -33,11 +33,12 @@ def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[st
     )
 
 
-def test_one_seed_has_one_history_in_every_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", ["7", "30", "89"])
+def test_one_seed_has_one_history_in_every_process(seed: str, tmp_path: Path) -> None:
     histories = []
     for hashing in ("0", "1"):
         file = tmp_path / f"history-{hashing}"
-        ran = command("--seeds", "7", "--jobs", "15", "--trace", str(file), PYTHONHASHSEED=hashing)
+        ran = command("--seeds", seed, "--trace", str(file), PYTHONHASHSEED=hashing)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         histories.append(file.read_bytes())
 

@@ -14,6 +14,7 @@ from github_app.simulator.github.calls import As, Call, Endpoint, Reply
 from github_app.simulator.github.state import Job, Runner
 
 _LONG_POLL_S = 20.0
+_NOTICED_AFTER_S = 2.0
 _LOG_LINES_KEPT = 10_000
 
 
@@ -24,7 +25,14 @@ async def _come_online(call: Call) -> Reply:
     runner.online = True
     if runner.conduct == "ghost":
         call.github.actions.remove_runner(runner)
+    elif runner.conduct is not None and runner.conduct.startswith("exit"):
+        # It ends without a word, which GitHub notices.
+        asyncio.get_running_loop().call_later(_NOTICED_AFTER_S, _goes_offline, runner)
     return Reply(status=204)
+
+
+def _goes_offline(runner: Runner) -> None:
+    runner.online = False
 
 
 async def _next_job(call: Call) -> Reply:

@@ -1,0 +1,102 @@
+"""What the simulation has found: each race on its own, in a plan of a few jobs."""
+
+import pytest
+
+from github_app.simulate.outcome import Outcomes
+from github_app.simulate.plan import Blow, Plan, PlannedJob, PlannedRun
+from github_app.simulate.run import simulate
+from github_app.simulator.github.auth import ApiError
+
+LABELS = ("self-hosted", "modal")
+_STRANGE, _OWN, _PERSONAL = "octo-org/strange", "octo-org/alpha", "mona/epsilon"
+
+
+def run(at: float, repository: str, *seconds: float) -> PlannedRun:
+    name = f"job-{repository}-{at:.0f}".replace("/", "-")
+    return PlannedRun(at, repository, tuple(PlannedJob(f"{name}-{n}", LABELS, s) for n, s in enumerate(seconds)))
+
+
+def plan(*runs: PlannedRun, faults: str = "", blows: tuple[Blow, ...] = (), calm_at: float = 600.0) -> Plan:
+    return Plan(1, 2, frozenset(faults.split()), runs, calm_at, blows, (0.0, 0.0, 0.0))
+
+
+def test_a_runner_that_a_strange_job_has_taken_is_no_supply() -> None:
+    """A job of a repository where the App is not installed takes the runner, and no event tells of it.
+
+    The runner's record said that it was idle, so that the job it was started for waited until the other was over.
+    """
+    ran = simulate(plan(run(0, _STRANGE, 6000), run(5, _OWN, 30), faults="strange-jobs"))
+
+    assert ran.violations == []
+    assert len(ran.starts) == 1
+    assert ran.starts[0] < 300
+
+
+def test_a_runner_that_ran_a_strange_job_has_not_died() -> None:
+    """Short jobs of others take one runner after the other, between two sweeps.
+
+    Each was held for a death before the job, and after five of these the job waited for an hour.
+    """
+    ran = simulate(plan(run(0, _STRANGE, *[6.0] * 8), run(5, _OWN, 30), faults="strange-jobs"))
+
+    assert ran.violations == []
+    assert ran.starts[0] < 1200
+    assert not any("launch_put_off" in line for line in ran.trace)
+
+
+def test_a_registration_whose_answer_was_lost_is_removed_from_a_repository_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GitHub registers the runner, its answer is lost, and the look for what is left fails as well.
+
+    On an organisation the sweep finds it; a repository was read only while a record named one of its runners.
+    """
+    after, before = Outcomes.after, Outcomes.before
+    lost: list[str] = []
+
+    async def loses(self: Outcomes, call: str) -> None:
+        await after(self, call)
+        if call == "POST /repos/{owner}/{repo}/actions/runners/generate-jitconfig" and not lost:
+            lost.append(call)
+            raise ApiError(502, "Server Error")
+
+    async def fails(self: Outcomes, call: str) -> None:
+        await before(self, call)
+        if call == "GET /repos/{owner}/{repo}/actions/runners" and lost and self._now() < 400:
+            raise ApiError(403, "Forbidden")
+
+    monkeypatch.setattr(Outcomes, "after", loses)
+    monkeypatch.setattr(Outcomes, "before", fails)
+    ran = simulate(plan(run(0, _PERSONAL, 5)))
+
+    assert lost
+    assert ran.violations == []
+
+
+def test_a_transferred_repository_is_read_where_it_is() -> None:
+    """The installation that it has left answers 404 for its name.
+
+    It was asked each minute for a week, out of the share of the rate limit that finds lost jobs.
+    """
+    blows = (Blow("transfer", 100, of=_OWN),)
+    ran = simulate(plan(run(0, _OWN, 30), run(200, _OWN, 30), faults="transfer", blows=blows, calm_at=2000))
+    unreadable = [line for line in ran.trace if "demand_unreadable" in line]
+
+    assert ran.violations == []
+    assert len(ran.starts) == 2
+    assert unreadable
+    assert _seconds(unreadable[-1]) < 400
+
+
+def _seconds(line: str) -> float:
+    return float(line.split()[0])
+
+
+@pytest.mark.parametrize("lag", [0.0, 2.0])
+def test_caps_hold_while_a_redeploy_lowers_them(lag: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old and new containers start runners side by side; what the old ones have taken counts beyond the new cap."""
+    monkeypatch.setattr(Outcomes, "read_lag", lambda _self: lag)
+    blows = (Blow("redeploy", 30, 40),)
+    runs = [run(at, _OWN, *[60.0] * 5) for at in range(0, 120, 15)]
+    ran = simulate(plan(*runs, faults="redeploy", blows=blows))
+
+    assert ran.violations == []
+    assert len(ran.starts) == 40
