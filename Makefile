@@ -8,7 +8,7 @@ ARGS ?=
 WORKERS ?= $(shell n=$$(nproc) && echo $$((n + (n + 1) / 2)))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check format bench simulate mutants soak attack audit clean lock
+.PHONY: help venv demo test check format bench simulate mutants mutation soak attack audit clean lock
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,14 @@ simulate: $(STAMP) ## the whole product in one process, 1,000 seeds of 40 jobs w
 mutants: $(STAMP) ## plant single faults, and see that the simulation or a test catches each (an hour)
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
+mutation: $(STAMP) ## mutate the pure core, and see which mutants its tests let live (needs pypi.org, half an hour)
+	@[ -x .mutation/bin/mutmut ] || { $(PYTHON) -m venv --clear .mutation \
+	  && .mutation/bin/python -m pip --quiet --disable-pip-version-check install mutmut==3.8.1 \
+	  && ls -d "$(CURDIR)"/.venv/lib/python3*/site-packages > "$$(echo .mutation/lib/python3*/site-packages)/venv.pth"; }
+	rm -rf mutants
+	.mutation/bin/mutmut run --max-children $$(nproc) $(ARGS)
+	.mutation/bin/mutmut results
+
 soak: $(STAMP) ## 500 jobs, every fault, two containers and kill -9, for seeds 1 to 3
 	@for seed in 1 2 3; do $(BIN)/modal-runner soak --jobs 500 --seed $$seed --containers 2 $(ARGS) || exit 1; done
 
@@ -54,7 +62,7 @@ format: $(STAMP) ## format the code and mend what lint can mend
 	$(BIN)/ruff check --fix .
 
 clean: ## remove .venv and every cache
-	rm -rf .venv .audit .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv .audit .mutation mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: ## write requirements/*.txt anew (needs uv)
