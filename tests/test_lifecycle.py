@@ -20,6 +20,7 @@ from github_app.lifecycle import (
     diagram,
     may_become,
     missing,
+    urged,
 )
 from github_app.model import Action, JobRecord, JobState, RunnerState, Scope
 from tests.worlds.records import event, job
@@ -85,6 +86,66 @@ def test_a_job_that_is_announced_long_after_is_queued_anew() -> None:
     assert isinstance(soon, Nothing)
     assert isinstance(late, Step)
     assert late.record.queued_since == late.record.urged_at == ANNOUNCED_ANEW_S + 1
+
+
+def test_an_announcement_at_the_very_end_of_the_span_is_the_old_one() -> None:
+    known = msgspec.structs.replace(job(JobState.QUEUED), queued_since=1000.0)
+    step = decide(known, event(action=Action.QUEUED), 1000.0 + ANNOUNCED_ANEW_S)
+
+    assert step == Nothing("the job is queued; queued changes nothing")
+
+
+def test_a_moved_job_keeps_since_when_it_waits() -> None:
+    known = msgspec.structs.replace(job(JobState.QUEUED, recorded_at=1.0), queued_since=2.0, urged_at=3.0)
+    moved = event(action=Action.QUEUED, scope=Scope("renamed"), repository="renamed/app", repository_id=99)
+    step = decide(known, moved, 9.0, reading=True)
+
+    assert isinstance(step, Step)
+    assert step.launch
+    assert step.record == msgspec.structs.replace(known, event=moved, urged_at=9.0)
+
+
+def test_a_record_says_when_and_how_its_job_has_changed() -> None:
+    first = decide(None, event(action=Action.QUEUED), 1.0)
+    assert isinstance(first, Step)
+    queued = JobRecord(event(action=Action.QUEUED), JobState.QUEUED, 1.0, 1.0, queued_since=1.0)
+    assert first.record == queued
+    urged_since = urged(queued, 2.0)
+    assert urged_since == msgspec.structs.replace(queued, urged_at=2.0)
+
+    over = decide(urged_since, event(action=Action.COMPLETED, conclusion="failure", runner_name="modal-11-1"), 5.0)
+    assert isinstance(over, Step)
+    assert over.record == msgspec.structs.replace(
+        urged_since, state=JobState.DONE, changed_at=5.0, conclusion="failure", runner_name="modal-11-1"
+    )
+    assert not over.launch
+
+
+def test_a_job_that_is_missing_keeps_everything_but_its_state() -> None:
+    known = msgspec.structs.replace(job(JobState.QUEUED, recorded_at=1.0), urged_at=3.0)
+    step = missing(known, 9.0)
+
+    assert step == Step(msgspec.structs.replace(known, state=JobState.GONE, changed_at=9.0))
+    assert missing(job(JobState.DONE), 9.0) == Nothing("the job is done")
+
+
+@pytest.mark.parametrize(
+    ("state", "action", "name", "taken"),
+    [
+        (JobState.RUNNING, Action.IN_PROGRESS, "modal-2-1", True),
+        (JobState.RUNNING, Action.IN_PROGRESS, "modal-1-1", False),
+        (JobState.RUNNING, Action.IN_PROGRESS, None, False),
+        (JobState.RUNNING, Action.WAITING, "modal-2-1", False),
+        (JobState.DONE, Action.IN_PROGRESS, "modal-2-1", False),
+    ],
+)
+def test_a_running_job_may_change_its_runner(state: JobState, action: Action, name: str | None, *, taken: bool) -> None:
+    known = msgspec.structs.replace(job(state), runner_name="modal-1-1")
+    step = decide(known, event(action=action, runner_name=name), 5.0)
+
+    assert isinstance(step, Step) == taken
+    if isinstance(step, Step):
+        assert (step.record.state, step.record.runner_name, step.launch) == (JobState.RUNNING, name, False)
 
 
 def test_a_job_that_was_served_in_between_forgets_what_failed_before() -> None:
@@ -170,8 +231,8 @@ def test_a_runners_state_never_goes_back(now: RunnerState, then: RunnerState) ->
 
 @pytest.mark.parametrize(
     ("reading", "after_s", "served"),
-    [(True, READING_LAGS_S + 1, True), (True, 1.0, False), (False, READING_LAGS_S + 1, False)],
-    ids=["read long after", "read at once, which may lag", "a late event"],
+    [(True, READING_LAGS_S + 0.1, True), (True, READING_LAGS_S, False), (False, READING_LAGS_S + 1, False)],
+    ids=["read long after", "read soon, which may lag", "a late event"],
 )
 def test_only_a_reading_puts_a_running_job_back_into_the_queue(*, reading: bool, after_s: float, served: bool) -> None:
     running = job(state=JobState.RUNNING, changed_at=100.0)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from github_app.model import Claim, Gpu, Hold, JobState, Place, RunnerRecord, RunnerState, Scope, runner_name
-from github_app.runners.balance import CLAIM_IS_STALE_S, Demand, Plan, fits, plan
+from github_app.model import Claim, Gpu, Halt, Hold, JobState, Place, RunnerRecord, RunnerState, Scope, runner_name
+from github_app.runners.balance import CLAIM_IS_STALE_S, Demand, Plan, Start, Wait, fits, plan
 from tests.worlds.records import PLACE, SHAPE, job, runner
 
 GPU_SHAPE = msgspec.structs.replace(SHAPE, gpu=Gpu("H100"))
@@ -118,6 +118,88 @@ def test_a_launch_that_was_put_off_waits_for_its_time_and_then_starts_as_the_nex
 
     assert (wait.reason, wait.until) == ("no GPU", NOW + 1)
     assert (start.attempt, start.failures) == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("claim", "decided"),
+    [
+        # Under way, up to the second at which a launch counts as crashed.
+        (Claim("a", NOW - CLAIM_IS_STALE_S + 0.1), Wait(demand(), "its launch is under way")),
+        (
+            Claim("a", NOW - CLAIM_IS_STALE_S, 2, last_hold=Hold.MODAL_CAPACITY, unused=1, cost_usd=0.5),
+            Start(demand(), 4, 2, Hold.MODAL_CAPACITY, 1, 0.5),
+        ),
+        # Put off, up to the second that was named.
+        (Claim("a", 0.0, hold=Hold.MODAL_CAPACITY, not_before=NOW + 1), Wait(demand(), "modal-capacity", NOW + 1)),
+        (
+            Claim("a", 5.0, 2, Hold.RUNNER_DIED, "gone", NOW, unused=1, cost_usd=0.5),
+            Start(demand(), 4, 2, Hold.RUNNER_DIED, 1, 0.5),
+        ),
+        # Urged since: what failed before counts for nothing but its cost.
+        (
+            Claim("a", -1.0, 2, Hold.RUNNER_DIED, "gone", NOW + 99, unused=1, cost_usd=0.5),
+            Start(demand(), 4, cost_usd=0.5),
+        ),
+    ],
+)
+def test_what_the_last_attempt_left_decides_about_the_next(claim: Claim, decided: Start | Wait) -> None:
+    made = planned([demand()], [], {"11-2": Claim("a", NOW), "11-3": claim, "12-9": Claim("a", NOW)})
+
+    assert (*made.starts, *made.waits) == (decided,)
+
+
+def test_a_runner_of_an_attempt_under_way_was_taken_by_another_job() -> None:
+    taken = msgspec.structs.replace(own(attempt=1, state=RunnerState.BUSY), runs_job=12)
+    made = planned([demand()], [taken], {"11-1": Claim("a", NOW)})
+
+    assert [start.attempt for start in made.starts] == [2]
+
+
+@pytest.mark.parametrize(
+    ("claim", "state", "launching"),
+    [
+        (Claim("a", NOW - CLAIM_IS_STALE_S + 0.1), RunnerState.STARTING, True),
+        (Claim("a", NOW - CLAIM_IS_STALE_S), RunnerState.STARTING, False),
+        (Claim("a", NOW), RunnerState.STARTED, False),
+        (Claim("a", NOW, hold=Hold.MODAL_CAPACITY, not_before=NOW + 9), RunnerState.STARTING, False),
+        (None, RunnerState.STARTING, False),
+    ],
+)
+def test_a_runner_too_much_is_not_ended_while_its_launch_lives(
+    claim: Claim | None, state: RunnerState, *, launching: bool
+) -> None:
+    runner = own(state=state)
+    made = planned([], [runner], {} if claim is None else {"11-1": claim})
+
+    assert (made.starting, made.surplus) == (((runner,), ()) if launching else ((), (runner,)))
+
+
+@pytest.mark.parametrize(("at", "halted"), [(7.0, True), (6.9, False)])
+def test_a_halted_job_waits_until_something_has_changed(at: float, *, halted: bool) -> None:
+    urged = msgspec.structs.replace(demand().job, urged_at=7.0)
+    held, other = Demand(urged, SHAPE), demand(12)
+    made = plan([held, other], {}, {}, {"11": Halt(at, "no group admits it")}, NOW)
+
+    assert made.waits == ((Wait(held, "no group admits it", halted=True),) if halted else ())
+    assert [start.demand.job_id for start in made.starts] == ([12] if halted else [11, 12])
+
+
+def test_a_job_keeps_its_own_runner_though_another_would_do() -> None:
+    plain = demand(12)
+    rich = msgspec.structs.replace(own(11), labels=(*_labels(gpu=False), "x"))
+    made = planned([demand(11), plain], [rich, own(12)])
+
+    assert made == Plan((), (), ())
+
+
+def test_the_job_with_most_labels_chooses_first() -> None:
+    narrow = Demand(job(JobState.QUEUED, 1.0, job_id=1, labels=("self-hosted", "modal", "x")), SHAPE)
+    wide = demand(2)
+    wanted = msgspec.structs.replace(own(8), labels=("self-hosted", "modal", "x", "y"))
+    made = planned([wide, narrow], [wanted])
+
+    assert [start.demand.job_id for start in made.starts] == [2]
+    assert made.surplus == ()
 
 
 _demands = st.lists(
