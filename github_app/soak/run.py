@@ -18,9 +18,9 @@ from github_app.simulator.image import light_stand_in_image
 from github_app.simulator.modal import Limits
 from github_app.soak.count import SoakReport, count
 from github_app.soak.faults import GitHubFaults, ModalFaults
+from github_app.soak.pace import time_scale
 from github_app.soak.plan import CAP_IN_ALL, CAP_PER_REPOSITORY, SoakPlan, make_plan
 
-TIME_SCALE = 20.0
 # GitHub ends the job of a runner that it has not heard of for ten minutes.
 _LEASE_S = 600.0
 # After the last job has ended: time for the sweeps to find and end what is left over.
@@ -42,7 +42,8 @@ async def soak(
     """Run `jobs` jobs with these faults, and count what became of them."""
     # A connection that is broken off on purpose is not worth a line each.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-    clock = Clock(TIME_SCALE, time.time())
+    clock = Clock(time_scale(), time.time())
+    say(f"{clock.scale:.1f} virtual seconds pass in a real one")
     plan = make_plan(jobs, seed, cancel="cancel" in faults, kill="kill" in faults)
     settings = {
         "MAX_CONCURRENT_PER_REPO": str(CAP_PER_REPOSITORY),

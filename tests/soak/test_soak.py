@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from github_app.soak.faults import ALL, GitHubFaults
+from github_app.soak.pace import scale_for
 from github_app.soak.plan import make_plan
 
 _KEYS = [
@@ -24,7 +25,7 @@ def _soak(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "github_app", "soak", *arguments],
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=400,
         check=False,
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )
@@ -46,6 +47,11 @@ def test_an_unknown_fault_is_named_with_those_that_there_are(tmp_path: Path) -> 
     assert done.returncode == 2
     assert "gremlins" in done.stderr
     assert "webhook-lost" in done.stderr
+
+
+@pytest.mark.parametrize(("process_s", "scale"), [(0.005, 20.0), (0.0375, 20.0), (0.1, 7.5), (3.0, 2.0)])
+def test_time_runs_slower_where_processes_do(process_s: float, scale: float) -> None:
+    assert scale_for(process_s) == pytest.approx(scale)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
