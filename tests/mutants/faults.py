@@ -91,10 +91,11 @@ MUTANTS = (
         "    if known is not None:\n        await release_slots(store, known.slots, name)\n",
     ),
     Mutant(
-        "a slot is given back whoever holds it",
+        "a slot that has a new holder is not put back",
         _CAPACITY,
-        "        if slot is None or slot.runner != runner:\n            continue\n",
-        "        if slot is None:\n            continue\n",
+        "        if taken is not None and taken.runner != runner:\n",
+        "        if False:\n",
+        test="tests/runners/test_claims.py",
     ),
     Mutant(
         "the cap counts one too few",
@@ -107,14 +108,14 @@ MUTANTS = (
         _BALANCE,
         "        surplus=tuple(runner for runner in unneeded if not _being_launched(runner, claims, now)),\n",
         "        surplus=(),\n",
-        test="tests/whole/test_scenarios.py",
+        test="tests/runners/test_balance.py",
     ),
     Mutant(
         "a sandbox whose answer was lost is not looked for",
         _LAUNCH,
         "        return await self._sandboxes.find(name)\n",
         "        return None\n",
-        test="tests/whole/test_scenarios.py",
+        test="tests/runners/test_launch.py",
     ),
     Mutant(
         "a runner that never comes online is waited for without an end",
@@ -127,7 +128,7 @@ MUTANTS = (
         _LAUNCH,
         "        if await self._claims.superseded(start, lease):\n",
         "        if False:\n",
-        test="tests/whole/test_scenarios.py",
+        test="tests/runners/test_launch.py",
     ),
     Mutant(
         "the sweep does not read the queue",

@@ -3,21 +3,12 @@
 import pytest
 
 from github_app.simulate.outcome import Outcomes
-from github_app.simulate.plan import Blow, Plan, PlannedJob, PlannedRun
+from github_app.simulate.plan import Blow
 from github_app.simulate.run import simulate
 from github_app.simulator.github.auth import ApiError
+from tests.worlds.simulated import plan_of, pushed
 
-LABELS = ("self-hosted", "modal")
 _STRANGE, _OWN, _PERSONAL = "octo-org/strange", "octo-org/alpha", "mona/epsilon"
-
-
-def run(at: float, repository: str, *seconds: float) -> PlannedRun:
-    name = f"job-{repository}-{at:.0f}".replace("/", "-")
-    return PlannedRun(at, repository, tuple(PlannedJob(f"{name}-{n}", LABELS, s) for n, s in enumerate(seconds)))
-
-
-def plan(*runs: PlannedRun, faults: str = "", blows: tuple[Blow, ...] = (), calm_at: float = 600.0) -> Plan:
-    return Plan(1, 2, frozenset(faults.split()), runs, calm_at, blows, (0.0, 0.0, 0.0))
 
 
 def test_a_runner_that_a_strange_job_has_taken_is_no_supply() -> None:
@@ -25,7 +16,7 @@ def test_a_runner_that_a_strange_job_has_taken_is_no_supply() -> None:
 
     The runner's record said that it was idle, so that the job it was started for waited until the other was over.
     """
-    ran = simulate(plan(run(0, _STRANGE, 6000), run(5, _OWN, 30), faults="strange-jobs"))
+    ran = simulate(plan_of(pushed(0, _STRANGE, 6000), pushed(5, _OWN, 30), faults="strange-jobs"))
 
     assert ran.violations == []
     assert len(ran.starts) == 1
@@ -37,7 +28,7 @@ def test_a_runner_that_ran_a_strange_job_has_not_died() -> None:
 
     Each was held for a death before the job, and after five of these the job waited for an hour.
     """
-    ran = simulate(plan(run(0, _STRANGE, *[6.0] * 8), run(5, _OWN, 30), faults="strange-jobs"))
+    ran = simulate(plan_of(pushed(0, _STRANGE, *[6.0] * 8), pushed(5, _OWN, 30), faults="strange-jobs"))
 
     assert ran.violations == []
     assert ran.starts[0] < 1200
@@ -65,7 +56,7 @@ def test_a_registration_whose_answer_was_lost_is_removed_from_a_repository_too(m
 
     monkeypatch.setattr(Outcomes, "after", loses)
     monkeypatch.setattr(Outcomes, "before", fails)
-    ran = simulate(plan(run(0, _PERSONAL, 5)))
+    ran = simulate(plan_of(pushed(0, _PERSONAL, 5)))
 
     assert lost
     assert ran.violations == []
@@ -77,7 +68,7 @@ def test_a_transferred_repository_is_read_where_it_is() -> None:
     It was asked each minute for a week, out of the share of the rate limit that finds lost jobs.
     """
     blows = (Blow("transfer", 100, of=_OWN),)
-    ran = simulate(plan(run(0, _OWN, 30), run(200, _OWN, 30), faults="transfer", blows=blows, calm_at=2000))
+    ran = simulate(plan_of(pushed(0, _OWN, 30), pushed(200, _OWN, 30), faults="transfer", blows=blows, calm_at=2000))
     unreadable = [line for line in ran.trace if "demand_unreadable" in line]
 
     assert ran.violations == []
@@ -95,8 +86,8 @@ def test_caps_hold_while_a_redeploy_lowers_them(lag: float, monkeypatch: pytest.
     """Old and new containers start runners side by side; what the old ones have taken counts beyond the new cap."""
     monkeypatch.setattr(Outcomes, "read_lag", lambda _self: lag)
     blows = (Blow("redeploy", 30, 40),)
-    runs = [run(at, _OWN, *[60.0] * 5) for at in range(0, 120, 15)]
-    ran = simulate(plan(*runs, faults="redeploy", blows=blows))
+    runs = [pushed(at, _OWN, *[60.0] * 5) for at in range(0, 120, 15)]
+    ran = simulate(plan_of(*runs, faults="redeploy", blows=blows))
 
     assert ran.violations == []
     assert len(ran.starts) == 40

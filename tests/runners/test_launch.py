@@ -1,0 +1,50 @@
+"""A launch whose answers are lost, or that another has overtaken."""
+
+import asyncio
+
+import modal.exception
+import pytest
+
+from github_app.simulate.dicts import Writes
+from github_app.simulate.loop import SeededLoop
+from github_app.simulate.outcome import Outcomes
+from github_app.simulate.run import simulate
+from tests.worlds.simulated import plan_of, pushed
+
+
+def test_a_sandbox_whose_answer_was_lost_is_the_launchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    after_create, lost = Outcomes.after_create, list[str]()
+
+    async def loses(self: Outcomes, sandbox_id: str) -> None:
+        await after_create(self, sandbox_id)
+        if not lost:
+            lost.append(sandbox_id)
+            raise modal.exception.InternalError("the answer is lost")
+
+    monkeypatch.setattr(Outcomes, "after_create", loses)
+    ran = simulate(plan_of(pushed(0, "octo-org/alpha", 30)))
+
+    assert ran.violations == []
+    assert [line.split()[-1] for line in ran.trace if "runner_started" in line] == [f"sandbox={lost[0]}"]
+    assert not any("launch_put_off" in line for line in ran.trace)
+
+
+def test_a_launch_that_was_overtaken_gives_its_runner_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its container stood still while it recorded its runner, for longer than a claim is good for."""
+    note, stood_still = Writes.note, list[bytes]()
+
+    def stands_still(self: Writes, dict_name: str, key: bytes, container: str, before: bytes | None) -> None:
+        note(self, dict_name, key, container, before)
+        if dict_name == "simulated-runners" and not stood_still:
+            stood_still.append(key)
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, SeededLoop)
+            loop.freeze("web0.1")
+            loop.call_later(130, loop.thaw, "web0.1")
+
+    monkeypatch.setattr(Writes, "note", stands_still)
+    ran = simulate(plan_of(pushed(0, "octo-org/alpha", 300), containers=1))
+
+    assert ran.violations == []
+    assert len([line for line in ran.trace if "runner_started" in line]) == 1
+    assert any("superseded" in line for line in ran.trace)
