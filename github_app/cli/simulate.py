@@ -62,6 +62,9 @@ def simulate(
         make_plan(plan.seed, jobs, containers, frozenset()) for plan in plans[::20] if plan.faults and len(plans) > 1
     ]
     undisturbed = list(simulate_all(calm))
+    for outcome in undisturbed:
+        for each in outcome.violations:
+            _say(f"seed {outcome.plan.seed} without faults, {each.at} s: {each.invariant}: {each.what}")
     broken = next((outcome for outcome in outcomes + undisturbed if outcome.violations), None)
     if trace is not None:
         last = outcomes[-1] if outcomes[-1].trace else run(outcomes[-1].plan)

@@ -32,7 +32,7 @@ from github_app.store import HALTS, HISTORY, JOBS, REFUSALS, RUNNERS, SEEN, Moda
 from github_app.store.notes import Refusal, RepositorySeen
 
 Routed = Ignore | Refuse | Admit
-_DAY_S = 86400.0
+_HOUR_S = 3600.0
 
 _log = structlog.get_logger(__name__)
 
@@ -269,11 +269,11 @@ class Service:
             await self._store.put(JOBS, key, record)
 
     async def _note_repository(self, event: JobEvent) -> None:
-        """Once a day, take note that a repository has jobs of ours: the sweep asks it first."""
+        """Once an hour, take note that a repository has jobs of ours: the sweep asks it first."""
         key = f"{event.installation_id}/{event.repository.lower()}"
         now = self._clock.now()
         at, private = self._seen.get(key, (-inf, event.private))
-        if now - at > _DAY_S or private != event.private:
+        if now - at > _HOUR_S or private != event.private:
             await self._store.put(SEEN, key, RepositorySeen(now, event))
             self._seen[key] = (now, event.private)
 

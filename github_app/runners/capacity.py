@@ -87,7 +87,7 @@ def free_numbers(group: str, cap: int, taken: Iterable[str]) -> list[int]:
 
     A cap that was lowered leaves slots with greater numbers, which count until they are given back. So number n may be
     taken only while n and those above it make no more than the cap: many may read the same and take at once, and what
-    was read may be old, for slots above a cap only go.
+    was read may be old, for slots above a cap go and do not come, but for one that its runner had lost.
     """
     held = {int(number) for name, _, number in (key.rpartition("/") for key in taken) if name == group}
     return [n for n in range(1, cap + 1) if n not in held and n + sum(other > n for other in held) <= cap]

@@ -5,6 +5,7 @@ A claim is put once (put-if-absent) and renewed while its launch lives; why an a
 
 import asyncio
 import contextlib
+import math
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -66,11 +67,13 @@ class Claims:
         if own[key].not_before is not None:
             await self._store.put(CLAIMS, key, msgspec.structs.replace(own[key], failures=0, unused=0, not_before=0.0))
 
-    async def put_off(self, start: Start, hold: Hold, reason: str, seconds: float | None = None) -> float:
+    async def put_off(
+        self, start: Start, hold: Hold, reason: str, seconds: float | None = None, *, longest_s: float = math.inf
+    ) -> float:
         """Record why an attempt came to nothing; return the Unix time at which the next may be made."""
         # In a row means of one kind: an outage of Modal's says nothing about a 404 of GitHub's.
         failures = start.failures + 1 if hold is start.hold else 1
-        wait = retry.delay(hold, failures) if seconds is None else seconds
+        wait = min(longest_s, retry.delay(hold, failures)) if seconds is None else seconds
         now = self._clock.now()
         claim = Claim(
             uuid.uuid4().hex,

@@ -37,7 +37,7 @@ sandbox_errors = Boundary(
 # Modal itself gives up the search for a free GPU after 21 minutes.
 _CREATE_DEADLINE_S = 1500.0
 _BUILD_DEADLINE_S = 3600.0
-_LAST_LINES = 5
+_LAST_LINES = 12
 _TOO_LONG = (
     "creating sandbox {name!r}: policy and routes together are longer than a variable of a Modal sandbox may be; write "
     "fewer names in ALLOWED_REPOS and modal-runner.toml, with wildcards"

@@ -70,7 +70,7 @@ class GitHubSide:
         names = [name for name in REPOSITORIES if name.startswith(f"{login}/")]
         self._repositories |= {name: world.add_repository(owner, name.partition("/")[2]) for name in names}
         installation = self._installations[login] = self.site.install(self._app, owner)
-        if self._outcomes.wants("strange-jobs") and STRANGE in names:
+        if STRANGE in names:
             installation.selected = [self._repositories[name] for name in names if name != STRANGE]
 
     def jobs(self) -> list[Job]:

@@ -19,13 +19,14 @@ FAULTS = frozenset(
         *("github-errors", "github-lost-answers", "github-hangs", "github-wrong-404", "github-limits"),
         *("github-busy-lag", "github-deletes-busy", "github-lists-lag", "token-expiry"),
         *("dict-errors", "dict-lost-answers", "dict-reads-lag"),
-        *("sandbox-create-fails", "sandbox-create-lost-answers", "modal-throttle"),
+        *("sandbox-create-fails", "sandbox-create-lost-answers", "modal-throttle", "modal-errors", "sandbox-lingers"),
         *("runner-never-online", "runner-ghost", "runner-exit-0", "sandbox-death"),
         *("cancel", "approval", "rerun", "other-accounts", "strange-jobs", "clock-skew"),
         *BLOWS,
     }
 )
 _LATEST_S = 600.0
+_LINGERS_S = 24 * 3600.0
 _DEATHS_WITHIN_S = 120.0
 LONGEST_READ_LAG_S = 2.0
 _LISTS_LAG_S = 30.0
@@ -90,7 +91,8 @@ class Outcomes:
             self._struck("github-down", call)
             raise ApiError(503, "Service unavailable")
         if self._strikes("token-expiry", call, 0.005):
-            self.tokens.clear()
+            for token in self.tokens.values():
+                token.expires_at = 0.0
         if self._strikes("github-errors", call, 0.03):
             raise ApiError(self.dice("status").choice((500, 502, 503)), "Server Error")
         if self._strikes("github-wrong-404", call, 0.005):
@@ -184,6 +186,14 @@ class Outcomes:
     async def modal_call(self, call: str) -> None:
         """Any other call about sandboxes."""
         await asyncio.sleep(self.latency(call))
+        if self._strikes("modal-errors", call, 0.01):
+            raise modal.exception.InternalError("injected")
+
+    async def after_job(self) -> None:
+        """A sandbox whose job is over ends, or hangs."""
+        await self.pause("exit", 0.2, 3)
+        if self._strikes("sandbox-lingers", "exit", 0.02):
+            await asyncio.sleep(_LINGERS_S)
 
     def wants(self, name: str) -> bool:
         """Whether a kind of fault is among those of this run."""

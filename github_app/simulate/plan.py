@@ -2,7 +2,7 @@
 
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 ORGANIZATION, ANOTHER, PERSON = "octo-org", "hexa-org", "mona"
 KINDS_OF_ACCOUNTS = {ORGANIZATION: "Organization", ANOTHER: "Organization", PERSON: "User"}
@@ -77,6 +77,34 @@ class Plan:
         """The accounts that it needs."""
         names = {name.partition("/")[0] for run in self.runs for name in [run.repository]} | {ORGANIZATION}
         return sorted(names | {ANOTHER for blow in self.blows if blow.kind == "transfer"})
+
+    def without(self, kinds: frozenset[str]) -> "Plan":
+        """The same without some kinds of faults, whatever each of them has planned."""
+
+        def kept(kind: str, value: float | None) -> float | None:
+            return None if kind in kinds else value
+
+        runs = tuple(
+            replace(
+                run,
+                cancel_after=kept("cancel", run.cancel_after),
+                jobs=tuple(
+                    replace(
+                        job,
+                        cancel_after=kept("cancel", job.cancel_after),
+                        approve_after=kept("approval", job.approve_after),
+                        rerun_after=kept("rerun", job.rerun_after),
+                    )
+                    for job in run.jobs
+                ),
+            )
+            for run in self.runs
+            if not (run.repository == STRANGE and "strange-jobs" in kinds)
+            and not (run.repository in OF_OTHER_ACCOUNTS and "other-accounts" in kinds)
+        )
+        skews = tuple(0.0 for _ in self.skews) if "clock-skew" in kinds else self.skews
+        blows = tuple(blow for blow in self.blows if blow.kind not in kinds)
+        return replace(self, faults=self.faults - kinds, runs=runs, skews=skews, blows=blows)
 
     @property
     def described(self) -> str:

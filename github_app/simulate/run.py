@@ -19,6 +19,7 @@ from github_app.simulate.plan import Blow, Plan
 from github_app.simulate.sandboxes import Boxes, SandboxesInProcess
 from github_app.simulate.watch import Broken, Violation, Watch
 from github_app.simulate.wire import WireToApp, WireToGitHub
+from github_app.simulator.github.api_runners import encode_jit_config
 from github_app.simulator.github.application import application
 from github_app.simulator.github.state import Job
 from github_app.simulator.modal.dicts import Dicts
@@ -168,11 +169,13 @@ class Universe:
     def look_at_the_end(self, said: list[str]) -> None:
         """No secret in a record or in anything that was logged, and no record that nobody needs any more."""
         records = [value for kind in KINDS for value in self.dicts.entries(f"{_NAME}-{kind.name}").values()]
+        written = b"\n".join(records).decode() + "\n".join(said)
         world = self.github.site.world
-        secrets = [WEBHOOK_SECRET, "BEGIN RSA", *world.tokens, *(r.secret for r in world.all_runners.values())]
-        for secret in secrets:
-            if any(secret.encode() in value for value in records) or any(secret in event for event in said):
-                self.watch.broken("secret", "a secret is in a record or in the log")
+        secrets = [WEBHOOK_SECRET, "BEGIN RSA", *world.tokens]
+        for runner in world.all_runners.values():
+            secrets += [runner.secret, encode_jit_config(runner, self.github.site.url)]
+        if any(secret in written for secret in secrets):
+            self.watch.broken("secret", "a secret is in a record or in the log")
         for kind in _GONE_IN_THE_END:
             if left := self._keys(kind):
                 self.watch.broken("records", f"{len(left)} {kind} are left: {', '.join(left[:3])}")

@@ -123,7 +123,7 @@ class Boxes:
         conclusion = await self._work(session, float(job["seconds"]))
         await session.ask("POST", "finish", {"conclusion": conclusion, "outputs": {}})
         box.works_since = None
-        await self._outcomes.pause("exit", 0.2, 3)
+        await self._outcomes.after_job()
 
     async def _work(self, session: "_Session", left: float) -> str:
         while left > 0:

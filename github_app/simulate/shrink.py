@@ -58,13 +58,8 @@ def _reduce(search: _Search, items: Callable[[Plan], Sequence[T]], put: Callable
         smaller = any(search.takes(put(search.plan, rest)) for rest in _without(items(search.plan)))
 
 
-def _with_faults(plan: Plan, rest: list[str]) -> Plan:
-    blows = tuple(blow for blow in plan.blows if blow.kind in rest)
-    return replace(plan, faults=frozenset(rest), blows=blows)
-
-
 def _faults(search: _Search) -> None:
-    _reduce(search, lambda plan: sorted(plan.faults), _with_faults)
+    _reduce(search, lambda plan: sorted(plan.faults), lambda plan, rest: plan.without(plan.faults - set(rest)))
 
 
 def _runs(search: _Search) -> None:

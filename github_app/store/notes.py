@@ -55,7 +55,7 @@ class Allowance(msgspec.Struct, frozen=True):
 
 
 class RepositorySeen(msgspec.Struct, frozen=True):
-    """A repository that had a job of ours, under `<installation>/<owner/repo>`; written once a day."""
+    """A repository that had a job of ours, under `<installation>/<owner/repo>`; written once an hour."""
 
     at: float
     event: JobEvent | None = None

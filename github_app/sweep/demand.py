@@ -116,18 +116,24 @@ class QueueReader:
     async def _read_repository(
         self, repository: Repository, installation_id: int, budget: ReadBudget, report: SweepReport
     ) -> None:
-        async def read() -> None:
-            suspicion = f"repository/{installation_id}/{repository.id}"
-            try:
-                await self._read_runs(repository, installation_id, budget, report)
-            except GitHubError as error:
-                if error.status == 404 and await self._suspicions.confirmed(suspicion, dry_run=report.dry_run):
-                    # Deleted, or transferred: where it is now, it is listed.
-                    await self._forget(installation_id, repository.full_name)
-                raise
-            await self._suspicions.drop(suspicion)
+        await self._guarded(
+            f"jobs of {repository.full_name}", self._read_runs(repository, installation_id, budget, report), report
+        )
 
-        await self._guarded(f"jobs of {repository.full_name}", read(), report)
+    async def _open_runs(
+        self, repository: Repository, installation_id: int, page: int, budget: ReadBudget, report: SweepReport
+    ) -> tuple[dict[int, RunFacts], bool]:
+        """A page of open runs. A repository that answers 404 twice was deleted, or is listed where it is now."""
+        suspicion = f"repository/{installation_id}/{repository.id}"
+        try:
+            found = await self._jobs.open_runs(repository, installation_id, page, budget)
+        except GitHubError as error:
+            is_gone = error.status == 404 and await self._suspicions.confirmed(suspicion, dry_run=report.dry_run)
+            if is_gone and not report.dry_run:
+                await self._forget(installation_id, repository.full_name)
+            raise
+        await self._suspicions.drop(suspicion)
+        return found
 
     async def _read_runs(
         self, repository: Repository, installation_id: int, budget: ReadBudget, report: SweepReport
@@ -139,7 +145,7 @@ class QueueReader:
         try:
             more = True
             while more:
-                runs, more = await self._jobs.open_runs(repository, installation_id, page, budget)
+                runs, more = await self._open_runs(repository, installation_id, page, budget, report)
                 for run_id in [run_id for run_id in sorted(runs) if run_id > last]:
                     for event in await self._jobs.jobs_of(run_id, repository, installation_id, budget):
                         if event.action is Action.QUEUED:

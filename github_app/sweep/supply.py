@@ -3,6 +3,7 @@
 An absence counts only when two readings apart in time agree on it, or when there is proof: a sandbox's exit code.
 """
 
+import math
 import re
 from collections.abc import Awaitable, Callable
 
@@ -37,8 +38,12 @@ PICKUP_DEADLINE_S = 300.0
 LINGERS_S = 120.0
 # In which the last commit of a Volume comes to its end; a job that GitHub holds for over has no right to more.
 OUTLIVES_S = 180.0
-# What actions/runner prints when it is given a job.
-_RAN_A_JOB = re.compile(r"\bRunning job: ")
+# What actions/runner prints of a job, in its last lines.
+_RAN_A_JOB = re.compile(r"\bRunning job: |\bJob .* completed with result: ")
+# A runner that ran a job that is none of ours has not died; but somebody pays for each that takes its place.
+_LONGEST_AFTER_STRANGE_S = 300.0
+# Of so many runners a sweep asks GitHub what they are busy with.
+_MOST_TAKEN = 20
 
 _log = structlog.get_logger(__name__)
 
@@ -84,7 +89,9 @@ class Supply:
             await self._check_absent(runner, found, report)
         elif runner.idle:
             await self._check_idle(runner, found, report)
-        elif _was_left(runner, found) or _was_taken_and_is_idle(runner, found):
+        elif runner.runs_job is None:
+            await self._check_strange(runner, found, report)
+        elif _was_left(runner, found):
             report.orphans_ended += await self._end(runner, report)
         elif runner.runs_job not in found.jobs and not report.dry_run:
             await self._check_left(runner)
@@ -214,7 +221,9 @@ class Supply:
     ) -> None:
         if _RAN_A_JOB.search(status.output):
             # A short one, between two sweeps, that is none of ours.
-            _log.warning("runner_taken", runner=runner.name, job=job.event.job_id)
+            report.runners_taken += 1
+            reason = f"its runner {runner.name} ran a job of a repository where the App is not installed"
+            await self._hold(runner, job, Hold.RUNNER_DIED, reason, found, longest_s=_LONGEST_AFTER_STRANGE_S)
             return
         report.sandboxes_died += 1
         if status.exit_code == EXIT_CODE:
@@ -249,13 +258,24 @@ class Supply:
         It may be a job that is none of ours, of a repository where the App is not installed: GitHub gives a job to any
         runner that has its labels. Then the job that it was started for needs another.
         """
-        if report.dry_run:
+        if report.dry_run or report.runners_taken >= _MOST_TAKEN:
             return
+        report.runners_taken += 1
         await self._ask_job(runner.started_for)
         current = await self._store.get(RUNNERS, runner.name)
         if current is not None and current.idle:
             _log.warning("runner_taken", runner=runner.name, job=runner.started_for)
             await change_runner(self._store, runner.name, RunnerState.BUSY)
+
+    async def _check_strange(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
+        """A runner that was busy with a job that is none of ours: it is there for one, and ends with it."""
+        if report.dry_run or runner.place not in found.places:
+            return
+        listed = found.github.get(runner.name)
+        if listed is None:
+            await self._check_ghost(runner, report)
+        elif not listed.status.busy:
+            report.orphans_ended += await self._end(runner, report)
 
     async def _check_ghost(self, runner: RunnerRecord, report: SweepReport) -> None:
         """A runner that GitHub does not list, twice and apart in time, whose sandbox idles, is a ghost."""
@@ -269,7 +289,16 @@ class Supply:
             await self._hold(runner, job, hold, reason, found)
         report.runners_ended += await self._end(runner, report)
 
-    async def _hold(self, runner: RunnerRecord, job: JobRecord, hold: Hold, reason: str, found: Found) -> None:
+    async def _hold(
+        self,
+        runner: RunnerRecord,
+        job: JobRecord,
+        hold: Hold,
+        reason: str,
+        found: Found,
+        *,
+        longest_s: float = math.inf,
+    ) -> None:
         """Let the job wait before its next attempt, longer each time, and reckon what it has cost."""
         attempt = int(runner.name.rsplit("-", 1)[1])
         claim = found.claims.get(f"{job.event.job_id}-{attempt}") or Claim("", 0.0)
@@ -282,7 +311,7 @@ class Supply:
             claim.unused + (hold is Hold.NOT_PICKED_UP),
             claim.cost_usd + cost_usd,
         )
-        await self._claims.put_off(start, hold, reason)
+        await self._claims.put_off(start, hold, reason, longest_s=longest_s)
         if hold is Hold.NOT_PICKED_UP:
             await self._halts.unused(start, PICKUP_DEADLINE_S)
 
@@ -294,12 +323,6 @@ def _was_left(runner: RunnerRecord, found: Found) -> bool:
     """Tell whether the job that a runner was said to run is back in GitHub's queue."""
     job = found.jobs.get(runner.runs_job or 0)
     return job is not None and job.state is JobState.QUEUED
-
-
-def _was_taken_and_is_idle(runner: RunnerRecord, found: Found) -> bool:
-    """Tell whether it was busy with a job that is none of ours, and is not any more: it is there for one job."""
-    listed = found.github.get(runner.name)
-    return runner.runs_job is None and listed is not None and not listed.status.busy
 
 
 def _runs_a_job(runner: RunnerRecord, found: Found) -> bool:

@@ -40,6 +40,7 @@ from github_app.sweep.upkeep import SEEN_LATELY_S, Upkeep
 
 _PER_PAGE = 100
 _TWO_DAYS_S = 2 * 86400.0
+_MINUTE_S = 60.0
 
 _log = structlog.get_logger(__name__)
 
@@ -198,17 +199,19 @@ class Sweep:
     async def _listed(
         self, runners: list[RunnerRecord], reach: _Reach, report: SweepReport
     ) -> tuple[dict[str, Listed], frozenset[Place], bool]:
-        """GitHub's list of our runners, for every organisation and for each repository that may have some."""
-        # An answer of GitHub's that was lost leaves a runner that no record names, which it removes after a day.
-        seen = [each for each in (await self._store.all(SEEN)).values() if self._clock.now() - each.at < _TWO_DAYS_S]
+        """GitHub's list of our runners, for every organisation and for each repository with a record.
+
+        And of one repository more, in turn: an answer of GitHub's that was lost leaves a runner that no record names,
+        which it would keep for a day.
+        """
         places = reach.places | {runner.place for runner in runners}
-        places |= {each.event.place for each in seen if each.event and each.event.place.repository_id}
+        in_turn = await self._in_turn(reach)
         by_name = {runner.name: runner for runner in runners}
         listed: dict[str, Listed] = {}
         read: set[Place] = set()
         costs: Counter[int] = Counter()
         # In an order that is the same in every process, so that what a sweep does can be repeated.
-        for place in sorted(places, key=str):
+        for place in sorted({*places, *in_turn}, key=str):
             budget = reach.budgets.get(place.installation_id)
             if budget is not None and not budget.may_list:
                 continue
@@ -218,14 +221,23 @@ class Sweep:
                 report.problems.append(f"runners of {place.scope}: {error}")
                 continue
             read.add(place)
-            costs[place.installation_id] += max(1, math.ceil(len(statuses) / _PER_PAGE))
+            if place in places:
+                costs[place.installation_id] += max(1, math.ceil(len(statuses) / _PER_PAGE))
             for status in statuses:
                 if RUNNER_NAME.fullmatch(status.name):
                     listed[key_of(status, by_name.get(status.name))] = Listed(status, record_of(place, status))
         for installation_id, calls in costs.items():
             if installation_id in reach.budgets:
                 reach.budgets[installation_id].charge_listing(calls)
-        return listed, frozenset(read), reach.whole and read == places
+        return listed, frozenset(read), reach.whole and read >= places
+
+    async def _in_turn(self, reach: _Reach) -> list[Place]:
+        """One of the repositories that have runners of their own and had a job within two days."""
+        now = self._clock.now()
+        lately = [each.event for each in (await self._store.all(SEEN)).values() if now - each.at < _TWO_DAYS_S]
+        own = {event.place for event in lately if event and event.place.repository_id}
+        places = sorted((place for place in own if place.installation_id in reach.budgets), key=str)
+        return [places[int(now / _MINUTE_S) % len(places)]] if places else []
 
     async def _read_demand(self, installation_id: int, budget: ReadBudget, report: SweepReport) -> None:
         """Ask GitHub for queued jobs, as far as the installation's share of reading goes."""

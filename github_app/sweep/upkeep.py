@@ -56,9 +56,10 @@ class Upkeep:
 
     async def _keep_slots(self, runner: RunnerRecord, slots: Mapping[str, Slot]) -> None:
         """A slot that was taken by mistake, and not put back for a crash, is its runner's again if it is free."""
-        for key in runner.slots:
+        for key in [key for key in runner.slots if key not in slots]:
+            current = await self._store.get(RUNNERS, runner.name)
             again = Slot(uuid.uuid4().hex, runner.name, self._clock.now())
-            if key not in slots and await self._store.put_new(SLOTS, key, again):
+            if current is not None and current.ended_at is None and await self._store.put_new(SLOTS, key, again):
                 _log.warning("slot_taken_again", runner=runner.name, slot=key)
 
     async def tell(self, report: SweepReport) -> None:

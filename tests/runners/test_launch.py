@@ -1,14 +1,17 @@
 """A launch whose answers are lost, or that another has overtaken."""
 
 import asyncio
+import contextvars
+from typing import Any
 
 import modal.exception
 import pytest
 
-from github_app.simulate.dicts import Writes
+from github_app.simulate.dicts import StoreInProcess
 from github_app.simulate.loop import SeededLoop
 from github_app.simulate.outcome import Outcomes
 from github_app.simulate.run import simulate
+from github_app.store import RUNNERS, Kind
 from tests.worlds.simulated import plan_of, pushed
 
 
@@ -31,18 +34,19 @@ def test_a_sandbox_whose_answer_was_lost_is_the_launchs_own(monkeypatch: pytest.
 
 def test_a_launch_that_was_overtaken_gives_its_runner_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its container stood still while it recorded its runner, for longer than a claim is good for."""
-    note, stood_still = Writes.note, list[bytes]()
+    put, stood_still = StoreInProcess.put, list[str]()
 
-    def stands_still(self: Writes, dict_name: str, key: bytes, container: str, before: bytes | None) -> None:
-        note(self, dict_name, key, container, before)
-        if dict_name == "simulated-runners" and not stood_still:
+    async def stands_still(self: StoreInProcess, kind: Kind[Any], key: str, record: Any) -> None:
+        await put(self, kind, key, record)
+        if kind is RUNNERS and not stood_still:
             stood_still.append(key)
             loop = asyncio.get_running_loop()
             assert isinstance(loop, SeededLoop)
             loop.freeze("web0.1")
-            loop.call_later(130, loop.thaw, "web0.1")
+            loop.call_later(130, loop.thaw, "web0.1", context=contextvars.Context())
+            await asyncio.sleep(0)
 
-    monkeypatch.setattr(Writes, "note", stands_still)
+    monkeypatch.setattr(StoreInProcess, "put", stands_still)
     ran = simulate(plan_of(pushed(0, "octo-org/alpha", 300), containers=1))
 
     assert ran.violations == []
