@@ -154,7 +154,7 @@ MUTANTS = (
         "runners/records.py",
         "        await change_runner(store, runner.name, **noted)\n        return False\n",
         "        await change_runner(store, runner.name, **noted)\n        return True\n",
-        test="tests/whole/test_scenarios.py",
+        test="tests/runners/test_outliving.py",
     ),
     Mutant(
         "a first look confirms a suspicion",
@@ -182,18 +182,21 @@ MUTANTS = (
         _BALANCE,
         "        if fitting:\n            del idle[min(fitting, key=lambda runner: len(runner.labels)).name]\n",
         "        if fitting:\n            pass\n",
+        test="tests/runners/test_balance.py",
     ),
     Mutant(
         "a runner of another owner is as good",
         _BALANCE,
         "        runner.place == job.place and runner.shape",
         "        runner.shape",
+        test="tests/runners/test_balance.py",
     ),
     Mutant(
         "a runner without the labels is as good",
         _BALANCE,
         "all(label.lower() in has for label in job.labels)",
         "bool(has)",
+        test="tests/runners/test_balance.py",
     ),
     Mutant(
         "a runner of another machine is as good",
