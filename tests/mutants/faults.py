@@ -154,7 +154,7 @@ MUTANTS = (
         "runners/records.py",
         "        await change_runner(store, runner.name, **noted)\n        return False\n",
         "        await change_runner(store, runner.name, **noted)\n        return True\n",
-        test="tests/runners/test_outliving.py",
+        test="tests/runners/test_records.py",
     ),
     Mutant(
         "a first look confirms a suspicion",
@@ -228,7 +228,7 @@ MUTANTS = (
         "sweep/orphans.py",
         "        if name is None or not RUNNER_NAME.fullmatch(name):\n",
         "        if True:\n",
-        test="tests/sweep/test_sweep.py",
+        test="tests/sweep/test_orphans.py",
     ),
     Mutant(
         "a runner that a strange job has taken is supply",

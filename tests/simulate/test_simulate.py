@@ -44,6 +44,9 @@ def test_one_seed_has_one_history_in_every_process(seed: str, tmp_path: Path) ->
 
     assert len(histories[0].splitlines()) > 100
     assert histories[0] == histories[1]
+    # Nor does what ran before in the same process play a part.
+    simulate(make_plan(1, 5, 2, FAULTS))
+    assert simulate(make_plan(int(seed), 40, 2, FAULTS)).trace == histories[0].decode().splitlines()
 
 
 def test_many_seeds_with_every_fault_hold() -> None:
