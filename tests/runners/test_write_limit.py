@@ -11,13 +11,16 @@ from github_app.github import Connection, Runners
 from github_app.github.connection import SharedTransport
 from github_app.model import JobEvent
 from github_app.runners.write_limit import PacedNotices, PacedRunners, WriteBudget
+from github_app.simulate import containers
+from github_app.simulate.deployment import Version
+from github_app.simulate.run import simulate
 from github_app.simulator.modal import SimulatedModal
 from github_app.store import BUDGET, TOLD, ModalDictStore
 from tests.worlds.clocks import standing_clock
 from tests.worlds.modal_workshop import FailsWith
 from tests.worlds.records import PLACE, event
+from tests.worlds.simulated import plan_of, pushed
 from tests.worlds.stub_github import StubGitHub
-from tests.worlds.universe import PLAIN, universe
 
 _LIMIT_PER_MINUTE = 180
 
@@ -85,19 +88,18 @@ async def test_a_removal_is_not_sent_while_githubs_limit_is_reached(
     assert not stub.seen
 
 
-async def test_a_burst_drains_oldest_first_at_githubs_pace_and_earns_no_limit() -> None:
-    async with universe(scale=20.0) as it:
-        for number in range(20):
-            it.push({f"job-{number}-{n}": (PLAIN, 20) for n in range(10)})
-            await it.github.webhooks.settle()
-        await it.until(lambda: all(job.status == "completed" for job in it.github.jobs()), patience_s=90)
-        started = {job.instance.name: job.started_at or 0.0 for job in it.github.jobs()}
-        by_push = [min(started[f"job-{number}-{n}"] for n in range(10)) for number in range(20)]
+def test_a_burst_drains_oldest_first_at_githubs_pace_and_earns_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "VERSIONS", (Version(1000, 1000, None),))
+    pushes = [pushed(number / 10, "octo-org/alpha", *[20.0] * 10) for number in range(20)]
+    # It counts the writes of any minute.
+    ran = simulate(plan_of(*pushes, calm_at=60.0))
+    by_push = [number / 10 + min(ran.starts[10 * number : 10 * number + 10]) for number in range(20)]
 
-        assert it.github.limits.secondary_hits == 0
-        # More than the limit of a minute, so that the last had to wait for the next.
-        assert max(started.values()) - min(started.values()) > 30
-        assert by_push[-1] == max(by_push)
+    assert ran.violations == []
+    assert len(ran.starts) == 200
+    # More than the limit of a minute, so that the last had to wait for the next.
+    assert max(ran.starts) - min(ran.starts) > 30
+    assert by_push[-1] == max(by_push)
 
 
 class Author:

@@ -33,7 +33,7 @@ def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[st
     )
 
 
-@pytest.mark.parametrize("seed", ["7", "30", "89"])
+@pytest.mark.parametrize("seed", ["30", "89"])
 def test_one_seed_has_one_history_in_every_process(seed: str, tmp_path: Path) -> None:
     histories = []
     for hashing in ("0", "1"):
