@@ -210,6 +210,7 @@ MUTANTS = (
         "runners/records.py",
         "    await release_slots(store, runner.slots, runner.name)\n",
         "",
+        test="tests/runners/test_claims.py",
     ),
     Mutant(
         "claims of jobs that are over stay",

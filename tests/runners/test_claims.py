@@ -124,6 +124,7 @@ async def test_who_tells_of_an_end_second_gives_no_slot_back(client: modal.Clien
     await store.put(RUNNERS, "modal-1-1", _HOLDER)
     await store.put(SLOTS, "octo/repo/1", Slot("a", "modal-1-1", 1.0))
     await finish_runner(store, _HOLDER, 10.0)
+    assert await store.all(SLOTS) == {}
     await store.put(SLOTS, "octo/repo/1", Slot("c", "modal-1-1", 1.0))  # as an old read would show it
     await finish_runner(store, _HOLDER, 11.0)
 
