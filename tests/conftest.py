@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import modal
 import pytest
@@ -20,6 +21,13 @@ from tests.worlds.stub_github import StubGitHub, stub_github
 def pytest_configure() -> None:
     """Let the log go where pytest sees it, whichever test is the first that makes something write to it."""
     structlog.configure(logger_factory=structlog.stdlib.LoggerFactory())
+    configure = structlog.configure
+
+    def without_cache(*args: Any, **given: Any) -> None:
+        # A logger that one test has used would go on writing where that test wanted it.
+        configure(*args, **{**given, "cache_logger_on_first_use": False})
+
+    structlog.configure = without_cache
 
 
 @pytest.fixture(autouse=True)

@@ -33,6 +33,8 @@ class GitHubSide:
         # By the names in the plan, which a repository may have lost since.
         self._repositories: dict[str, Repository] = {}
         self._installations: dict[str, Installation] = {}
+        # What people are still going to do.
+        self._intentions = 0
         self.site.webhooks.targets = [f"http://web{number}/webhook" for number in range(plan.containers)]
         self.site.inject(outcomes)
         self.site.deletes_by_flag = outcomes.wants("github-deletes-busy")
@@ -72,6 +74,11 @@ class GitHubSide:
         installation = self._installations[login] = self.site.install(self._app, owner)
         if STRANGE in names:
             installation.selected = [self._repositories[name] for name in names if name != STRANGE]
+
+    @property
+    def is_to_come(self) -> bool:
+        """Whether people or late deliveries will still bring something."""
+        return self._intentions > 0 or self.site.webhooks.under_way > 0
 
     def jobs(self) -> list[Job]:
         """The jobs that are ours to run, of all attempts."""
@@ -113,7 +120,10 @@ class GitHubSide:
             self._later(planned.seconds + planned.rerun_after, f"{name} is run again", self._rerun, job)
 
     def _later(self, seconds: float, what: str, act: Callable[[Any], None], subject: object) -> None:
+        self._intentions += 1
+
         def happen() -> None:
+            self._intentions -= 1
             self._tell("github", f"by a person: {what}")
             act(subject)
 

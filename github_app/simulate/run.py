@@ -152,7 +152,7 @@ class Universe:
             self.dicts.forget(f"{_NAME}-{kind}")
 
     async def _until_quiet(self) -> None:
-        while left := self._left():
+        while (left := self._left()) or self.github.is_to_come:
             if self.loop.time() > self.plan.calm_at + GONE_WITHIN_S:
                 for each in left:
                     self.watch.broken("liveness", each)

@@ -97,6 +97,11 @@ class Webhooks:
         self._start(again)
         return again
 
+    @property
+    def under_way(self) -> int:
+        """How many deliveries are still to be handed over."""
+        return len(self._under_way)
+
     async def settle(self) -> None:
         """Wait until nothing is under way."""
         while self._under_way:
