@@ -15,7 +15,7 @@ class SweepReport(msgspec.Struct):
     sandboxes_adopted: int = 0
     sandboxes_died: int = 0
     died_during_job: int = 0
-    # By jobs of repositories where the App is not installed.
+    # Runners that had a job of which nobody had told, perhaps of a repository where the App is not installed.
     runners_taken: int = 0
     runners_ended: int = 0
     orphans_ended: int = 0

@@ -220,9 +220,9 @@ class Supply:
         self, runner: RunnerRecord, job: JobRecord, status: SandboxStatus, found: Found, report: SweepReport
     ) -> None:
         if _RAN_A_JOB.search(status.output):
-            # A short one, between two sweeps, that is none of ours.
+            # A short one, between two sweeps, that is likely none of ours.
             report.runners_taken += 1
-            reason = f"its runner {runner.name} ran a job of a repository where the App is not installed"
+            reason = f"its runner {runner.name} ran another job, perhaps of a repository where the App is not installed"
             await self._hold(runner, job, Hold.RUNNER_DIED, reason, found, longest_s=_LONGEST_AFTER_STRANGE_S)
             return
         report.sandboxes_died += 1
