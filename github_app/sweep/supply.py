@@ -28,7 +28,7 @@ from github_app.runners.halts import Halts
 from github_app.runners.records import absent_twice, change_runner, finish_runner, leave_runner
 from github_app.runners.settling import Settling
 from github_app.runners.versions import EXIT_CODE, RunnerVersion
-from github_app.store import HISTORY, RUNNERS, ModalDictStore
+from github_app.store import HISTORY, JOBS, RUNNERS, ModalDictStore
 from github_app.sweep.found import Found
 from github_app.sweep.report import SweepReport
 
@@ -94,7 +94,7 @@ class Supply:
         elif _was_left(runner, found):
             report.orphans_ended += await self._end(runner, report)
         elif runner.runs_job not in found.jobs and not report.dry_run:
-            await self._check_left(runner)
+            await self._check_left(runner, found, report)
 
     async def _check_finished(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
         """Forget a finished runner once its sandbox is gone; end a sandbox that lingers."""
@@ -124,11 +124,14 @@ class Supply:
             await finish_runner(self._store, runner, self._clock.now())
         return ended
 
-    async def _check_left(self, runner: RunnerRecord) -> None:
-        """A runner whose job is over, by an event that did not name it."""
+    async def _check_left(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
+        """A runner whose job is over, by an event that did not name it, or is known to nobody any more."""
         job = await self._store.get(HISTORY, str(runner.runs_job))
         if job is not None and job.state is JobState.DONE:
             await leave_runner(self._store, runner.name, self._clock.now())
+        elif await self._store.get(JOBS, str(runner.runs_job)) is None:
+            # Gone from GitHub, which may pass, and from there no event of its end may come.
+            await self._check_strange(runner, found, report)
 
     async def _check_lingering(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
         """End a sandbox that goes on after its job: soon when it idles, and after a grace whatever it does.
@@ -268,7 +271,7 @@ class Supply:
             await change_runner(self._store, runner.name, RunnerState.BUSY)
 
     async def _check_strange(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
-        """A runner that was busy with a job that is none of ours: it is there for one, and ends with it."""
+        """A runner that was busy with a job of which nothing is known: it is there for one, and ends with it."""
         if report.dry_run or runner.place not in found.places:
             return
         listed = found.github.get(runner.name)

@@ -94,11 +94,9 @@ def test_caps_hold_while_a_redeploy_lowers_them(lag: float, monkeypatch: pytest.
     assert len(ran.starts) == 40
 
 
-def test_a_sandbox_that_hangs_after_a_strange_job_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """GitHub forgets the runner with its job, and nobody tells which job that was.
-
-    Its record named no job, so that neither the look for ghosts nor that for lingering sandboxes was meant for it.
-    """
+@pytest.fixture
+def hung(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let the first sandbox whose job ends hang for a day; what it holds then is not empty."""
     after_job, hung = Outcomes.after_job, list[str]()
 
     async def hangs(self: Outcomes) -> None:
@@ -108,6 +106,28 @@ def test_a_sandbox_that_hangs_after_a_strange_job_is_ended(monkeypatch: pytest.M
             await self.pause("hang", 86400, 86400)
 
     monkeypatch.setattr(Outcomes, "after_job", hangs)
+    return hung
+
+
+def test_a_sandbox_that_hangs_after_its_job_is_gone_from_github_is_ended(hung: list[str]) -> None:
+    """An installation is suspended while a job runs: twice GitHub does not know it, and of its end no event comes.
+
+    Its runner's record stayed busy with a job that nobody looked for again, and its sandbox held its slot for a day.
+    """
+    blows = (Blow("suspend", 60, 300, _OWN.partition("/")[0]),)
+    ran = simulate(plan_of(pushed(0, _OWN, 100), faults="suspend", blows=blows))
+
+    assert hung
+    assert ran.violations == []
+    assert any("job_gone" in line for line in ran.trace)
+    assert ran.virtual_s < 1500
+
+
+def test_a_sandbox_that_hangs_after_a_strange_job_is_ended(hung: list[str]) -> None:
+    """GitHub forgets the runner with its job, and nobody tells which job that was.
+
+    Its record named no job, so that neither the look for ghosts nor that for lingering sandboxes was meant for it.
+    """
     ran = simulate(plan_of(pushed(0, _STRANGE, 200), pushed(5, _OWN, 300), faults="strange-jobs", calm_at=60.0))
 
     assert hung
