@@ -7,11 +7,14 @@ can be frozen, so that its steps wait, and killed, so that they never come: not 
 import asyncio
 import contextvars
 import heapq
+import itertools
 import random
 from asyncio import base_events, events
 from collections import deque
 from collections.abc import Callable
+from typing import TypeVarTuple
 
+Args = TypeVarTuple("Args")
 # Whose step it is; empty: the world's.
 CONTAINER: contextvars.ContextVar[str] = contextvars.ContextVar("container", default="")
 
@@ -23,15 +26,17 @@ class Stuck(Exception):  # noqa: N818 - what became of it
 class SeededLoop(base_events.BaseEventLoop):
     """Runs one callback at a time, drawn by `dice` from those that are ready; `time` is 0 at the start."""
 
-    # The base class keeps both, and says so to no type checker.
+    # The base class keeps it, and says so to no type checker.
     _ready: "deque[events.Handle]"
-    _scheduled: list[events.TimerHandle]
 
     def __init__(self, dice: random.Random, most_steps: int) -> None:
         super().__init__()
         self._dice = dice
         self._most_steps = most_steps
         self._now = 0.0
+        # When each is due, in which order they were asked for, and what is to be run: compared without Python's help.
+        self._timers: list[tuple[float, int, events.TimerHandle]] = []
+        self._asked_for = itertools.count()
         self._frozen: dict[str, list[events.Handle]] = {}
         self._dead: set[str] = set()
         # What a dead container left unfinished: were it collected, its `finally` would run.
@@ -43,6 +48,18 @@ class SeededLoop(base_events.BaseEventLoop):
     def time(self) -> float:
         """Virtual seconds since the start."""
         return self._now
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Args], object],
+        *args: *Args,
+        context: contextvars.Context | None = None,
+    ) -> events.TimerHandle:
+        """Run `callback` at that virtual time."""
+        timer = events.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, next(self._asked_for), timer))
+        return timer
 
     def freeze(self, container: str) -> None:
         """Let a container's steps wait."""
@@ -61,16 +78,18 @@ class SeededLoop(base_events.BaseEventLoop):
         """Leave everything as it is: what is under way does not end, not even by an error."""
         self.after_step = None
         self._ready.clear()
-        self._scheduled.clear()
+        self._timers.clear()
         self.close()
         self._kept.clear()
 
     def _run_once(self) -> None:
-        self._let_time_pass()
-        ready = self._ready
-        # The chosen one changes places with the last.
-        chosen = self._dice.randrange(len(ready))
-        ready[chosen], ready[-1] = ready[-1], ready[chosen]
+        ready, timers = self._ready, self._timers
+        if not ready or (timers and timers[0][0] <= self._now):
+            self._let_time_pass()
+        if len(ready) > 1:
+            # The chosen one changes places with the last.
+            chosen = int(self._dice.random() * len(ready))
+            ready[chosen], ready[-1] = ready[-1], ready[chosen]
         handle = ready.pop()
         if handle.cancelled():
             return
@@ -91,14 +110,12 @@ class SeededLoop(base_events.BaseEventLoop):
             self.after_step()
 
     def _let_time_pass(self) -> None:
-        scheduled = self._scheduled
-        while scheduled and (scheduled[0].cancelled() or scheduled[0].when() <= self._now or not self._ready):
-            timer = heapq.heappop(scheduled)
-            timer._scheduled = False  # type: ignore[attr-defined]  # noqa: SLF001
-            if timer.cancelled():
-                continue
-            self._now = max(self._now, timer.when())
-            self._ready.append(timer)
+        timers = self._timers
+        while timers and (timers[0][0] <= self._now or not self._ready):
+            when, _, timer = heapq.heappop(timers)
+            if not timer.cancelled():
+                self._now = max(self._now, when)
+                self._ready.append(timer)
         if not self._ready:
             raise Stuck("nothing is ready and no timer runs")
 
