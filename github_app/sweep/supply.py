@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from github_app.clock import Clock
-from github_app.errors import ModalRunnerError
 from github_app.model import (
     Claim,
     Hold,
@@ -21,7 +20,7 @@ from github_app.model import (
     SandboxStatus,
 )
 from github_app.routing.catalog import usd_per_minute
-from github_app.runners.balance import CLAIM_IS_STALE_S, Demand, Start
+from github_app.runners.balance import Demand, Start
 from github_app.runners.claims import Claims
 from github_app.runners.ending import Endings, SandboxTermination
 from github_app.runners.halts import Halts
@@ -29,15 +28,12 @@ from github_app.runners.records import absent_twice, change_runner, finish_runne
 from github_app.runners.settling import Settling
 from github_app.runners.versions import EXIT_CODE, RunnerVersion
 from github_app.store import HISTORY, JOBS, RUNNERS, ModalDictStore
+from github_app.sweep.finished import FinishedRunners
 from github_app.sweep.found import Found
 from github_app.sweep.report import SweepReport
 
 ONLINE_DEADLINE_S = 300.0
 PICKUP_DEADLINE_S = 300.0
-# A sandbox ends by itself after its job; one that has not by now hangs.
-LINGERS_S = 120.0
-# In which the last commit of a Volume comes to its end; a job that GitHub holds for over has no right to more.
-OUTLIVES_S = 180.0
 # What actions/runner prints of a job, in its last lines.
 _RAN_A_JOB = re.compile(r"\bRunning job: |\bJob .* completed with result: ")
 # A runner that ran a job that is none of ours has not died; but somebody pays for each that takes its place.
@@ -61,8 +57,8 @@ class Supply:
         version: RunnerVersion,
         claims: Claims,
         halts: Halts,
+        finished: FinishedRunners,
         ask_job: Callable[[int], Awaitable[JobRecord | None]],
-        is_over: Callable[[RunnerRecord], Awaitable[bool | None]],
         clock: Clock,
     ) -> None:
         self._store = store
@@ -72,8 +68,8 @@ class Supply:
         self._version = version
         self._claims = claims
         self._halts = halts
+        self._finished = finished
         self._ask_job = ask_job
-        self._is_over = is_over
         self._clock = clock
 
     async def check_runner(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
@@ -82,7 +78,7 @@ class Supply:
         if runner.vanished_since is not None and runner.sandbox_id in found.running and not report.dry_run:
             await change_runner(self._store, runner.name, vanished_since=None)
         if runner.state is RunnerState.FINISHED:
-            await self._check_finished(runner, found, report)
+            await self._finished.check(runner, found, report)
         elif runner.sandbox_id is None:
             await self._check_unborn(runner, found, report)
         elif runner.sandbox_id not in found.running:
@@ -96,34 +92,6 @@ class Supply:
         elif runner.runs_job not in found.jobs and not report.dry_run:
             await self._check_left(runner, found, report)
 
-    async def _check_finished(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
-        """Forget a finished runner once its sandbox is gone; end a sandbox that lingers."""
-        if runner.sandbox_id in found.running:
-            await self._check_lingering(runner, found, report)
-            return
-        if self._clock.now() - (runner.finished_at or 0.0) <= CLAIM_IS_STALE_S:
-            return
-        if runner.slots and runner.ended_at is None and not await self._has_settled(runner, report):
-            return
-        report.records_removed += 1
-        if not report.dry_run:
-            await self._store.take(RUNNERS, runner.name)
-
-    async def _has_settled(self, runner: RunnerRecord, report: SweepReport) -> bool:
-        """Give the slots of a finished runner back, once its sandbox is known to have ended."""
-        if report.dry_run:
-            return False
-        sandbox_id = runner.sandbox_id or await self._sandboxes.find(runner.name)
-        if sandbox_id is None:
-            ended = await self._settling.has_vanished(runner)
-        else:
-            # Its job came and went before its sandbox was recorded.
-            known = await change_runner(self._store, runner.name, sandbox_id=sandbox_id)
-            ended = known is not None and await self._settling.ended(known) is not None
-        if ended:
-            await finish_runner(self._store, runner, self._clock.now())
-        return ended
-
     async def _check_left(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
         """A runner whose job is over, by an event that did not name it, or is known to nobody any more."""
         job = await self._store.get(HISTORY, str(runner.runs_job))
@@ -132,42 +100,6 @@ class Supply:
         elif await self._store.get(JOBS, str(runner.runs_job)) is None:
             # Gone from GitHub, which may pass, and from there no event of its end may come.
             await self._check_strange(runner, found, report)
-
-    async def _check_lingering(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
-        """End a sandbox that goes on after its job: soon when it idles, and after a grace whatever it does.
-
-        A job can end its runner and go on. What protects it is that GitHub holds it for running, and nothing else: once
-        GitHub says that it has ended, and does not list its runner twice, its sandbox is terminated.
-        """
-        now = self._clock.now()
-        ended_for = now - (runner.finished_at or 0.0)
-        if ended_for <= LINGERS_S or (runner.held_until or 0.0) > now:
-            return
-        if await self._ends(runner, report):
-            report.orphans_ended += 1
-        elif not report.dry_run and runner.place in found.places and not _runs_a_job(runner, found):
-            await self._check_outlived(runner, found, report, ended_for)
-
-    async def _ends(self, runner: RunnerRecord, report: SweepReport) -> bool:
-        """End a runner that does nothing; a sandbox that cannot be asked is not said to do nothing."""
-        try:
-            return await self._end(runner, report)
-        except ModalRunnerError as error:
-            _log.warning("runner_not_ended", runner=runner.name, reason=str(error))
-            return False
-
-    async def _check_outlived(self, runner: RunnerRecord, found: Found, report: SweepReport, ended_for: float) -> None:
-        listed = found.github.get(runner.name)
-        if listed is not None:
-            await change_runner(self._store, runner.name, missing_since=None)
-            if not listed.status.busy and ended_for > OUTLIVES_S and await self._is_over(runner) is True:
-                # Its job has stopped it; GitHub would keep it for a day.
-                await self._endings.deregister(runner)
-        elif await self._is_missing(runner) and ended_for > OUTLIVES_S and await self._is_over(runner) is not False:
-            _log.warning("sandbox_outlived_its_job", runner=runner.name, job=runner.runs_job, sandbox=runner.sandbox_id)
-            await self._sandboxes.terminate(runner.sandbox_id or "")
-            await finish_runner(self._store, runner, self._clock.now())
-            report.orphans_ended += 1
 
     async def _check_unborn(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
         """Follow the trace of a launch that crashed between GitHub's answer and Modal's."""
@@ -326,11 +258,6 @@ def _was_left(runner: RunnerRecord, found: Found) -> bool:
     """Tell whether the job that a runner was said to run is back in GitHub's queue."""
     job = found.jobs.get(runner.runs_job or 0)
     return job is not None and job.state is JobState.QUEUED
-
-
-def _runs_a_job(runner: RunnerRecord, found: Found) -> bool:
-    """Tell whether a job is said to run on it now, whatever was said before of its end."""
-    return any(job.state is JobState.RUNNING and job.runner_name == runner.name for job in found.jobs.values())
 
 
 def _stuck(runner: RunnerRecord) -> str:

@@ -1,21 +1,18 @@
 """One sweep, from reading to repairing. Two at once do no harm: each step is safe to repeat."""
 
 import asyncio
-import math
-from collections import Counter
 from collections.abc import Awaitable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import msgspec
 import structlog
 
 from github_app.clock import Clock
-from github_app.errors import GitHubError, ModalRunnerError
-from github_app.github import AppOnGitHub, Installation, Jobs, Runners
+from github_app.errors import ModalRunnerError
+from github_app.github import AppOnGitHub, Jobs, Runners
 from github_app.github.wire import Repository, renewed_place, repository_of
 from github_app.jobs.service import Service
-from github_app.model import RUNNER_NAME, JobEvent, JobRecord, Place, RunnerRecord, Scope
+from github_app.model import JobEvent, JobRecord, RunnerRecord
 from github_app.runners.balance import Wait
 from github_app.runners.claims import Claims
 from github_app.runners.ending import Endings
@@ -31,27 +28,16 @@ from github_app.store import CLAIMS, HISTORY, JOBS, RUNNERS, SEEN, SWEEPS, Modal
 from github_app.store.notes import RepositorySeen, Swept
 from github_app.sweep.deliveries import Deliveries
 from github_app.sweep.demand import QueueReader, doubtful
-from github_app.sweep.found import Found, Listed, key_of, record_of
+from github_app.sweep.finished import FinishedRunners
+from github_app.sweep.found import Found
 from github_app.sweep.orphans import Orphans
 from github_app.sweep.read_budget import ReadBudget
 from github_app.sweep.report import SweepReport
 from github_app.sweep.supply import Supply
+from github_app.sweep.survey import Reach, Survey
 from github_app.sweep.upkeep import SEEN_LATELY_S, Upkeep
 
-_PER_PAGE = 100
-_TWO_DAYS_S = 2 * 86400.0
-_MINUTE_S = 60.0
-
 _log = structlog.get_logger(__name__)
-
-
-@dataclass
-class _Reach:
-    """Where this sweep looks: `whole` when GitHub has listed all installations."""
-
-    budgets: dict[int, ReadBudget] = field(default_factory=dict)
-    places: set[Place] = field(default_factory=set)
-    whole: bool = False
 
 
 class Sweep:
@@ -78,15 +64,13 @@ class Sweep:
         clock: Clock,
     ) -> None:
         self._store = store
-        self._app = app
-        self._jobs = jobs
-        self._runners = runners
         self._sandboxes = sandboxes
         self._service = service
         self._reconciler = reconciler
         self._clock = clock
         self._halts = halts
         self._vouchers = vouchers
+        self._survey = Survey(store=store, app=app, jobs=jobs, runners=runners, clock=clock)
         suspicions = self._suspicions = Suspicions(store, clock)
         self._deliveries = Deliveries(app=app, store=store, budget=budget, window_s=redelivery_window_s, clock=clock)
         self._demand = QueueReader(
@@ -97,6 +81,9 @@ class Sweep:
             forget=self._forget_seen,
             suspicions=suspicions,
         )
+        finished = FinishedRunners(
+            store=store, sandboxes=sandboxes, endings=endings, settling=settling, is_over=self._is_over, clock=clock
+        )
         self._supply = Supply(
             store=store,
             sandboxes=sandboxes,
@@ -105,8 +92,8 @@ class Sweep:
             version=version,
             claims=claims,
             halts=halts,
+            finished=finished,
             ask_job=self._ask_job,
-            is_over=self._is_over,
             clock=clock,
         )
         self._orphans = Orphans(store=store, sandboxes=sandboxes, endings=endings, claims=claims, suspicions=suspicions)
@@ -118,8 +105,8 @@ class Sweep:
         await self._part("suspicions", self._suspicions.load(), report)
         await self._part("deliveries", self._deliveries.redeliver(report), report)
         self._demand.queued.clear()
-        reach = _Reach()
-        await self._part("installations", self._find_reach(reach, report), report)
+        reach = Reach()
+        await self._part("installations", self._survey.find_reach(reach, report), report)
         await self._part("supply", self._check_supply(reach, report), report)
         for installation_id, budget in reach.budgets.items():
             await self._part(f"demand of {installation_id}", self._read_demand(installation_id, budget, report), report)
@@ -149,31 +136,14 @@ class Sweep:
             report.problems.append(f"{name}: {type(error).__name__}")
             _log.exception("sweep_part_failed", part=name)
 
-    async def _find_reach(self, reach: _Reach, report: SweepReport) -> None:
-        """The installations; where GitHub does not list them, those that our records name."""
-        try:
-            installations = await self._app.installations()
-        except GitHubError as error:
-            report.problems.append(f"installations: {error}")
-            ids = {job.event.installation_id for job in (await self._store.all(JOBS)).values()}
-        else:
-            ids = {installation.id for installation in installations if installation.has_repositories}
-            reach.places |= {place for place in map(_of_installation, installations) if place}
-            reach.whole = True
-        for installation_id in sorted(ids):
-            quota_left = self._jobs.quota_left(installation_id)
-            budget = ReadBudget(self._store, installation_id, quota_left, self._clock)
-            await budget.open()
-            reach.budgets[installation_id] = budget
-
-    async def _check_supply(self, reach: _Reach, report: SweepReport) -> None:
+    async def _check_supply(self, reach: Reach, report: SweepReport) -> None:
         # Sandboxes first: a record of one that starts meanwhile is then read too.
         running = frozenset(await self._sandboxes.running())
         report.sandboxes_running = len(running)
         claims = await self._store.all(CLAIMS)
         runners = await self._store.all(RUNNERS)
         jobs = await self._job_records()
-        github, places, everywhere = await self._listed(list(runners.values()), reach, report)
+        github, places, everywhere = await self._survey.list_runners(list(runners.values()), reach, report)
         everywhere = everywhere and not any(each.startswith(f"{RUNNERS.name}/") for each in self._store.unreadable)
         found = Found(jobs, claims, runners, running, github, places, everywhere)
         named = {runner.sandbox_id for runner in runners.values()}
@@ -196,49 +166,6 @@ class Sweep:
     async def _job_records(self) -> dict[int, JobRecord]:
         return {job.event.job_id: job for job in (await self._store.all(JOBS)).values()}
 
-    async def _listed(
-        self, runners: list[RunnerRecord], reach: _Reach, report: SweepReport
-    ) -> tuple[dict[str, Listed], frozenset[Place], bool]:
-        """GitHub's list of our runners, for every organisation and for each repository with a record.
-
-        And of one repository more, in turn: an answer of GitHub's that was lost leaves a runner that no record names,
-        which it would keep for a day.
-        """
-        places = reach.places | {runner.place for runner in runners}
-        in_turn = await self._in_turn(reach)
-        by_name = {runner.name: runner for runner in runners}
-        listed: dict[str, Listed] = {}
-        read: set[Place] = set()
-        costs: Counter[int] = Counter()
-        # In an order that is the same in every process, so that what a sweep does can be repeated.
-        for place in sorted({*places, *in_turn}, key=str):
-            budget = reach.budgets.get(place.installation_id)
-            if budget is not None and not budget.may_list:
-                continue
-            try:
-                statuses = await self._runners.list(place)
-            except ModalRunnerError as error:
-                report.problems.append(f"runners of {place.scope}: {error}")
-                continue
-            read.add(place)
-            if place in places:
-                costs[place.installation_id] += max(1, math.ceil(len(statuses) / _PER_PAGE))
-            for status in statuses:
-                if RUNNER_NAME.fullmatch(status.name):
-                    listed[key_of(status, by_name.get(status.name))] = Listed(status, record_of(place, status))
-        for installation_id, calls in costs.items():
-            if installation_id in reach.budgets:
-                reach.budgets[installation_id].charge_listing(calls)
-        return listed, frozenset(read), reach.whole and read >= places
-
-    async def _in_turn(self, reach: _Reach) -> list[Place]:
-        """One of the repositories that have runners of their own and had a job within two days."""
-        now = self._clock.now()
-        lately = [each.event for each in (await self._store.all(SEEN)).values() if now - each.at < _TWO_DAYS_S]
-        own = {event.place for event in lately if event and event.place.repository_id}
-        places = sorted((place for place in own if place.installation_id in reach.budgets), key=str)
-        return [places[int(now / _MINUTE_S) % len(places)]] if places else []
-
     async def _read_demand(self, installation_id: int, budget: ReadBudget, report: SweepReport) -> None:
         """Ask GitHub for queued jobs, as far as the installation's share of reading goes."""
         now = self._clock.now()
@@ -255,7 +182,7 @@ class Sweep:
             if not report.dry_run:
                 await budget.close()
 
-    async def _end_unreachable(self, reach: _Reach, report: SweepReport) -> None:
+    async def _end_unreachable(self, reach: Reach, report: SweepReport) -> None:
         """Wait no longer for jobs of an installation that GitHub does not list twice, apart in time."""
         if not reach.whole:
             return
@@ -339,9 +266,3 @@ def _wait(wait: Wait) -> str:
 
 def _of_installation_id(installation_id: int) -> str:
     return f"installation/{installation_id}"
-
-
-def _of_installation(installation: Installation) -> Place | None:
-    """Where the runners of an organisation are; personal accounts have no runners of their own."""
-    organization = installation.organization
-    return Place(Scope(organization), installation.id) if organization else None

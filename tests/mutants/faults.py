@@ -239,6 +239,13 @@ MUTANTS = (
         test="tests/simulate/test_found.py",
     ),
     Mutant(
+        "a runner whose job is gone from GitHub is busy with it for ever",
+        _SUPPLY,
+        "            await self._check_left(runner, found, report)\n",
+        "            pass\n",
+        test="tests/simulate/test_found.py",
+    ),
+    Mutant(
         "slots beyond a lowered cap do not count",
         _CAPACITY,
         " and n + sum(other > n for other in held) <= cap]",

@@ -5,7 +5,7 @@ from grpclib import GRPCError, Status
 
 from github_app.model import RunnerState
 from github_app.store import RUNNERS, SLOTS
-from github_app.sweep.supply import OUTLIVES_S
+from github_app.sweep.finished import OUTLIVES_S
 from tests.worlds.universe import PLAIN, Universe, universe
 
 # Minutes pass in these, and nothing depends on a second.
