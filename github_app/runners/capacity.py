@@ -7,12 +7,10 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tenacity import AsyncRetrying
-
 from github_app.clock import Clock
 from github_app.model import Slot
-from github_app.runners import retry
-from github_app.store import SLOTS, ModalDictStore
+from github_app.store import RELEASES, SLOTS, ModalDictStore
+from github_app.store.notes import Release
 
 IN_ALL = "*"
 
@@ -67,8 +65,7 @@ class Slots:
         for group, cap in caps:
             key = await self._take_one(group, cap, taken, runner)
             if key is None:
-                for earlier in keys:
-                    await self._store.take(SLOTS, earlier)
+                await release_slots(self._store, tuple(keys), runner, self._clock.now())
                 return Full(group)
             keys.append(key)
         return tuple(keys)
@@ -93,21 +90,15 @@ def free_numbers(group: str, cap: int, taken: Iterable[str]) -> list[int]:
     return [n for n in range(1, cap + 1) if n not in held and n + sum(other > n for other in held) <= cap]
 
 
-async def release_slots(store: ModalDictStore, slots: tuple[str, ...], runner: str) -> None:
-    """Give back the slots that `runner` holds."""
+async def release_slots(store: ModalDictStore, slots: tuple[str, ...], runner: str, now: float) -> None:
+    """Give back the slots that `runner` holds.
+
+    A pop cannot be told whose slot it is to take, and between a look and a pop a slot may be given back by another and
+    be taken anew. So the right to give it back is taken first, by put-if-absent: nobody else gives this one back.
+    """
     for key in slots:
         slot = await store.get(SLOTS, key)
         if slot is None or slot.runner != runner:
             continue
-        taken = await store.take(SLOTS, key)
-        if taken is not None and taken.runner != runner:
-            # Another gave it back first, and it has a new holder since.
-            await _put_back(store, key, taken)
-
-
-async def _put_back(store: ModalDictStore, key: str, slot: Slot) -> None:
-    async for trial in AsyncRetrying(
-        retry=retry.RETRYABLE, stop=retry.LAUNCH_STOP, wait=retry.LAUNCH_WAIT, reraise=True
-    ):
-        with trial:
-            await store.put_new(SLOTS, key, slot)
+        if await store.put_new(RELEASES, slot.owner, Release(uuid.uuid4().hex, now)):
+            await store.take(SLOTS, key)

@@ -131,10 +131,10 @@ class Launcher:
         if isinstance(slots, Full):
             return Postponed(f"the concurrency cap of {_of(slots)} is reached", full=slots)
         if (again := await self._budget.wait(job.installation_id)) is not None:
-            await release_slots(self._store, slots, name)
+            await release_slots(self._store, slots, name, self._clock.now())
             return Postponed("GitHub's write limit is reached", again, limited=True)
         if not await self._claims.take(start):
-            await release_slots(self._store, slots, name)
+            await release_slots(self._store, slots, name, self._clock.now())
             return Postponed("its launch is under way elsewhere")
         return Admitted(start, slots)
 
@@ -170,7 +170,8 @@ class Launcher:
     async def _put_off(self, start: Start, slots: tuple[str, ...], off: PutOff) -> float:
         try:
             if off.ended:
-                await release_slots(self._store, slots, runner_name(start.demand.job_id, start.attempt))
+                name = runner_name(start.demand.job_id, start.attempt)
+                await release_slots(self._store, slots, name, self._clock.now())
             return await self._claims.put_off(start, off.hold, off.reason, off.seconds)
         except StoreError as error:
             # The claim grows stale, and the slots are released by age.

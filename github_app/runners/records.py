@@ -59,10 +59,9 @@ async def finish_runner(store: ModalDictStore, runner: RunnerRecord, now: float)
     """Record the proven end of a runner's sandbox, or that it never had one, and give its slots back."""
     known = await store.get(RUNNERS, runner.name)
     if known is not None and known.ended_at is not None:
-        # Whoever told of it first gives them back, once: they may have a new holder already. If he did not come to it,
-        # the sweep does.
+        # Whoever told of it first gives them back. If he did not come to it, the sweep does.
         return
     if known is not None:
         finished_at = runner.finished_at or now
         await _change(store, known, RunnerState.FINISHED, finished_at=finished_at, ended_at=now)
-    await release_slots(store, runner.slots, runner.name)
+    await release_slots(store, runner.slots, runner.name, now)

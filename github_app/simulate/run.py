@@ -35,7 +35,16 @@ _GONE_IN_THE_END = ("jobs", "runners", "claims", "slots", "halts")
 _UPKEEP_S = 180.0
 # At any time, of each kind, so many for a job that is alive or was within the hour, and a few more: an outage of 20
 # minutes makes a dozen attempts, and each runner that came to nothing is looked at twice before it goes.
-_MOST_PER_JOB = {"jobs": 1, "halts": 1, "runners": 4, "claims": 15, "slots": 2, "suspects": 5, "parked": 1}
+_MOST_PER_JOB = {
+    "jobs": 1,
+    "halts": 1,
+    "runners": 4,
+    "claims": 15,
+    "slots": 2,
+    "releases": 8,
+    "suspects": 5,
+    "parked": 1,
+}
 _A_FEW = 20
 _LATELY_S = 3600.0
 _NAME = "simulated"

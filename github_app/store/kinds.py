@@ -15,6 +15,7 @@ from github_app.store.notes import (
     Probed,
     Redelivered,
     Refusal,
+    Release,
     RepositorySeen,
     Suspect,
     Swept,
@@ -45,6 +46,8 @@ CLAIMS = Kind("claims", Claim)
 HALTS = Kind("halts", Halt)
 RUNNERS = Kind("runners", RunnerRecord)
 SLOTS = Kind("slots", Slot)
+# By the owner of a slot.
+RELEASES = Kind("releases", Release)
 BUDGET = Kind("budget", Lane)
 # Finished jobs. Modal forgets an entry seven days after it was last read or written.
 HISTORY = Kind("history", JobRecord)
@@ -61,6 +64,6 @@ VERSIONS = Kind("versions", VersionRefused)
 SWEEPS = Kind("sweeps", Swept)
 PROBES = Kind("probes", Probed)
 KINDS = (
-    *(DELIVERIES, JOBS, CLAIMS, HALTS, RUNNERS, SLOTS, BUDGET, HISTORY),
+    *(DELIVERIES, JOBS, CLAIMS, HALTS, RUNNERS, SLOTS, RELEASES, BUDGET, HISTORY),
     *(REDELIVERED, WATERMARKS, ALLOWANCES, SUSPECTS, SEEN, CACHES, PARKED, REFUSALS, TOLD, VERSIONS, SWEEPS, PROBES),
 )

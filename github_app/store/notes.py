@@ -22,6 +22,13 @@ class Redelivered(msgspec.Struct, frozen=True):
     at: float
 
 
+class Release(msgspec.Struct, frozen=True):
+    """Who gives a slot back, and since when; `by` is unique."""
+
+    by: str
+    at: float
+
+
 class Watermark(msgspec.Struct, frozen=True):
     """How far the sweep has read the App's deliveries."""
 

@@ -11,7 +11,7 @@ from github_app.runners.capacity import release_slots
 from github_app.runners.claims import Claims
 from github_app.runners.second_looks import Suspicions
 from github_app.runners.versions import RunnerVersion
-from github_app.store import CLAIMS, JOBS, PARKED, RUNNERS, SEEN, SLOTS, ModalDictStore
+from github_app.store import CLAIMS, JOBS, PARKED, RELEASES, RUNNERS, SEEN, SLOTS, ModalDictStore
 from github_app.sweep.demand import lost_its_runner
 from github_app.sweep.report import SweepReport
 
@@ -19,6 +19,8 @@ from github_app.sweep.report import SweepReport
 _SLOT_IS_ORPHANED_S = 60.0
 # Its slots are given back right after a runner's end is recorded. What is read of them before may be old.
 _SLOTS_ARE_LEFT_S = 30.0
+# Whoever has the right to give a slot back has done so by now, or has ended: then another may.
+_RELEASED_WITHIN_S = 600.0
 # Repositories with a job of ours in so many seconds are asked for queued jobs before all others.
 SEEN_LATELY_S = 7 * 24 * 3600.0
 # As long as GitHub can redeliver.
@@ -49,13 +51,13 @@ class Upkeep:
             if ended or (orphaned and not await self._claims.lives(slot.runner)):
                 report.slots_released += 1
                 if not report.dry_run:
-                    await release_slots(self._store, (key,), slot.runner)
+                    await release_slots(self._store, (key,), slot.runner, now)
         for runner in (await self._store.all(RUNNERS)).values():
             if runner.ended_at is None and not report.dry_run:
                 await self._keep_slots(runner, slots)
 
     async def _keep_slots(self, runner: RunnerRecord, slots: Mapping[str, Slot]) -> None:
-        """A slot that was taken by mistake, and not put back for a crash, is its runner's again if it is free."""
+        """A slot that was taken for an orphan's, while its launch stood still, is its runner's again if it is free."""
         for key in [key for key in runner.slots if key not in slots]:
             current = await self._store.get(RUNNERS, runner.name)
             again = Slot(uuid.uuid4().hex, runner.name, self._clock.now())
@@ -93,4 +95,7 @@ class Upkeep:
         for key, seen in (await self._store.all(SEEN)).items():
             if now - seen.at > SEEN_LATELY_S:
                 await self._store.take(SEEN, key)
+        for owner, release in (await self._store.all(RELEASES)).items():
+            if now - release.at > _RELEASED_WITHIN_S:
+                await self._store.take(RELEASES, owner)
         await self._suspicions.forget_old()

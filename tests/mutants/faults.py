@@ -88,13 +88,13 @@ MUTANTS = (
         "    await change_runner(store, name, RunnerState.FINISHED, finished_at=now, missing_since=None, **changes)\n",
         "    over: Any = {'finished_at': now, 'missing_since': None, **changes}\n"
         "    known = await change_runner(store, name, RunnerState.FINISHED, **over)\n"
-        "    if known is not None:\n        await release_slots(store, known.slots, name)\n",
+        "    if known is not None:\n        await release_slots(store, known.slots, name, now)\n",
     ),
     Mutant(
-        "a slot that has a new holder is not put back",
+        "whoever looked gives a slot back, though another has the right to",
         _CAPACITY,
-        "        if taken is not None and taken.runner != runner:\n",
-        "        if False:\n",
+        "        if await store.put_new(RELEASES, slot.owner, Release(uuid.uuid4().hex, now)):\n",
+        "        if True:\n",
         test="tests/runners/test_claims.py",
     ),
     Mutant(
@@ -208,7 +208,7 @@ MUTANTS = (
     Mutant(
         "a finished runner keeps its slots",
         "runners/records.py",
-        "    await release_slots(store, runner.slots, runner.name)\n",
+        "    await release_slots(store, runner.slots, runner.name, now)\n",
         "",
         test="tests/runners/test_claims.py",
     ),

@@ -3,10 +3,10 @@
 from typing import Any
 
 import modal
+import msgspec
 import pytest
 
 from github_app.clock import Clock
-from github_app.errors import StoreError
 from github_app.model import (
     Action,
     Hold,
@@ -23,7 +23,8 @@ from github_app.runners.claims import Claims
 from github_app.runners.records import finish_runner
 from github_app.runners.second_looks import Suspicions
 from github_app.runners.versions import RunnerVersion
-from github_app.store import CLAIMS, RUNNERS, SLOTS, Kind, ModalDictStore
+from github_app.store import CLAIMS, RELEASES, RUNNERS, SLOTS, Kind, ModalDictStore
+from github_app.store.notes import Release
 from github_app.sweep.report import SweepReport
 from github_app.sweep.upkeep import Upkeep
 from tests.worlds.records import runner
@@ -76,46 +77,46 @@ async def test_a_claim_is_renewed_while_its_launch_takes_its_time(client: modal.
     assert clock.now() - lease.renewed_at < CLAIM_IS_STALE_S
 
 
-async def test_a_slot_that_has_a_new_holder_survives_its_old_ones_return(client: modal.Client) -> None:
+def _upkeep(store: ModalDictStore, clock: Clock) -> Upkeep:
+    claims, suspicions = Claims(store, clock), Suspicions(store, clock)
+    version = RunnerVersion(store, "1", clock)
+    return Upkeep(store=store, claims=claims, suspicions=suspicions, version=version, clock=clock)
+
+
+async def test_of_two_who_give_a_slot_back_the_second_does_not_take_its_next_holders(client: modal.Client) -> None:
+    store, key = ModalDictStore("app", client), "octo/repo/1"
+
     class Crossing(ModalDictStore):
-        """Between the look and the pop, the slot changes hands."""
+        """Between the look and the pop, another gives the slot back, and it has a new holder."""
 
         async def get(self, kind: Kind[Any], key: str) -> Any:
             seen = await super().get(kind, key)
-            await super().put(kind, key, Slot("b", "modal-2-1", 2.0))
+            await release_slots(store, (key,), "modal-1-1", 10.0)
+            assert await store.put_new(SLOTS, key, Slot("b", "modal-2-1", 2.0))
             return seen
 
-    store = ModalDictStore("app", client)
-    await store.put(SLOTS, "octo/repo/1", Slot("a", "modal-1-1", 1.0))
-    await release_slots(Crossing("app", client), ("octo/repo/1",), "modal-1-1")
-    left = await store.get(SLOTS, "octo/repo/1")
+    await store.put(SLOTS, key, Slot("a", "modal-1-1", 1.0))
+    await release_slots(Crossing("app", client), (key,), "modal-1-1", 10.0)
 
-    assert left is not None
-    assert left.runner == "modal-2-1"
+    assert await store.get(SLOTS, key) == Slot("b", "modal-2-1", 2.0)
 
 
-async def test_a_slot_that_was_taken_from_its_holder_is_put_back_though_a_call_fails(client: modal.Client) -> None:
-    class Failing(ModalDictStore):
-        """The look is old, and the first call that would put the slot back is lost."""
+async def test_a_slot_that_was_not_given_back_for_a_crash_is_free_after_ten_minutes(client: modal.Client) -> None:
+    """Its holder has ended, and who gave it back ended as well, right before the pop."""
+    store, clock = ModalDictStore("app", client), Clock()
+    upkeep = _upkeep(store, clock)
+    ended = msgspec.structs.replace(_HOLDER, ended_at=clock.now() - 3600)
+    await store.put(RUNNERS, ended.name, ended)
+    await store.put(SLOTS, "octo/repo/1", Slot("a", ended.name, 1.0))
+    left = []
+    for seconds in (500, 700):
+        await store.put(RELEASES, "a", Release("crashed", clock.now() - seconds))
+        for _sweep in range(2):
+            await upkeep.release_slots(SweepReport())
+            await upkeep.drop_what_is_over(SweepReport())
+        left.append(list(await store.all(SLOTS)))
 
-        async def get(self, kind: Kind[Any], key: str) -> Any:
-            del kind, key
-            return Slot("a", "modal-1-1", 1.0)
-
-        async def put_new(self, kind: Kind[Any], key: str, record: Any) -> bool:
-            failed.append(key)
-            if len(failed) == 1:
-                raise StoreError("put-if-absent: lost", retryable=True)
-            return await super().put_new(kind, key, record)
-
-    failed: list[str] = []
-    store = ModalDictStore("app", client)
-    await store.put(SLOTS, "octo/repo/1", Slot("b", "modal-2-1", 2.0))
-    await release_slots(Failing("app", client), ("octo/repo/1",), "modal-1-1")
-    left = await store.get(SLOTS, "octo/repo/1")
-
-    assert left is not None
-    assert left.runner == "modal-2-1"
+    assert left == [["octo/repo/1"], []]
 
 
 async def test_who_tells_of_an_end_second_gives_no_slot_back(client: modal.Client) -> None:
@@ -133,10 +134,7 @@ async def test_who_tells_of_an_end_second_gives_no_slot_back(client: modal.Clien
 
 async def test_the_sweep_takes_a_slot_again_that_its_runner_has_lost(client: modal.Client) -> None:
     store, clock = ModalDictStore("app", client), Clock()
-    claims, suspicions = Claims(store, clock), Suspicions(store, clock)
-    upkeep = Upkeep(
-        store=store, claims=claims, suspicions=suspicions, version=RunnerVersion(store, "1", clock), clock=clock
-    )
+    upkeep = _upkeep(store, clock)
     await store.put(RUNNERS, "modal-1-1", _HOLDER)
     await upkeep.release_slots(SweepReport())
     held = await store.get(SLOTS, "octo/repo/1")
