@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 
 from github_app.model import Gpu
 from github_app.routing import lookalikes, units
@@ -64,6 +65,12 @@ def parse(labels: Sequence[str], ours: Sequence[str], passes: Sequence[str] = ()
 
     Labels that match a glob of `passes` say nothing, whatever they read like.
     """
+    return _parse(tuple(labels), tuple(ours), tuple(passes))
+
+
+# Every round of balance reads the labels of every job that is alive, and most jobs of a team have the same few.
+@lru_cache(maxsize=256)
+def _parse(labels: Sequence[str], ours: Sequence[str], passes: Sequence[str]) -> NotOurs | Rejected | Wanted:
     lowered = [label.strip().lower() for label in labels]
     selecting = [name.lower() for name in ours]
     if not any(label.partition("/")[0] in selecting for label in lowered):

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from github_app.simulator.github.state import App, Installation, InstallationToken, World
 
@@ -41,10 +42,20 @@ class Authority:
         self._clock = clock
         # A JWT is signed by the clock on the wall, also where all else runs in compressed time.
         self._jwt_clock = jwt_clock
+        # The JWT that was verified last, and by which key: its caller makes use of it for minutes.
+        self._verified: tuple[str, RSAPublicKey, App, Mapping[str, Any]] | None = None
 
     def app(self, authorization: str) -> App:
         """The App whose private key signed the JWT in an `Authorization` header."""
         token = _credential(authorization)
+        known = self._verified
+        if known is None or known[0] != token or known[1] is not known[2].public_key:
+            app, claims = self._verify(token)
+            known = self._verified = (token, app.public_key, app, claims)
+        self._check_times(known[3])
+        return known[2]
+
+    def _verify(self, token: str) -> tuple[App, Mapping[str, Any]]:
         try:
             issuer = str(jwt.decode(token, options={"verify_signature": False})["iss"])
             app = next(a for a in self._world.apps.values() if issuer in {str(a.id), a.client_id})
@@ -56,8 +67,7 @@ class Authority:
             )
         except (jwt.PyJWTError, KeyError, StopIteration):
             raise ApiError(HTTPStatus.UNAUTHORIZED, "A JSON web token could not be decoded") from None
-        self._check_times(claims)
-        return app
+        return app, claims
 
     def _check_times(self, claims: Mapping[str, Any]) -> None:
         now = self._jwt_clock()
