@@ -13,6 +13,9 @@ from github_app.store import RELEASES, SLOTS, ModalDictStore
 from github_app.store.notes import Release
 
 IN_ALL = "*"
+# A slot without a runner is an orphan's after a minute, and nobody but who took it gives it back before. A pop may take
+# half a minute to arrive, and clocks are apart by some seconds.
+_SURELY_OURS_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Slots:
         Raises:
             StoreError: the store did not answer; a slot that was taken is released by age.
         """
-        caps = self._caps.over(repository, profile)
+        caps, began = self._caps.over(repository, profile), self._clock.now()
         if not caps:
             return ()
         taken = set(await self._store.all(SLOTS))
@@ -65,10 +68,22 @@ class Slots:
         for group, cap in caps:
             key = await self._take_one(group, cap, taken, runner)
             if key is None:
-                await release_slots(self._store, tuple(keys), runner, self._clock.now())
+                await self.give_back(tuple(keys), runner, began)
                 return Full(group)
             keys.append(key)
         return tuple(keys)
+
+    async def give_back(self, slots: tuple[str, ...], runner: str, since: float) -> None:
+        """Give back slots that were taken after `since` (Unix time) and nothing was started with.
+
+        Raises:
+            StoreError: the store did not answer; they are released by age.
+        """
+        if self._clock.now() - since < _SURELY_OURS_S:
+            for key in slots:
+                await self._store.take(SLOTS, key)
+        else:
+            await release_slots(self._store, slots, runner, self._clock.now())
 
     async def _take_one(self, group: str, cap: int, taken: set[str], runner: str) -> str | None:
         slot = Slot(uuid.uuid4().hex, runner, self._clock.now())

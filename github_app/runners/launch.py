@@ -127,14 +127,15 @@ class Launcher:
         job, name = start.demand.job.event, runner_name(start.demand.job_id, start.attempt)
         if (postponed := await self._postponed(start)) is not None:
             return postponed
+        began = self._clock.now()
         slots = await self._slots.take(job.repository, name, start.demand.shape.profile)
         if isinstance(slots, Full):
             return Postponed(f"the concurrency cap of {_of(slots)} is reached", full=slots)
         if (again := await self._budget.wait(job.installation_id)) is not None:
-            await release_slots(self._store, slots, name, self._clock.now())
+            await self._slots.give_back(slots, name, began)
             return Postponed("GitHub's write limit is reached", again, limited=True)
         if not await self._claims.take(start):
-            await release_slots(self._store, slots, name, self._clock.now())
+            await self._slots.give_back(slots, name, began)
             return Postponed("its launch is under way elsewhere")
         return Admitted(start, slots)
 

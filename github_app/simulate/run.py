@@ -34,14 +34,15 @@ GONE_WITHIN_S = 2 * 3600.0
 _GONE_IN_THE_END = ("jobs", "runners", "claims", "slots", "halts")
 _UPKEEP_S = 180.0
 # At any time, of each kind, so many for a job that is alive or was within the hour, and a few more: an outage of 20
-# minutes makes a dozen attempts, and each runner that came to nothing is looked at twice before it goes.
+# minutes makes a dozen attempts, and each runner that came to nothing is looked at twice before it goes. Of its slots, two
+# an attempt, it is known for ten minutes that they were given back.
 _MOST_PER_JOB = {
     "jobs": 1,
     "halts": 1,
     "runners": 4,
     "claims": 15,
     "slots": 2,
-    "releases": 8,
+    "releases": 20,
     "suspects": 5,
     "parked": 1,
 }
