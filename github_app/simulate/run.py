@@ -34,8 +34,8 @@ GONE_WITHIN_S = 2 * 3600.0
 _GONE_IN_THE_END = ("jobs", "runners", "claims", "slots", "halts")
 _UPKEEP_S = 180.0
 # At any time, of each kind, so many for a job that is alive or was within the hour, and a few more: an outage of 20
-# minutes makes a dozen attempts, and each runner that came to nothing is looked at twice before it goes. That its slots,
-# two an attempt, were given back is known for ten minutes.
+# minutes makes a dozen attempts, each of which leaves two rights to give a slot back for ten minutes; and each runner
+# that came to nothing is looked at twice before it goes.
 _MOST_PER_JOB = {
     "jobs": 1,
     "halts": 1,
