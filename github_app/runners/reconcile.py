@@ -130,7 +130,9 @@ class Reconciler:
             StoreError: the store did not answer.
         """
         # In the reverse of the order in which they are put: a runner is never seen without its claim and its job,
-        # which would make it one too many.
+        # which would make it one too many. And as of before the first: a claim that is old by the time when it is read,
+        # as where the process stood still, says nothing of runners that were read before.
+        now = self._clock.now()
         runners = await self._store.all(RUNNERS)
         claims = await self._store.all(CLAIMS)
         demands = []
@@ -139,7 +141,7 @@ class Reconciler:
             if isinstance(routed, Admit):
                 demands.append(Demand(job, routed.shape))
         halts = await self._store.all(HALTS)
-        found = plan(demands, runners, claims, halts, self._clock.now())
+        found = plan(demands, runners, claims, halts, now)
         self._unwanted = {runner.name for runner in found.starting}
         return found
 

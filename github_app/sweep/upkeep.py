@@ -48,13 +48,20 @@ class Upkeep:
             runner = await self._store.get(RUNNERS, slot.runner)
             ended = runner is not None and runner.ended_at is not None and now - runner.ended_at > _SLOTS_ARE_LEFT_S
             orphaned = runner is None and now - slot.taken_at > _SLOT_IS_ORPHANED_S
-            if ended or (orphaned and not await self._claims.lives(slot.runner)):
+            if ended or (orphaned and await self._has_crashed(slot.runner)):
                 report.slots_released += 1
                 if not report.dry_run:
                     await release_slots(self._store, (key,), slot.runner, now)
         for runner in (await self._store.all(RUNNERS)).values():
             if runner.ended_at is None and not report.dry_run:
                 await self._keep_slots(runner, slots)
+
+    async def _has_crashed(self, name: str) -> bool:
+        """Tell whether the launch of a runner is over and has left no record of it.
+
+        Its claim is looked at first: a launch that ends between the two looks has recorded its runner before.
+        """
+        return not await self._claims.lives(name) and await self._store.get(RUNNERS, name) is None
 
     async def _keep_slots(self, runner: RunnerRecord, slots: Mapping[str, Slot]) -> None:
         """A slot that was taken for an orphan's, while its launch stood still, is its runner's again if it is free."""

@@ -146,3 +146,20 @@ async def test_the_sweep_takes_a_slot_again_that_its_runner_has_lost(client: mod
     assert held is not None
     assert held.runner == "modal-1-1"
     assert await store.all(SLOTS) == {}
+
+
+async def test_a_slot_stays_taken_whose_launch_ends_while_the_sweep_stands_still(client: modal.Client) -> None:
+    """It had no runner when its runner was looked for, and its claim was old when that was read."""
+
+    class StandsStill(ModalDictStore):
+        async def get(self, kind: Kind[Any], key: str) -> Any:
+            seen = await super().get(kind, key)
+            if kind is RUNNERS:
+                await self.put(RUNNERS, key, _HOLDER)
+            return seen
+
+    store, clock = StandsStill("app", client), Clock()
+    await store.put(SLOTS, "octo/repo/1", Slot("a", _HOLDER.name, 1.0))
+    await _upkeep(store, clock).release_slots(SweepReport())
+
+    assert list(await store.all(SLOTS)) == ["octo/repo/1"]
