@@ -4,9 +4,10 @@ What becomes of one event: known? -> old? -> admitted? -> decide -> job's record
 Handling is idempotent, so the body is put last: a crash in between costs a repetition, never a job.
 """
 
+import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from math import inf
@@ -17,6 +18,7 @@ import structlog
 
 from github_app import lifecycle
 from github_app.clock import Clock
+from github_app.errors import StoreError
 from github_app.jobs.cache_quota import CacheQuota
 from github_app.jobs.intake import Intake, LeftToSweep
 from github_app.jobs.workflow_runs import Runs
@@ -25,7 +27,7 @@ from github_app.routing.route import needs_run, route, took_our_runner
 from github_app.routing.rules import Admit, Ignore, Refuse, Rules
 from github_app.runners.balance import Demand, Start
 from github_app.runners.reconcile import Reconciler
-from github_app.runners.records import change_runner, leave_runner
+from github_app.runners.records import change_known, leave_known
 from github_app.runners.versions import RunnerVersion
 from github_app.runners.write_limit import SafeNotices
 from github_app.store import HALTS, HISTORY, JOBS, REFUSALS, RUNNERS, SEEN, ModalDictStore
@@ -55,6 +57,15 @@ class Answer:
     reason: str | None = None
     afterwards: Callable[[], Awaitable[None]] | None = None
     news: bool = False
+
+
+@dataclass(frozen=True)
+class Past:
+    """What is recorded of an event's job and of the runner that it names. `repeated`: its very body was handled."""
+
+    known: JobRecord | None
+    runner: RunnerRecord | None
+    repeated: bool = False
 
 
 class Installations(Protocol):
@@ -102,30 +113,43 @@ class Service:
         Raises:
             StoreError, GitHubError: nothing is lost; GitHub's redelivery is handled as if it were the first.
         """
-        routed = route(event, self._rules)
+        routed, is_queued = route(event, self._rules), event.action is Action.QUEUED
         if isinstance(routed, Ignore) and not took_our_runner(event):
-            if routed.meant and event.action is Action.QUEUED:
+            if routed.meant and is_queued:
                 _log.warning("labels_look_wrong", reason=routed.reason, labels=event.labels)
             return Answer(Status.IGNORED, routed.reason)
         if not await self._installations.knows(event.installation_id):
             _log.warning("installation_unknown", installation=event.installation_id)
             return Answer(Status.REFUSED, f"installation {event.installation_id} is not one of this App's")
-        is_repeated = await self.intake.knows(digest)
-        if is_repeated or self.intake.is_old(event):
-            known = await self._known(event, reading=True)
-            if is_repeated and not await self._is_served_again(event, known):
+        past: Past | None = await self._past(event, digest)
+        if past is not None and (past.repeated or self.intake.is_old(event)):
+            known = past.known
+            if past.repeated and not await self._is_served_again(event, known):
                 return Answer(Status.DUPLICATE, "this delivery was handled before")
             if known is None or known.state in {JobState.QUEUED, JobState.GONE}:
                 try:
-                    event = await self.intake.current(event)
+                    event, past = await self.intake.current(event), None
                 except LeftToSweep as left:
                     return await self._left(left, digest)
         try:
-            answer = await self.apply(event)
+            answer = await self.apply(event, past=past)
         except LeftToSweep as left:
             return await self._left(left, digest)
-        await self.intake.remember(digest)
-        return answer
+        return self._remembering(answer, digest) if is_queued else answer
+
+    def _remembering(self, answer: Answer, digest: str) -> Answer:
+        """Take note of a body once it is answered: what it says is recorded, and to handle it again does no harm."""
+
+        async def afterwards() -> None:
+            await asyncio.gather(self._remember(digest), *([answer.afterwards()] if answer.afterwards else []))
+
+        return replace(answer, afterwards=afterwards)
+
+    async def _remember(self, digest: str) -> None:
+        try:
+            await self.intake.remember(digest)
+        except StoreError as error:
+            _log.warning("delivery_not_remembered", reason=str(error))
 
     async def _left(self, left: LeftToSweep, digest: str) -> Answer:
         """Answer a delivery that says nothing now."""
@@ -150,8 +174,10 @@ class Service:
         """
         return await self._version.refused()
 
-    async def apply(self, event: JobEvent, *, reading: bool = False) -> Answer:
+    async def apply(self, event: JobEvent, *, reading: bool = False, past: Past | None = None) -> Answer:
         """Record what is known of a job now, from a delivery or read (`reading`) from GitHub's API.
+
+        `past` is what was just read of it, if it was.
 
         Raises:
             LeftToSweep: a delivery, of a run of which GitHub says nothing.
@@ -159,7 +185,8 @@ class Service:
         """
         if needs_run(event, self._rules):
             event = await self._runs.fill_in(event, reading=reading)
-        runner = await self._runner_of(event)
+        past = past or await self._past(event, reading=reading)
+        known, runner = past.known, past.runner
         event = _named(event, runner)
         routed = route(event, self._rules)
         if isinstance(routed, Ignore) and not took_our_runner(event):
@@ -168,32 +195,45 @@ class Service:
         refusal = routed if isinstance(routed, Refuse) and not took_our_runner(event) else None
         if refusal is not None and event.action is not Action.COMPLETED:
             return await self._refuse(event, refusal)
-        known = await self._known(event, reading=reading)
         if refusal is not None and known is None:
             return Answer(Status.REFUSED, refusal.sentence)
         step = lifecycle.decide(known, event, self._clock.now(), reading=reading)
         if isinstance(step, lifecycle.Nothing):
             return await self._nothing_new(known, event, runner, step)
-        await self._record(step.record)
-        if known is None:
-            await self._note_repository(event)
-        unbalanced = await self._note_runner(event, runner)
+        if known is None and step.launch and isinstance(routed, Admit) and not reading:
+            start = Start(Demand(step.record, routed.shape), attempt=1)
+            if not (self._capped and self._reconciler.others_wait):
+                return await self._launch(start, event)
+        _, _, unbalanced = await asyncio.gather(
+            self._record(step.record),
+            self._note_repository(event) if known is None else _nothing(),
+            # Read together, a runner that is busy may be seen before the job that it has taken: a round looks at the
+            # job once more before it starts another.
+            self._note_runner(event, runner),
+        )
         if known is None and not isinstance(routed, Admit):
             _log.warning("foreign_job_took_runner", job=event.job_id, repo=event.repository, runner=event.runner_name)
         _log.info("job_" + event.action.value, runner=event.runner_name, conclusion=event.conclusion)
-        if known is None and step.launch and isinstance(routed, Admit) and not self._capped:
-            start = Start(Demand(step.record, routed.shape), attempt=1)
-            return Answer(Status.ACCEPTED, None, partial(self._reconciler.launch, start), news=True)
         again = self._again(event, runner, unbalanced=unbalanced or step.launch)
         return Answer(Status.ACCEPTED, None, again, news=True)
+
+    async def _launch(self, start: Start, event: JobEvent) -> Answer:
+        """Record a new job, and take what its launch needs with the same trip; the rest follows the answer."""
+        admission = asyncio.create_task(self._reconciler.admit_at_once(start))
+        try:
+            await asyncio.gather(self._record(start.demand.job), self._note_repository(event))
+        except BaseException:
+            await self._reconciler.withdraw(await admission)
+            raise
+        _log.info("job_" + event.action.value)
+        return Answer(Status.ACCEPTED, None, partial(self._reconciler.launch, start, await admission), news=True)
 
     def _again(
         self, event: JobEvent, runner: RunnerRecord | None, *, unbalanced: bool
     ) -> Callable[[], Awaitable[None]] | None:
         if runner is not None and runner.slots and event.action is Action.COMPLETED:
-            # Under a cap only a slot that is given back lets another start.
             return partial(self._reconciler.settle, runner.name, unbalanced=unbalanced)
-        return self._reconciler.reconcile if unbalanced or self._capped else None
+        return self._reconciler.reconcile if unbalanced else None
 
     async def missing(self, job_id: int) -> bool:
         """Wait no longer for a job that GitHub does not know, twice; tell whether that was news.
@@ -253,18 +293,28 @@ class Service:
         )
         return Refuse("cache", f"{sentence} An administrator may raise it: [limits] cache_volumes.")
 
-    async def _known(self, event: JobEvent, *, reading: bool) -> JobRecord | None:
-        known = await self._store.get(JOBS, str(event.job_id))
-        if known is None and (reading or event.action is not Action.COMPLETED):
+    async def _past(self, event: JobEvent, digest: str | None = None, *, reading: bool = False) -> Past:
+        """Read what is recorded, all at once where all is needed; a `queued` is nearly always of a job not heard of.
+
+        A delivery is known by its body where it starts something: all others lead to what is there already.
+        """
+        key, is_news = str(event.job_id), event.action is Action.QUEUED and not reading
+        known, over, runner, repeated = await asyncio.gather(
+            self._store.get(JOBS, key),
+            self._store.get(HISTORY, key) if is_news else _nothing(),
+            self._runner_of(event),
+            self.intake.knows(digest) if is_news and digest else _nothing(),
+        )
+        if known is None and not is_news and (reading or event.action is not Action.COMPLETED):
             # A late event of a job that is over must not start it again.
-            known = await self._store.get(HISTORY, str(event.job_id))
-        return known
+            over = await self._store.get(HISTORY, key)
+        return Past(known or over, runner, bool(repeated))
 
     async def _record(self, record: JobRecord) -> None:
         key = str(record.event.job_id)
         if record.state.over:
-            await self._store.put(HISTORY, key, record)
-            await self._store.take(JOBS, key)
+            # Were one of them lost with the process, the delivery is answered by nobody, and comes again.
+            await asyncio.gather(self._store.put(HISTORY, key, record), self._store.take(JOBS, key))
         else:
             await self._store.put(JOBS, key, record)
 
@@ -303,10 +353,14 @@ class Service:
         if runner.state is RunnerState.FINISHED:
             return False
         if event.action is Action.COMPLETED:
-            await leave_runner(self._store, name, self._clock.now(), runs_job=event.job_id)
+            await leave_known(self._store, runner, self._clock.now(), runs_job=event.job_id)
         else:
-            await change_runner(self._store, name, RunnerState.BUSY, runs_job=event.job_id)
+            await change_known(self._store, runner, RunnerState.BUSY, runs_job=event.job_id)
         return event.job_id not in {runner.started_for, runner.runs_job}
+
+
+async def _nothing() -> None:
+    """In the place of a call that is not needed."""
 
 
 def _named(event: JobEvent, runner: RunnerRecord | None) -> JobEvent:

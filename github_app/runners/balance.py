@@ -45,6 +45,11 @@ class Start:
         """The key of its claim."""
         return f"{self.demand.job_id}-{self.attempt}"
 
+    @property
+    def runner(self) -> str:
+        """The name of its runner."""
+        return runner_name(self.demand.job_id, self.attempt)
+
 
 @dataclass(frozen=True)
 class Wait:

@@ -3,6 +3,8 @@
 A cap of N is N keys taken by put-if-absent: a semaphore that needs no counter and no lock, and holds across containers.
 """
 
+import asyncio
+import math
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +18,10 @@ IN_ALL = "*"
 # A slot without a runner is an orphan's after a minute, and nobody but who took it gives it back before. A pop may take
 # half a minute to arrive, and clocks are apart by some seconds.
 _SURELY_OURS_S = 15.0
+# Where a cap was lowered, containers of before the redeploy still take slots above it, for about a minute.
+_READ_GOOD_FOR_S = 20.0
+# One may be wrong for a launch that crosses.
+_GUESSES = 2
 
 
 @dataclass(frozen=True)
@@ -53,9 +59,14 @@ class Slots:
         self._store = store
         self._caps = caps
         self._clock = clock
+        # What was taken when all were read, or has been since.
+        self._taken: set[str] = set()
+        self._read_at = -math.inf
 
     async def take(self, repository: str, runner: str, profile: str | None = None) -> tuple[str, ...] | Full:
-        """Take a slot under each cap for `runner`; none is taken when one cap is reached.
+        """Take a slot under each cap for `runner`, all at once; none is taken when one cap is reached.
+
+        Which are free is guessed by what was read before, and put-if-absent says whether that was right.
 
         Raises:
             StoreError: the store did not answer; a slot that was taken is released by age.
@@ -63,15 +74,13 @@ class Slots:
         caps, began = self._caps.over(repository, profile), self._clock.now()
         if not caps:
             return ()
-        taken = set(await self._store.all(SLOTS))
-        keys: list[str] = []
-        for group, cap in caps:
-            key = await self._take_one(group, cap, taken, runner)
-            if key is None:
-                await self.give_back(tuple(keys), runner, began)
-                return Full(group)
-            keys.append(key)
-        return tuple(keys)
+        reading = asyncio.create_task(self._read()) if began - self._read_at > _READ_GOOD_FOR_S else None
+        found = await asyncio.gather(*(self._take_one(group, cap, runner, reading) for group, cap in caps))
+        keys = tuple(key for key in found if key is not None)
+        if len(keys) == len(caps):
+            return keys
+        await self.give_back(keys, runner, began)
+        return Full(next(group for (group, _), key in zip(caps, found, strict=True) if key is None))
 
     async def give_back(self, slots: tuple[str, ...], runner: str, since: float) -> None:
         """Give back slots that were taken after `since` (Unix time) and nothing was started with.
@@ -85,13 +94,37 @@ class Slots:
         else:
             await release_slots(self._store, slots, runner, self._clock.now())
 
-    async def _take_one(self, group: str, cap: int, taken: set[str], runner: str) -> str | None:
+    async def _take_one(self, group: str, cap: int, runner: str, reading: "asyncio.Task[None] | None") -> str | None:
+        """`reading` is under way where what is known is old."""
+        key = await self._try(group, free_numbers(group, cap, self._taken)[:_GUESSES], runner)
+        if reading is not None:
+            await reading
+            if key is not None and _number(key) not in free_numbers(group, cap, self._taken - {key}):
+                # The cap was lowered, and more are taken above it.
+                await self._store.take(SLOTS, key)
+                key = None
+        elif key is None:
+            await self._read()
+        # That a cap is reached is said of what was read now.
+        return key or await self._try(group, free_numbers(group, cap, self._taken), runner)
+
+    async def _try(self, group: str, numbers: list[int], runner: str) -> str | None:
         slot = Slot(uuid.uuid4().hex, runner, self._clock.now())
-        for number in free_numbers(group, cap, taken):
+        for number in numbers:
             key = f"{group}/{number}"
-            if await self._store.put_new(SLOTS, key, slot):
+            is_ours = await self._store.put_new(SLOTS, key, slot)
+            self._taken.add(key)
+            if is_ours:
                 return key
         return None
+
+    async def _read(self) -> None:
+        began = self._clock.now()
+        self._taken, self._read_at = set(await self._store.all(SLOTS)), began
+
+
+def _number(key: str) -> int:
+    return int(key.rpartition("/")[2])
 
 
 def free_numbers(group: str, cap: int, taken: Iterable[str]) -> list[int]:
@@ -101,7 +134,7 @@ def free_numbers(group: str, cap: int, taken: Iterable[str]) -> list[int]:
     taken only while n and those above it make no more than the cap: many may read the same and take at once, and what
     was read may be old, for slots above a cap go and do not come, but for one that its runner had lost.
     """
-    held = {int(number) for name, _, number in (key.rpartition("/") for key in taken) if name == group}
+    held = {_number(key) for key in taken if key.rpartition("/")[0] == group}
     return [n for n in range(1, cap + 1) if n not in held and n + sum(other > n for other in held) <= cap]
 
 

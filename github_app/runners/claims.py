@@ -44,6 +44,10 @@ class Claims:
         """Claim an attempt; of many who try, one gets it."""
         return await self._store.put_new(CLAIMS, start.key, self._fresh(start))
 
+    async def drop(self, start: Start) -> None:
+        """Give back a claim that was just taken and nothing was done with."""
+        await self._store.take(CLAIMS, start.key)
+
     async def lives(self, runner: str) -> bool:
         """Tell whether the launch of a runner of this name is under way, by its claim as it is at this moment.
 
@@ -91,9 +95,9 @@ class Claims:
         return now + wait
 
     @contextlib.asynccontextmanager
-    async def renewing(self, start: Start) -> AsyncIterator[Lease]:
-        """Keep a claim fresh, so that a long wait for a GPU is not taken for a crash."""
-        lease = Lease(self._clock.now())
+    async def renewing(self, start: Start, since: float) -> AsyncIterator[Lease]:
+        """Keep a claim fresh that was taken after `since` (Unix time): a long wait for a GPU is then no crash."""
+        lease = Lease(since)
         # A put that is cut off may still arrive, and would overwrite why the attempt came to nothing.
         putting = asyncio.Lock()
 

@@ -4,10 +4,12 @@ Names are idempotency keys: the runner's name is unique at GitHub and among Moda
 repeated after whatever failure cannot start two runners under one name.
 """
 
+import asyncio
 import re
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -19,7 +21,6 @@ from github_app.model import (
     RunnerRecord,
     RunnerState,
     SandboxSpec,
-    runner_name,
 )
 from github_app.runners.balance import CLAIM_IS_STALE_S, Start
 from github_app.runners.capacity import IN_ALL, Full, Slots, release_slots
@@ -55,6 +56,8 @@ class Admitted:
 
     start: Start
     slots: tuple[str, ...]
+    # Unix time before which nothing of it was taken.
+    since: float
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,11 @@ class Postponed:
     full: Full | None = None
     limited: bool = False
     halted: bool = False
+
+    @property
+    def contended(self) -> bool:
+        """Whether it waits for what others take, and those that waited first come first."""
+        return self.limited or self.full is not None
 
 
 class Launcher:
@@ -110,6 +118,21 @@ class Launcher:
         Raises:
             StoreError: the store did not answer; what was taken is released by age.
         """
+        return await self._counted(start, self._admit)
+
+    async def admit_at_once(self, start: Start) -> "Admitted | Postponed | None":
+        """The same of a first attempt, within one trip to the store; None where GitHub has to be asked before.
+
+        Raises:
+            StoreError: the store did not answer; what was taken is released by age.
+        """
+        if not self._vouchers.is_certain(start):
+            return None
+        return await self._counted(start, self._take_at_once)
+
+    async def _counted(
+        self, start: Start, admit: Callable[[Start], Awaitable["Admitted | Postponed"]]
+    ) -> "Admitted | Postponed":
         gpu = _gpu_type(start)
         if gpu and self._gpu_creates[gpu] >= GPU_CREATES_AT_ONCE:
             return Postponed("other creations of this GPU type are under way", self._clock.now() + _SOON_S)
@@ -117,27 +140,36 @@ class Launcher:
         self._gpu_creates[gpu] += 1
         admitted: Admitted | Postponed | None = None
         try:
-            admitted = await self._admit(start)
+            admitted = await admit(start)
         finally:
             if not isinstance(admitted, Admitted):
                 self._gpu_creates[gpu] -= 1
         return admitted
 
+    async def withdraw(self, admitted: "Admitted") -> None:
+        """Give back what a launch was admitted with that does not begin.
+
+        Raises:
+            StoreError: the store did not answer; what was taken is released by age.
+        """
+        self._gpu_creates[_gpu_type(admitted.start)] -= 1
+        await self._give_back(admitted.start, admitted.slots, claimed=True, since=admitted.since)
+
     async def _admit(self, start: Start) -> "Admitted | Postponed":
-        job, name = start.demand.job.event, runner_name(start.demand.job_id, start.attempt)
+        """One after the other: in a round most launches find a cap reached, and pay for nothing else then."""
         if (postponed := await self._postponed(start)) is not None:
             return postponed
-        began = self._clock.now()
-        slots = await self._slots.take(job.repository, name, start.demand.shape.profile)
+        job, since = start.demand.job.event, self._clock.now()
+        slots = await self._slots.take(job.repository, start.runner, start.demand.shape.profile)
         if isinstance(slots, Full):
-            return Postponed(f"the concurrency cap of {_of(slots)} is reached", full=slots)
+            return _full(slots)
         if (again := await self._budget.wait(job.installation_id)) is not None:
-            await self._slots.give_back(slots, name, began)
-            return Postponed("GitHub's write limit is reached", again, limited=True)
+            await self._slots.give_back(slots, start.runner, since)
+            return _limited(again)
         if not await self._claims.take(start):
-            await self._slots.give_back(slots, name, began)
-            return Postponed("its launch is under way elsewhere")
-        return Admitted(start, slots)
+            await self._slots.give_back(slots, start.runner, since)
+            return _UNDER_WAY
+        return Admitted(start, slots, since)
 
     async def _postponed(self, start: Start) -> Postponed | None:
         """What stops a launch before anything is taken for it."""
@@ -147,15 +179,43 @@ class Launcher:
         doubt = await self._vouchers.doubt(start) or await self._halts.examine(start)
         return None if doubt is None else Postponed(doubt.reason, doubt.again, halted=doubt.again is None)
 
+    async def _take_at_once(self, start: Start) -> "Admitted | Postponed":
+        """Take the claim, the slots and a share of the write budget: where one is not to be had, none is kept."""
+        job, since = start.demand.job.event, self._clock.now()
+        version = asyncio.create_task(self._version.refused())
+        slots = asyncio.create_task(self._slots.take(job.repository, start.runner, start.demand.shape.profile))
+        write = asyncio.create_task(self._budget.spend(job.installation_id))
+        claim = asyncio.create_task(self._claims.take(start))
+        tasks: tuple[asyncio.Task[Any], ...] = (version, slots, write, claim)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        failed = next((error for error in (task.exception() for task in tasks) if error is not None), None)
+        if failed is None:
+            taken = _taken(start, since, version.result(), slots.result(), write.result(), claimed=claim.result())
+            if isinstance(taken, Admitted):
+                return taken
+        if write.exception() is None and write.result() is None:
+            self._budget.give_back(job.installation_id)
+        held = slots.result() if slots.exception() is None else ()
+        claimed = claim.exception() is None and claim.result()
+        await self._give_back(start, held if isinstance(held, tuple) else (), claimed=claimed, since=since)
+        if failed is not None:
+            raise failed
+        return taken
+
+    async def _give_back(self, start: Start, slots: tuple[str, ...], *, claimed: bool, since: float) -> None:
+        await self._slots.give_back(slots, start.runner, since)
+        if claimed:
+            await self._claims.drop(start)
+
     async def run(self, admitted: "Admitted") -> float | None:
         """Start the runner; return the Unix time at which to look again when it did not come to be.
 
         Never raises: what failed is recorded and logged.
         """
         start, began = admitted.start, self._clock.now()
-        name = runner_name(start.demand.job_id, start.attempt)
+        name = start.runner
         try:
-            async with self._claims.renewing(start) as lease:
+            async with self._claims.renewing(start, admitted.since) as lease:
                 runner = await self._start(start, name, admitted.slots, lease)
         except PutOff as off:
             return await self._put_off(start, admitted.slots, off)
@@ -171,8 +231,7 @@ class Launcher:
     async def _put_off(self, start: Start, slots: tuple[str, ...], off: PutOff) -> float:
         try:
             if off.ended:
-                name = runner_name(start.demand.job_id, start.attempt)
-                await release_slots(self._store, slots, name, self._clock.now())
+                await release_slots(self._store, slots, start.runner, self._clock.now())
             return await self._claims.put_off(start, off.hold, off.reason, off.seconds)
         except StoreError as error:
             # The claim grows stale, and the slots are released by age.
@@ -248,6 +307,37 @@ class Launcher:
 def _gpu_type(start: Start) -> str:
     gpu = start.demand.shape.gpu
     return gpu.type if gpu else ""
+
+
+def _taken(
+    start: Start,
+    since: float,
+    refused: str | None,
+    slots: tuple[str, ...] | Full,
+    again: float | None,
+    *,
+    claimed: bool,
+) -> Admitted | Postponed:
+    """What becomes of a launch by what it could take."""
+    if refused is not None:
+        _log.error("launches_stopped", job=start.demand.job_id, reason=refused)
+        return Postponed(refused)
+    if isinstance(slots, Full):
+        return _full(slots)
+    if again is not None:
+        return _limited(again)
+    return Admitted(start, slots, since) if claimed else _UNDER_WAY
+
+
+_UNDER_WAY = Postponed("its launch is under way elsewhere")
+
+
+def _full(slots: Full) -> Postponed:
+    return Postponed(f"the concurrency cap of {_of(slots)} is reached", full=slots)
+
+
+def _limited(again: float) -> Postponed:
+    return Postponed("GitHub's write limit is reached", again, limited=True)
 
 
 def _of(full: Full) -> str:

@@ -63,6 +63,14 @@ class Reconciler:
         self._wakes_at: float | None = None
         self._alarm: asyncio.Task[None] | None = None
         self._rests: set[asyncio.Task[None]] = set()
+        # Whether the last round has left jobs waiting for what others take, and whether one has come to wait since.
+        self._left_waiting = True
+        self._postponed = False
+
+    @property
+    def others_wait(self) -> bool:
+        """Whether jobs may be waiting for what a new one would take, before it: so it is until a round finds none."""
+        return self._left_waiting or self._postponed
 
     async def reconcile(self) -> None:
         """Start a runner for each queued job that has none; end each idle runner that no job needs. Never raises.
@@ -89,24 +97,28 @@ class Reconciler:
                 return None
             self._asked_again = True
         async with self._round:
-            self._asked_again = False
+            self._asked_again = self._postponed = False
             found = await self.plan()
             endings = [asyncio.create_task(self._end(runner)) for runner in found.surplus]
             launches: list[asyncio.Task[None]] = []
             waits = list(found.waits)
+            contended = False
             try:
                 # Each starts as soon as it is admitted: the next may have to wait for GitHub's write budget.
                 async for admitted in self._admit_all(found.starts):
                     if isinstance(admitted, Admitted):
                         launches.append(asyncio.create_task(self._run(admitted)))
                     else:
-                        waits.append(admitted)
+                        wait, why = admitted
+                        waits.append(wait)
+                        contended = contended or why.contended
             finally:
                 # Also when the round fails half-way: what it has begun is seen through.
                 rest = asyncio.create_task(self._finish(endings, launches))
                 self._rests.add(rest)
                 rest.add_done_callback(self._rests.discard)
         braked = len(launches) == MOST_STARTS
+        self._left_waiting = braked or contended
         # One whose launch is under way may belong to a process that has crashed.
         now = self._clock.now()
         ends = [wait.until or now + CLAIM_IS_STALE_S for wait in waits if not wait.halted]
@@ -145,7 +157,7 @@ class Reconciler:
         self._unwanted = {runner.name for runner in found.starting}
         return found
 
-    async def _admit_all(self, starts: tuple[Start, ...]) -> AsyncIterator[Admitted | Wait]:
+    async def _admit_all(self, starts: tuple[Start, ...]) -> AsyncIterator[Admitted | tuple[Wait, Postponed]]:
         """Admit oldest first, one after the other, as far as caps, budgets and brake allow; the rest wait."""
         admitted = 0
         # By repository, IN_ALL or installation: why nothing more of it starts in this round.
@@ -168,26 +180,47 @@ class Reconciler:
                         postponed[why.full.group] = why
                     elif why.limited:
                         postponed[job.installation_id] = why
-                    yield Wait(start.demand, why.reason, why.again, halted=why.halted)
+                    yield Wait(start.demand, why.reason, why.again, halted=why.halted), why
 
     async def _is_queued(self, start: Start) -> bool:
         """By its record as it is now: those before it in the round may have waited long."""
         job = await self._store.get(JOBS, str(start.demand.job_id))
         return job is not None and job.state is JobState.QUEUED
 
-    async def launch(self, start: Start) -> None:
+    async def admit_at_once(self, start: Start) -> Admitted | Postponed | None:
+        """Take what a launch needs, while its job is being recorded; None where this has to wait. Never raises.
+
+        Its record may fail: then give what was taken back (`withdraw`).
+        """
+        try:
+            return await self._launcher.admit_at_once(start)
+        except ModalRunnerError as error:
+            return self._failed(start, error)
+
+    async def withdraw(self, admitted: Admitted | Postponed | None) -> None:
+        """Give back what was taken for a launch that does not begin. Never raises."""
+        try:
+            if isinstance(admitted, Admitted):
+                await self._launcher.withdraw(admitted)
+        except ModalRunnerError as error:
+            _log.warning("launch_not_withdrawn", reason=str(error))
+
+    async def launch(self, start: Start, admitted: Admitted | Postponed | None = None) -> None:
         """Start one runner now, or see to it that this is tried again."""
-        admitted = await self._admit(start)
+        admitted = admitted or await self._admit(start)
         if isinstance(admitted, Admitted):
             await self._run(admitted)
-        elif not admitted.halted:
+            return
+        self._postponed = self._postponed or admitted.contended
+        if not admitted.halted:
             self._wake_at(admitted.again or self._clock.now() + CLAIM_IS_STALE_S)
 
     async def settle(self, name: str, *, unbalanced: bool) -> None:
         """After a runner's job: balance when its slots are free, and before if need be. Never raises."""
 
         async def settled() -> None:
-            if await self._settling.settle(name):
+            # Under a cap only a slot that is given back lets another start.
+            if await self._settling.settle(name) and self.others_wait:
                 await self.reconcile()
 
         # A round sees its launches through, and one may wait for a GPU for long.
@@ -207,11 +240,14 @@ class Reconciler:
         try:
             admitted = await self._launcher.admit(start)
         except ModalRunnerError as error:
-            _log.error("launch_failed", job=start.demand.job_id, reason=str(error))
-            return Postponed(str(error), self._clock.now() + _TRY_AGAIN_S)
+            return self._failed(start, error)
         if isinstance(admitted, Postponed):
             _log.info("launch_waits", job=start.demand.job_id, reason=admitted.reason)
         return admitted
+
+    def _failed(self, start: Start, error: ModalRunnerError) -> Postponed:
+        _log.error("launch_failed", job=start.demand.job_id, reason=str(error))
+        return Postponed(str(error), self._clock.now() + _TRY_AGAIN_S)
 
     def _wake_at(self, moment: float) -> None:
         """Reconcile at `moment`: where the process lives on, this is sooner than the next event or sweep."""

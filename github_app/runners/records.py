@@ -19,12 +19,13 @@ async def change_runner(
 ) -> RunnerRecord | None:
     """Change the record of a runner, if there is one and the table allows the state; return what is there then."""
     known = await store.get(RUNNERS, name)
-    return None if known is None else await _change(store, known, state, **changes)
+    return None if known is None else await change_known(store, known, state, **changes)
 
 
-async def _change(
+async def change_known(
     store: ModalDictStore, known: RunnerRecord, state: RunnerState | None, **changes: Any
 ) -> RunnerRecord:
+    """Change a record that was just read."""
     if state is not None and not lifecycle.may_become(known.state, state):
         # Two writers may cross; who is later in the table stays.
         _log.info("runner_state_kept", runner=known.name, state=known.state.value, refused=state.value)
@@ -52,7 +53,14 @@ async def absent_twice(
 
 async def leave_runner(store: ModalDictStore, name: str, now: float, **changes: Any) -> None:
     """Record that a runner's job is over. Its slots stay taken, for its sandbox may go on."""
-    await change_runner(store, name, RunnerState.FINISHED, finished_at=now, missing_since=None, **changes)
+    known = await store.get(RUNNERS, name)
+    if known is not None:
+        await leave_known(store, known, now, **changes)
+
+
+async def leave_known(store: ModalDictStore, known: RunnerRecord, now: float, **changes: Any) -> None:
+    """The same of a record that was just read."""
+    await change_known(store, known, RunnerState.FINISHED, finished_at=now, missing_since=None, **changes)
 
 
 async def finish_runner(store: ModalDictStore, runner: RunnerRecord, now: float) -> None:
@@ -63,5 +71,5 @@ async def finish_runner(store: ModalDictStore, runner: RunnerRecord, now: float)
         return
     if known is not None:
         finished_at = runner.finished_at or now
-        await _change(store, known, RunnerState.FINISHED, finished_at=finished_at, ended_at=now)
+        await change_known(store, known, RunnerState.FINISHED, finished_at=finished_at, ended_at=now)
     await release_slots(store, runner.slots, runner.name, now)

@@ -67,7 +67,7 @@ class Vouchers:
             StoreError: the store did not answer.
         """
         event, now = start.demand.job.event, self._clock.now()
-        if not self._is_dear(start.demand.shape) or self._is_vouched(event, now):
+        if self.is_certain(start):
             return None
         until, why = self._denied.get(event.job_id, (0.0, ""))
         if now < until:
@@ -75,6 +75,10 @@ class Vouchers:
         if await self._unknown.left() < 1:
             return Doubt("too many jobs were announced that GitHub does not know; it waits for the sweep", now + 60)
         return await self._ask(event)
+
+    def is_certain(self, start: Start) -> bool:
+        """Tell whether nothing need be asked about its job: its machine is cheap, or GitHub has just vouched for it."""
+        return not self._is_dear(start.demand.shape) or self._is_vouched(start.demand.job.event, self._clock.now())
 
     async def _ask(self, event: JobEvent) -> Doubt | None:
         now = self._clock.now()

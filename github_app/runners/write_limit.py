@@ -82,6 +82,11 @@ class WriteBudget:
             await self._clock.sleep(again - self._clock.now())
         return None
 
+    def give_back(self, installation_id: int) -> None:
+        """Take back a write that was spent and is not made."""
+        left, good_until = self._left.get(installation_id, (0, 0.0))
+        self._left[installation_id] = (left + 1, good_until)
+
     def heed(self, installation_id: int, error: GitHubError) -> None:
         """Stop spending until GitHub's limit is over, when it has told us so."""
         if error.retry_after:
@@ -98,12 +103,16 @@ class WriteBudget:
         period = int(now // PERIOD_S)
         reopens = (period + 1) * PERIOD_S
         for lane in range(self._lanes):
-            last = await self._store.get(BUDGET, f"{self._prefix}{installation_id}/{period - 1}/{lane}")
-            if last is not None and last.taken_at + PERIOD_S > now:
+            key = f"{self._prefix}{installation_id}/{period}/{lane}"
+            last, is_ours = await asyncio.gather(
+                self._store.get(BUDGET, f"{self._prefix}{installation_id}/{period - 1}/{lane}"),
+                self._store.put_new(BUDGET, key, Lane(uuid.uuid4().hex, now)),
+            )
+            if is_ours and last is not None and last.taken_at + PERIOD_S > now:
+                # Its writes of the last period still count: it is free for whoever comes after that.
+                await self._store.take(BUDGET, key)
                 reopens = min(reopens, last.taken_at + PERIOD_S)
-                continue
-            lane_taken = Lane(uuid.uuid4().hex, now)
-            if await self._store.put_new(BUDGET, f"{self._prefix}{installation_id}/{period}/{lane}", lane_taken):
+            elif is_ours:
                 return None
         # Never "now": a clock that stands between two periods must not make a caller spin.
         return max(reopens, now + 1.0)

@@ -81,6 +81,7 @@ class SeededLoop(base_events.BaseEventLoop):
         self._timers.clear()
         self.close()
         self._kept.clear()
+        self._frozen.clear()
 
     def _run_once(self) -> None:
         ready, timers = self._ready, self._timers

@@ -85,10 +85,9 @@ MUTANTS = (
     Mutant(
         "slots are given back with the job, not with the sandbox",
         "runners/records.py",
-        "    await change_runner(store, name, RunnerState.FINISHED, finished_at=now, missing_since=None, **changes)\n",
-        "    over: Any = {'finished_at': now, 'missing_since': None, **changes}\n"
-        "    known = await change_runner(store, name, RunnerState.FINISHED, **over)\n"
-        "    if known is not None:\n        await release_slots(store, known.slots, name, now)\n",
+        "    await change_known(store, known, RunnerState.FINISHED, finished_at=now, missing_since=None, **changes)\n",
+        "    await change_known(store, known, RunnerState.FINISHED, finished_at=now, missing_since=None, **changes)\n"
+        "    await release_slots(store, known.slots, known.name, now)\n",
     ),
     Mutant(
         "whoever looked gives a slot back, though another has the right to",
@@ -100,8 +99,8 @@ MUTANTS = (
     Mutant(
         "the cap counts one too few",
         _CAPACITY,
-        "for group, cap in caps:\n            key =",
-        "for group, cap in [(g, c + 1) for g, c in caps]:\n            key =",
+        "        return [(group, most) for group, most in found if most is not None]\n",
+        "        return [(group, most + 1) for group, most in found if most is not None]\n",
     ),
     Mutant(
         "a surplus runner is left alone",
@@ -166,8 +165,8 @@ MUTANTS = (
     Mutant(
         "a late event of a job that is over starts it again",
         "jobs/service.py",
-        "        if known is None and (reading or event.action is not Action.COMPLETED):\n",
-        "        if False:\n",
+        "        return Past(known or over, runner, bool(repeated))\n",
+        "        return Past(known, runner, bool(repeated))\n",
         test="tests/jobs/test_replays.py",
     ),
     Mutant(

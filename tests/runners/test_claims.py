@@ -70,7 +70,7 @@ async def test_a_claim_is_renewed_while_its_launch_takes_its_time(client: modal.
     store, clock = ModalDictStore("app", client), Clock(scale=60.0)
     claims = Claims(store, clock)
     await claims.take(_start())
-    async with claims.renewing(_start()) as lease:
+    async with claims.renewing(_start(), clock.now()) as lease:
         await clock.sleep(120)
         assert await claims.lives("modal-7-1")
 

@@ -21,12 +21,13 @@ def unborn(it: Universe) -> Job:
 
 
 async def send(it: Universe, payload: dict[str, Any], *, times: int = 1, event: str = "workflow_job") -> list[str]:
-    """Hand a payload over under fresh GUIDs, and return what was answered."""
+    """Hand a payload over under fresh GUIDs, and return what was answered to these."""
     known = set(it.github.world.deliveries)
     for _ in range(times):
         it.github.webhooks.send(it.installation, event, payload, it.repository.id)
     await it.github.webhooks.settle()
-    sent = [each for each in it.github.world.deliveries.values() if each.id not in known]
+    later = [each for each in it.github.world.deliveries.values() if each.id not in known]
+    sent = [each for each in later if each.payload == payload]
     return [f"{each.status_code} {each.response}" for each in sent]
 
 
