@@ -81,8 +81,9 @@ async def end_safely(
         answer = await _look_and_remove(runner, runners, sandboxes)
     if answer is _Answer.WORKS:
         return False
-    if answer is _Answer.REMOVED:
-        await sleep(WORKER_APPEARS_S)
+    # Also where GitHub does not know it twice: the first 404 may have been wrong, and another process may have removed
+    # the runner since, right after it was given a job.
+    await sleep(WORKER_APPEARS_S)
     if await _look(runner, sandboxes) is Witness.WORKING:
         return _told(runner, "the sandbox has taken a job")
     # By name again: a creation whose answer was late may have brought the sandbox meanwhile.

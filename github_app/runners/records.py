@@ -66,6 +66,9 @@ async def leave_known(store: ModalDictStore, known: RunnerRecord, now: float, **
 async def finish_runner(store: ModalDictStore, runner: RunnerRecord, now: float) -> None:
     """Record the proven end of a runner's sandbox, or that it never had one, and give its slots back."""
     known = await store.get(RUNNERS, runner.name)
+    if known is not None and known.github_id != runner.github_id:
+        # A job that was gone from GitHub has come back, and a new runner has the name: its slots are its own.
+        return
     if known is not None and known.ended_at is not None:
         # Whoever told of it first gives them back. If he did not come to it, the sweep does.
         return

@@ -19,6 +19,8 @@ from github_app.sweep.report import SweepReport
 _SLOT_IS_ORPHANED_S = 60.0
 # Its slots are given back right after a runner's end is recorded. What is read of them before may be old.
 _SLOTS_ARE_LEFT_S = 30.0
+# A claim may be there before its job's record is.
+_CLAIM_IS_LEFT_S = 60.0
 # Whoever has the right to give a slot back has done so by now, or has ended: then another may.
 _RELEASED_WITHIN_S = 600.0
 # Repositories with a job of ours in so many seconds are asked for queued jobs before all others.
@@ -85,8 +87,9 @@ class Upkeep:
 
     async def drop_what_is_over(self, report: SweepReport) -> None:
         """Remove claims of jobs that are over, and what is too old to matter."""
-        # Claims first: each is put after its job's record, so that none is seen without it.
-        claims = await self._store.all(CLAIMS)
+        # Claims first: each is put with its job's record or after it, and within half a minute both are there.
+        lately = self._clock.now() - _CLAIM_IS_LEFT_S
+        claims = {key: each for key, each in (await self._store.all(CLAIMS)).items() if each.renewed_at < lately}
         jobs = await self._store.all(JOBS)
         runners = await self._store.all(RUNNERS)
         over = [key for key in claims if key.split("-")[0] not in jobs and f"modal-{key}" not in runners]

@@ -9,6 +9,7 @@ import pytest
 from github_app.clock import Clock
 from github_app.model import (
     Action,
+    Claim,
     Hold,
     JobEvent,
     JobRecord,
@@ -162,4 +163,27 @@ async def test_a_slot_stays_taken_whose_launch_ends_while_the_sweep_stands_still
     await store.put(SLOTS, "octo/repo/1", Slot("a", _HOLDER.name, 1.0))
     await _upkeep(store, clock).release_slots(SweepReport())
 
+    assert list(await store.all(SLOTS)) == ["octo/repo/1"]
+
+
+async def test_a_claim_may_be_there_before_its_jobs_record_is(client: modal.Client) -> None:
+    """Both go with one trip; a sweep in between took the claim for that of a job that is over."""
+    store, clock = ModalDictStore("app", client), Clock()
+    await Claims(store, clock).take(_start())
+    old = Claim("a", clock.now() - 120, 0)
+    await store.put(CLAIMS, "8-1", old)
+    await _upkeep(store, clock).drop_what_is_over(SweepReport())
+
+    assert list(await store.all(CLAIMS)) == [_start().key]
+
+
+async def test_the_end_of_a_runner_is_not_that_of_a_later_one_of_its_name(client: modal.Client) -> None:
+    """A job that was gone came back and began its attempts anew while the first runner was still being ended."""
+    store = ModalDictStore("app", client)
+    later = msgspec.structs.replace(_HOLDER, github_id=_HOLDER.github_id + 1)
+    await store.put(RUNNERS, later.name, later)
+    await store.put(SLOTS, "octo/repo/1", Slot("b", later.name, 2.0))
+    await finish_runner(store, _HOLDER, 10.0)
+
+    assert await store.get(RUNNERS, later.name) == later
     assert list(await store.all(SLOTS)) == ["octo/repo/1"]
