@@ -38,6 +38,10 @@ class PacedDeregistration(Deregistration, Protocol):
     async def pay(self, place: Place) -> None:
         """Wait for the right to one removal; a `GitHubError` when that would take long."""
 
+    async def is_listed(self, place: Place, name: str) -> bool:
+        """Tell whether GitHub lists a runner of that name."""
+        ...
+
 
 class SandboxLookup(Protocol):
     """Finds sandboxes at Modal."""
@@ -76,9 +80,11 @@ async def end_safely(
     """
     answer = await _look_and_remove(runner, runners, sandboxes)
     if answer is _Answer.UNKNOWN:
-        # One 404 proves nothing: GitHub has answered it wrongly. A second, later one does.
+        # One 404 proves nothing: GitHub has answered it wrongly. A second, later one does, where the list agrees.
         await sleep(WORKER_APPEARS_S)
         answer = await _look_and_remove(runner, runners, sandboxes)
+        if answer is _Answer.UNKNOWN and await runners.is_listed(runner.place, runner.name):
+            return _told(runner, "GitHub lists a runner whose removal it answered with 404")
     if answer is _Answer.WORKS:
         return False
     # Also where GitHub does not know it twice: the first 404 may have been wrong, and another process may have removed

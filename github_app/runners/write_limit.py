@@ -10,7 +10,7 @@ import structlog
 
 from github_app.clock import Clock
 from github_app.errors import GitHubError, StoreError
-from github_app.model import JobEvent, Place
+from github_app.model import JobEvent, Place, RunnerStatus
 from github_app.runners import retry
 from github_app.store import BUDGET, TOLD, ModalDictStore
 from github_app.store.notes import Lane, NoticeWritten
@@ -125,10 +125,18 @@ class Deregistration(Protocol):
         """Deregister a runner, at once; a `GitHubError` 422 means busy, 404 unknown."""
 
 
+class RunnersAtGitHub(Deregistration, Protocol):
+    """Has GitHub forget runners, and looks them up."""
+
+    async def find(self, place: Place, name: str) -> RunnerStatus | None:
+        """Look a runner up by name."""
+        ...
+
+
 class PacedRunners:
     """Deregisters runners within the write limit."""
 
-    def __init__(self, runners: Deregistration, budget: WriteBudget, clock: Clock) -> None:
+    def __init__(self, runners: RunnersAtGitHub, budget: WriteBudget, clock: Clock) -> None:
         self._runners = runners
         self._budget = budget
         self._clock = clock
@@ -147,6 +155,14 @@ class PacedRunners:
                 retryable=True,
                 retry_after=again - self._clock.now(),
             )
+
+    async def is_listed(self, place: Place, name: str) -> bool:
+        """Tell whether GitHub lists a runner of that name; it costs no write.
+
+        Raises:
+            GitHubError: GitHub refused or did not answer.
+        """
+        return await self._runners.find(place, name) is not None
 
     async def remove(self, place: Place, runner_id: int) -> None:
         """Deregister a runner, after `pay`.

@@ -21,7 +21,9 @@ class Outside:
         witnesses: Sequence[Witness] = (IDLE, IDLE, IDLE),
         removals: Sequence[int] = (204,),
         named: str | None = None,
+        listed: bool = False,
     ) -> None:
+        self._listed = listed
         self._named = named
         self._witnesses = list(witnesses)
         self._removals = list(removals)
@@ -45,6 +47,11 @@ class Outside:
     async def pay(self, place: Place) -> None:
         """Wait for the right to remove."""
         self.happened.append("pay")
+
+    async def is_listed(self, place: Place, name: str) -> bool:
+        """Look for a runner in GitHub's list."""
+        self.happened.append(f"look for {name} in the list")
+        return self._listed
 
     async def remove(self, place: Place, runner_id: int) -> None:
         """Deregister."""
@@ -110,12 +117,20 @@ async def test_a_404_that_the_second_try_contradicts_by_succeeding_ends_the_runn
     assert outside.terminated
 
 
-async def test_two_404s_apart_in_time_prove_that_github_knows_no_such_runner() -> None:
+async def test_two_404s_apart_in_time_and_the_list_prove_that_github_knows_no_such_runner() -> None:
     outside = Outside(removals=[404, 404])
 
     assert await outside.end() is True
     assert outside.happened[2:6] == ["remove 7 of octo-org: 404", "wait", "pay", "ask sb-1"]
     assert outside.terminated
+
+
+async def test_two_404s_about_a_runner_that_github_lists_prove_nothing() -> None:
+    """GitHub answered both removals of a waiting runner with a wrong 404, and gave it a job before its sandbox ended."""
+    outside = Outside(removals=[404, 404], listed=True)
+
+    assert await outside.end() is False
+    assert not outside.terminated
 
 
 async def test_a_404_and_then_busy_leaves_the_runner_alone() -> None:
@@ -192,8 +207,12 @@ async def test_time_for_a_worker_to_appear_lies_between_a_removal_and_the_last_l
     outside = Outside(removals=removals)
     await outside.end()
 
-    last = f"remove 7 of octo-org: {removals[-1]}"
-    assert outside.happened[-4:] == [last, "wait", "ask sb-1", "terminate sb-1"]
+    last = outside.happened.index(f"remove 7 of octo-org: {removals[-1]}", len(outside.happened) - 5)
+    assert [step for step in outside.happened[last + 1 :] if "list" not in step] == [
+        "wait",
+        "ask sb-1",
+        "terminate sb-1",
+    ]
 
 
 async def test_nothing_is_waited_for_between_a_look_and_a_removal() -> None:
