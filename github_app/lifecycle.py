@@ -52,6 +52,8 @@ READING_LAGS_S = 60.0
 # GitHub announces a job under several GUIDs within seconds; later than this it has been queued anew, as after an
 # environment's approval, or someone asks for it.
 ANNOUNCED_ANEW_S = 60.0
+# So many of the deliveries that announced a job are known again.
+_HEARD = 5
 
 RUNNERS: dict[RunnerState, frozenset[RunnerState]] = {
     # `busy` and `finished` may be heard of before Modal's answer is.
@@ -101,6 +103,7 @@ def decide(known: JobRecord | None, event: JobEvent, now: float, *, reading: boo
         queued_since=now if queued or known is None else known.queued_since,
         # It was served, or gone, in between: what failed before says nothing.
         urged_at=now if queued and known is not None else _urged_at(known),
+        heard=known.heard if known else (),
     )
     return Step(record, launch=queued)
 
@@ -111,6 +114,11 @@ def missing(known: JobRecord, now: float) -> Step | Nothing:
     if after is None:
         return Nothing(f"the job is {known.state}")
     return Step(msgspec.structs.replace(known, state=after, changed_at=now))
+
+
+def heard(record: JobRecord, digest: str) -> JobRecord:
+    """The record of a job that a delivery with a body of this digest has announced."""
+    return msgspec.structs.replace(record, heard=(*(each for each in record.heard if each != digest), digest)[-_HEARD:])
 
 
 def urged(known: JobRecord, now: float) -> JobRecord:

@@ -104,7 +104,7 @@ class JobRecord(msgspec.Struct, frozen=True):
     """A job of ours. Written by the intake alone. Times are Unix seconds.
 
     `queued_since`: when it last became queued, or was announced anew. What failed before `urged_at` counts for nothing:
-    something has changed since.
+    something has changed since. `heard`: digests of the deliveries that announced it, the last few.
     """
 
     event: JobEvent
@@ -115,6 +115,7 @@ class JobRecord(msgspec.Struct, frozen=True):
     conclusion: str | None = None
     queued_since: float = 0.0
     urged_at: float = 0.0
+    heard: tuple[str, ...] = ()
 
 
 class Hold(StrEnum):

@@ -1,8 +1,9 @@
 """Which deliveries were dealt with, and what may be asked of GitHub because of an old one. Anyone can send a recorded
 delivery again: GitHub signs the body, and neither the GUID nor the event's name.
 
-So a delivery is known by its body, which a redelivery repeats; and questions that old deliveries cause have a budget of
-their own. What it does not pay for is left to the sweep, which reads GitHub's queue anyway.
+So a delivery that starts something is known by its body, which a redelivery repeats: by the record of its job, or noted
+here where it is left to the sweep. All others lead to what is there already. And questions that old deliveries cause
+have a budget of their own. What it does not pay for is left to the sweep, which reads GitHub's queue anyway.
 """
 
 import asyncio
@@ -80,7 +81,7 @@ class Intake:
         self._parked: OrderedDict[str, None] = OrderedDict()
 
     async def knows(self, digest: str) -> bool:
-        """Tell whether what a delivery with this body says was recorded.
+        """Tell whether a delivery with this body was left to the sweep.
 
         Raises:
             StoreError: the store did not answer.

@@ -1,7 +1,7 @@
 """The imperative shell around the core: asks it what an event means, and carries that out.
 
-What becomes of one event: known? -> old? -> admitted? -> decide -> job's record -> its body -> answer; then the launch.
-Handling is idempotent, so the body is put last: a crash in between costs a repetition, never a job.
+What becomes of one event: known? -> old? -> admitted? -> decide -> job's record -> answer; then the launch.
+Handling is idempotent: a crash in between costs a repetition, never a job.
 """
 
 import asyncio
@@ -18,7 +18,6 @@ import structlog
 
 from github_app import lifecycle
 from github_app.clock import Clock
-from github_app.errors import StoreError
 from github_app.jobs.cache_quota import CacheQuota
 from github_app.jobs.intake import Intake, LeftToSweep
 from github_app.jobs.workflow_runs import Runs
@@ -61,11 +60,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Past:
-    """What is recorded of an event's job and of the runner that it names. `repeated`: its very body was handled."""
+    """What is recorded of an event's job and of the runner that it names."""
 
     known: JobRecord | None
     runner: RunnerRecord | None
-    repeated: bool = False
 
 
 class Installations(Protocol):
@@ -121,35 +119,25 @@ class Service:
         if not await self._installations.knows(event.installation_id):
             _log.warning("installation_unknown", installation=event.installation_id)
             return Answer(Status.REFUSED, f"installation {event.installation_id} is not one of this App's")
-        past: Past | None = await self._past(event, digest)
-        if past is not None and (past.repeated or self.intake.is_old(event)):
-            known = past.known
-            if past.repeated and not await self._is_served_again(event, known):
-                return Answer(Status.DUPLICATE, "this delivery was handled before")
-            if known is None or known.state in {JobState.QUEUED, JobState.GONE}:
-                try:
-                    event, past = await self.intake.current(event), None
-                except LeftToSweep as left:
-                    return await self._left(left, digest)
+        past = await self._past(event)
+        repeated = is_queued and await self._is_repeated(event, past, digest)
+        if repeated and not await self._is_served_again(event, past.known):
+            return Answer(Status.DUPLICATE, "this delivery was handled before")
+        is_open = past.known is None or past.known.state in {JobState.QUEUED, JobState.GONE}
         try:
-            answer = await self.apply(event, past=past)
+            if is_open and (repeated or self.intake.is_old(event)):
+                return await self.apply(await self.intake.current(event), digest=digest)
+            return await self.apply(event, past=past, digest=digest)
         except LeftToSweep as left:
             return await self._left(left, digest)
-        return self._remembering(answer, digest) if is_queued else answer
 
-    def _remembering(self, answer: Answer, digest: str) -> Answer:
-        """Take note of a body once it is answered: what it says is recorded, and to handle it again does no harm."""
-
-        async def afterwards() -> None:
-            await asyncio.gather(self._remember(digest), *([answer.afterwards()] if answer.afterwards else []))
-
-        return replace(answer, afterwards=afterwards)
-
-    async def _remember(self, digest: str) -> None:
-        try:
-            await self.intake.remember(digest)
-        except StoreError as error:
-            _log.warning("delivery_not_remembered", reason=str(error))
+    async def _is_repeated(self, event: JobEvent, past: Past, digest: str) -> bool:
+        """Tell whether a delivery's very body was handled: its job's record says so, or what was noted without one."""
+        if past.known is not None:
+            return digest in past.known.heard
+        # Only what has to be asked about is left to the sweep.
+        asks = self.intake.is_old(event) or needs_run(event, self._rules)
+        return asks and await self.intake.knows(digest)
 
     async def _left(self, left: LeftToSweep, digest: str) -> Answer:
         """Answer a delivery that says nothing now."""
@@ -174,10 +162,12 @@ class Service:
         """
         return await self._version.refused()
 
-    async def apply(self, event: JobEvent, *, reading: bool = False, past: Past | None = None) -> Answer:
+    async def apply(
+        self, event: JobEvent, *, reading: bool = False, past: Past | None = None, digest: str | None = None
+    ) -> Answer:
         """Record what is known of a job now, from a delivery or read (`reading`) from GitHub's API.
 
-        `past` is what was just read of it, if it was.
+        `past` is what was just read of it, if it was; `digest` that of the delivery's body.
 
         Raises:
             LeftToSweep: a delivery, of a run of which GitHub says nothing.
@@ -200,6 +190,8 @@ class Service:
         step = lifecycle.decide(known, event, self._clock.now(), reading=reading)
         if isinstance(step, lifecycle.Nothing):
             return await self._nothing_new(known, event, runner, step)
+        if digest is not None and event.action is Action.QUEUED:
+            step = replace(step, record=lifecycle.heard(step.record, digest))
         if known is None and step.launch and isinstance(routed, Admit) and not reading:
             start = Start(Demand(step.record, routed.shape), attempt=1)
             if not (self._capped and self._reconciler.others_wait):
@@ -293,22 +285,18 @@ class Service:
         )
         return Refuse("cache", f"{sentence} An administrator may raise it: [limits] cache_volumes.")
 
-    async def _past(self, event: JobEvent, digest: str | None = None, *, reading: bool = False) -> Past:
-        """Read what is recorded, all at once where all is needed; a `queued` is nearly always of a job not heard of.
-
-        A delivery is known by its body where it starts something: all others lead to what is there already.
-        """
+    async def _past(self, event: JobEvent, *, reading: bool = False) -> Past:
+        """Read what is recorded, all at once where all is needed; a `queued` is nearly always of a job not heard of."""
         key, is_news = str(event.job_id), event.action is Action.QUEUED and not reading
-        known, over, runner, repeated = await asyncio.gather(
+        known, over, runner = await asyncio.gather(
             self._store.get(JOBS, key),
             self._store.get(HISTORY, key) if is_news else _nothing(),
             self._runner_of(event),
-            self.intake.knows(digest) if is_news and digest else _nothing(),
         )
         if known is None and not is_news and (reading or event.action is not Action.COMPLETED):
             # A late event of a job that is over must not start it again.
             over = await self._store.get(HISTORY, key)
-        return Past(known or over, runner, bool(repeated))
+        return Past(known or over, runner)
 
     async def _record(self, record: JobRecord) -> None:
         key = str(record.event.job_id)

@@ -165,8 +165,8 @@ MUTANTS = (
     Mutant(
         "a late event of a job that is over starts it again",
         "jobs/service.py",
-        "        return Past(known or over, runner, bool(repeated))\n",
-        "        return Past(known, runner, bool(repeated))\n",
+        "        return Past(known or over, runner)\n",
+        "        return Past(known, runner)\n",
         test="tests/jobs/test_replays.py",
     ),
     Mutant(

@@ -126,7 +126,7 @@ async def test_two_404s_apart_in_time_and_the_list_prove_that_github_knows_no_su
 
 
 async def test_two_404s_about_a_runner_that_github_lists_prove_nothing() -> None:
-    """GitHub answered both removals of a waiting runner with a wrong 404, and gave it a job before its sandbox ended."""
+    """GitHub answered both removals of a waiting runner with a wrong 404, then gave it a job before it was ended."""
     outside = Outside(removals=[404, 404], listed=True)
 
     assert await outside.end() is False
