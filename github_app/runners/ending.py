@@ -38,8 +38,8 @@ class PacedDeregistration(Deregistration, Protocol):
     async def pay(self, place: Place) -> None:
         """Wait for the right to one removal; a `GitHubError` when that would take long."""
 
-    async def is_listed(self, place: Place, name: str) -> bool:
-        """Tell whether GitHub lists a runner of that name."""
+    async def is_listed(self, place: Place, name: str, runner_id: int) -> bool:
+        """Tell whether GitHub lists this runner."""
         ...
 
 
@@ -83,7 +83,7 @@ async def end_safely(
         # One 404 proves nothing: GitHub has answered it wrongly. A second, later one does, where the list agrees.
         await sleep(WORKER_APPEARS_S)
         answer = await _look_and_remove(runner, runners, sandboxes)
-        if answer is _Answer.UNKNOWN and await runners.is_listed(runner.place, runner.name):
+        if answer is _Answer.UNKNOWN and await runners.is_listed(runner.place, runner.name, runner.github_id):
             return _told(runner, "GitHub lists a runner whose removal it answered with 404")
     if answer is _Answer.WORKS:
         return False

@@ -156,13 +156,14 @@ class PacedRunners:
                 retry_after=again - self._clock.now(),
             )
 
-    async def is_listed(self, place: Place, name: str) -> bool:
-        """Tell whether GitHub lists a runner of that name; it costs no write.
+    async def is_listed(self, place: Place, name: str, runner_id: int) -> bool:
+        """Tell whether GitHub lists this runner, and not another of its name; it costs no write.
 
         Raises:
             GitHubError: GitHub refused or did not answer.
         """
-        return await self._runners.find(place, name) is not None
+        found = await self._runners.find(place, name)
+        return found is not None and found.id == runner_id
 
     async def remove(self, place: Place, runner_id: int) -> None:
         """Deregister a runner, after `pay`.

@@ -48,7 +48,7 @@ class Outside:
         """Wait for the right to remove."""
         self.happened.append("pay")
 
-    async def is_listed(self, place: Place, name: str) -> bool:
+    async def is_listed(self, place: Place, name: str, runner_id: int) -> bool:
         """Look for a runner in GitHub's list."""
         self.happened.append(f"look for {name} in the list")
         return self._listed

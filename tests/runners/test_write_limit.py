@@ -20,7 +20,7 @@ from tests.worlds.clocks import standing_clock
 from tests.worlds.modal_workshop import FailsWith
 from tests.worlds.records import PLACE, event
 from tests.worlds.simulated import plan_of, pushed
-from tests.worlds.stub_github import StubGitHub
+from tests.worlds.stub_github import Answer, StubGitHub
 
 _LIMIT_PER_MINUTE = 180
 
@@ -86,6 +86,24 @@ async def test_a_removal_is_not_sent_while_githubs_limit_is_reached(
     assert over.value.retryable
     assert over.value.retry_after == 300
     assert not stub.seen
+
+
+async def test_a_runner_is_known_in_githubs_list_by_its_name_and_its_id(
+    client: modal.Client, stub: StubGitHub, private_key: RSAPrivateKey
+) -> None:
+    """GitHub had lost a runner; a request that had hung then registered its name again, and it was never ended."""
+    connection = Connection(
+        api_url=stub.url, app_id=1, private_key=private_key, transport=SharedTransport(trust_env=False)
+    )
+    clock = standing_clock(1_000_003.0)
+    runners = Runners(connection, group_id=1)
+    paced = PacedRunners(runners, WriteBudget(ModalDictStore("app", client), clock), clock)
+    listed = {"id": 8, "name": "modal-5-1", "status": "offline", "busy": False, "labels": []}
+    stub.plan("", *[Answer(200, {"total_count": 1, "runners": [listed]})] * 2)
+    known = [await paced.is_listed(PLACE, name, number) for name, number in [("modal-5-1", 8), ("modal-5-1", 7)]]
+    await connection.close()
+
+    assert known == [True, False]
 
 
 def test_a_burst_drains_oldest_first_at_githubs_pace_and_earns_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
