@@ -9,6 +9,7 @@ from github_app.clock import Clock
 from github_app.github import AppOnGitHub, Checks, Connection, Jobs, RunnerGroups, Runners
 from github_app.github.connection import SharedTransport
 from github_app.jobs.intake import Intake
+from github_app.jobs.runner_events import RunnerEvents
 from github_app.jobs.service import Service
 from github_app.jobs.workflow_runs import Runs
 from github_app.routing.rules import Rules
@@ -18,6 +19,7 @@ from github_app.runners.ending import Endings
 from github_app.runners.halts import Halts
 from github_app.runners.jit import JitRequests
 from github_app.runners.launch import Launcher
+from github_app.runners.newborns import Newborns
 from github_app.runners.reconcile import Reconciler
 from github_app.runners.second_looks import Suspicions
 from github_app.runners.settling import Settling
@@ -115,6 +117,7 @@ class _Runners:
     vouchers: Vouchers
     endings: Endings
     settling: Settling
+    newborns: Newborns
     reconciler: Reconciler
 
 
@@ -201,6 +204,7 @@ def _runners(inputs: _Inputs, github: _GitHub, on_modal: _Modal) -> _Runners:
     jit = JitRequests(
         runners=github.runners, deregistration=deregistration, sandboxes=sandboxes, budget=budget, clock=clock
     )
+    newborns = Newborns(store, clock)
     launcher = Launcher(
         store=store,
         jit=jit,
@@ -213,12 +217,19 @@ def _runners(inputs: _Inputs, github: _GitHub, on_modal: _Modal) -> _Runners:
         version=version,
         halts=halts,
         vouchers=vouchers,
+        newborns=newborns,
         clock=clock,
     )
     reconciler = Reconciler(
-        store=store, launcher=launcher, endings=endings, settling=settling, rules=inputs.rules, clock=clock
+        store=store,
+        launcher=launcher,
+        endings=endings,
+        settling=settling,
+        newborns=newborns,
+        rules=inputs.rules,
+        clock=clock,
     )
-    return _Runners(claims, budget, version, notices, halts, vouchers, endings, settling, reconciler)
+    return _Runners(claims, budget, version, notices, halts, vouchers, endings, settling, newborns, reconciler)
 
 
 def _service(inputs: _Inputs, github: _GitHub, on_modal: _Modal, runners: _Runners) -> Service:
@@ -233,6 +244,7 @@ def _service(inputs: _Inputs, github: _GitHub, on_modal: _Modal, runners: _Runne
         runs=Runs(github.jobs, intake, patience_s, clock),
         notices=runners.notices,
         reconciler=runners.reconciler,
+        runner_events=RunnerEvents(store=store, newborns=runners.newborns, reconciler=runners.reconciler, clock=clock),
         rules=inputs.rules,
         version=runners.version,
         capped=bool(inputs.caps),

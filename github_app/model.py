@@ -127,6 +127,7 @@ class Hold(StrEnum):
     GITHUB_NOT_FOUND = "github-not-found"
     NAME_TAKEN = "name-taken"
     SUPERSEDED = "superseded"
+    NOT_RECORDED = "not-recorded"
     MODAL_CAPACITY = "modal-capacity"
     MODAL_REFUSES = "modal-refuses"
     RUNNER_DIED = "runner-died"
@@ -171,7 +172,10 @@ class Halt(msgspec.Struct, frozen=True):
 
 
 class Slot(msgspec.Struct, frozen=True):
-    """One unit of a concurrency cap, held by a runner from before its launch to its proven end."""
+    """One unit of a concurrency cap, held by a runner from before its launch to its proven end.
+
+    `owner` is unique to whoever took it, and the same for all that were taken with it.
+    """
 
     owner: str
     runner: str
@@ -263,6 +267,8 @@ class RunnerRecord(msgspec.Struct, frozen=True):
     state: RunnerState = RunnerState.STARTING
     runs_job: int | None = None
     slots: tuple[str, ...] = ()
+    # The owner of these, where it is known.
+    slots_owner: str = ""
     online_since: float | None = None
     # Since when GitHub does not list it, and Modal does not know its sandbox.
     missing_since: float | None = None

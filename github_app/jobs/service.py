@@ -6,6 +6,7 @@ Handling is idempotent: a crash in between costs a repetition, never a job.
 
 import asyncio
 import uuid
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -13,27 +14,31 @@ from functools import partial
 from math import inf
 from typing import Protocol
 
-import msgspec
 import structlog
 
 from github_app import lifecycle
 from github_app.clock import Clock
 from github_app.jobs.cache_quota import CacheQuota
 from github_app.jobs.intake import Intake, LeftToSweep
+from github_app.jobs.runner_events import RunnerEvents, named
 from github_app.jobs.workflow_runs import Runs
-from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, RunnerRecord, RunnerState
+from github_app.model import Action, JobEvent, JobRecord, JobState, RunnerRecord
 from github_app.routing.route import needs_run, route, took_our_runner
 from github_app.routing.rules import Admit, Ignore, Refuse, Rules
 from github_app.runners.balance import Demand, Start
-from github_app.runners.reconcile import Reconciler
-from github_app.runners.records import change_known, leave_known
+from github_app.runners.reconcile import Beginning, Reconciler
 from github_app.runners.versions import RunnerVersion
 from github_app.runners.write_limit import SafeNotices
-from github_app.store import HALTS, HISTORY, JOBS, REFUSALS, RUNNERS, SEEN, ModalDictStore
+from github_app.store import HALTS, HISTORY, JOBS, REFUSALS, SEEN, ModalDictStore
 from github_app.store.notes import Refusal, RepositorySeen
 
 Routed = Ignore | Refuse | Admit
 _HOUR_S = 3600.0
+# No job has begun and ended by then; one that was cancelled is looked at by the sweep, had another process heard of it.
+_NEW_S = 10.0
+_MOST_KEPT = 2000
+# So many jobs may have taken each other's runners before all records are read.
+_LONGEST_CHAIN = 10
 
 _log = structlog.get_logger(__name__)
 
@@ -86,6 +91,7 @@ class Service:
         runs: Runs,
         notices: SafeNotices,
         reconciler: Reconciler,
+        runner_events: RunnerEvents,
         rules: Rules,
         version: RunnerVersion,
         capped: bool,
@@ -97,6 +103,10 @@ class Service:
         self._runs = runs
         self._notices = notices
         self._reconciler = reconciler
+        self._runner_events = runner_events
+        # Jobs whose launch has begun here, and jobs of whose end was heard here.
+        self._begun: OrderedDict[int, None] = OrderedDict()
+        self._over: OrderedDict[int, None] = OrderedDict()
         self._rules = rules
         self._quota = CacheQuota(store, rules.limits.cache_volumes, clock)
         self._version = version
@@ -119,17 +129,38 @@ class Service:
         if not await self._installations.knows(event.installation_id):
             _log.warning("installation_unknown", installation=event.installation_id)
             return Answer(Status.REFUSED, f"installation {event.installation_id} is not one of this App's")
-        past = await self._past(event)
+        beginning = self._begin(event, routed)
+        try:
+            return await self._handle(digest, event, beginning)
+        except LeftToSweep as left:
+            return await self._left(left, digest)
+        finally:
+            if beginning is not None and not beginning.launched:
+                await self._reconciler.withdraw(beginning)
+
+    def _begin(self, event: JobEvent, routed: Routed) -> Beginning | None:
+        """Take what a job's launch needs while it is found out whether anything is known of it: nearly always nothing.
+
+        Not where GitHub has to be asked first, nor where other jobs wait for the same.
+        """
+        if event.action is not Action.QUEUED or not isinstance(routed, Admit) or routed.cache is not None:
+            return None
+        if needs_run(event, self._rules) or self.intake.is_old(event) or event.job_id in self._begun:
+            return None
+        if self._capped and self._reconciler.others_wait:
+            return None
+        _keep(self._begun, event.job_id)
+        return self._reconciler.begin(_first_start(event, routed, self._clock.now()))
+
+    async def _handle(self, digest: str, event: JobEvent, beginning: Beginning | None) -> Answer:
+        past, is_queued = await self._past(event), event.action is Action.QUEUED
         repeated = is_queued and await self._is_repeated(event, past, digest)
         if repeated and not await self._is_served_again(event, past.known):
             return Answer(Status.DUPLICATE, "this delivery was handled before")
         is_open = past.known is None or past.known.state in {JobState.QUEUED, JobState.GONE}
-        try:
-            if is_open and (repeated or self.intake.is_old(event)):
-                return await self.apply(await self.intake.current(event), digest=digest)
-            return await self.apply(event, past=past, digest=digest)
-        except LeftToSweep as left:
-            return await self._left(left, digest)
+        if is_open and (repeated or self.intake.is_old(event)):
+            return await self.apply(await self.intake.current(event), digest=digest)
+        return await self.apply(event, past=past, digest=digest, beginning=beginning)
 
     async def _is_repeated(self, event: JobEvent, past: Past, digest: str) -> bool:
         """Tell whether a delivery's very body was handled: its job's record says so, or what was noted without one."""
@@ -163,11 +194,18 @@ class Service:
         return await self._version.refused()
 
     async def apply(
-        self, event: JobEvent, *, reading: bool = False, past: Past | None = None, digest: str | None = None
+        self,
+        event: JobEvent,
+        *,
+        reading: bool = False,
+        past: Past | None = None,
+        digest: str | None = None,
+        beginning: Beginning | None = None,
     ) -> Answer:
         """Record what is known of a job now, from a delivery or read (`reading`) from GitHub's API.
 
-        `past` is what was just read of it, if it was; `digest` that of the delivery's body.
+        `past` is what was just read of it, if it was; `digest` that of the delivery's body; `beginning` what was taken
+        for its launch already.
 
         Raises:
             LeftToSweep: a delivery, of a run of which GitHub says nothing.
@@ -177,7 +215,7 @@ class Service:
             event = await self._runs.fill_in(event, reading=reading)
         past = past or await self._past(event, reading=reading)
         known, runner = past.known, past.runner
-        event = _named(event, runner)
+        event = named(event, runner)
         routed = route(event, self._rules)
         if isinstance(routed, Ignore) and not took_our_runner(event):
             return Answer(Status.IGNORED, routed.reason)
@@ -193,39 +231,38 @@ class Service:
         if digest is not None and event.action is Action.QUEUED:
             step = replace(step, record=lifecycle.heard(step.record, digest))
         if known is None and step.launch and isinstance(routed, Admit) and not reading:
-            start = Start(Demand(step.record, routed.shape), attempt=1)
-            if not (self._capped and self._reconciler.others_wait):
-                return await self._launch(start, event)
+            if beginning is None and not (self._capped and self._reconciler.others_wait):
+                beginning = self._reconciler.begin(_first_start(event, routed, self._clock.now()))
+            if beginning is not None:
+                return await self._launch(beginning, step.record)
         _, _, unbalanced = await asyncio.gather(
             self._record(step.record),
             self._note_repository(event) if known is None else _nothing(),
             # Read together, a runner that is busy may be seen before the job that it has taken: a round looks at the
             # job once more before it starts another.
-            self._note_runner(event, runner),
+            self._runner_events.note(event, runner),
         )
         if known is None and not isinstance(routed, Admit):
             _log.warning("foreign_job_took_runner", job=event.job_id, repo=event.repository, runner=event.runner_name)
         _log.info("job_" + event.action.value, runner=event.runner_name, conclusion=event.conclusion)
-        again = self._again(event, runner, unbalanced=unbalanced or step.launch)
+        again = self._runner_events.afterwards(event, runner, unbalanced=unbalanced or step.launch)
         return Answer(Status.ACCEPTED, None, again, news=True)
 
-    async def _launch(self, start: Start, event: JobEvent) -> Answer:
-        """Record a new job, and take what its launch needs with the same trip; the rest follows the answer."""
-        admission = asyncio.create_task(self._reconciler.admit_at_once(start))
+    async def _launch(self, beginning: Beginning, record: JobRecord) -> Answer:
+        """Record a new job while its launch goes on, which the answer does not wait for."""
+        launch = self._reconciler.launch(beginning)
         try:
-            await asyncio.gather(self._record(start.demand.job), self._note_repository(event))
+            await asyncio.gather(self._record(record), self._note_repository(record.event))
         except BaseException:
-            await self._reconciler.withdraw(await admission)
+            beginning.recorded.set_result(False)
             raise
-        _log.info("job_" + event.action.value)
-        return Answer(Status.ACCEPTED, None, partial(self._reconciler.launch, start, await admission), news=True)
+        beginning.recorded.set_result(True)
+        _log.info("job_" + record.event.action.value)
 
-    def _again(
-        self, event: JobEvent, runner: RunnerRecord | None, *, unbalanced: bool
-    ) -> Callable[[], Awaitable[None]] | None:
-        if runner is not None and runner.slots and event.action is Action.COMPLETED:
-            return partial(self._reconciler.settle, runner.name, unbalanced=unbalanced)
-        return self._reconciler.reconcile if unbalanced else None
+        async def launched() -> None:
+            await asyncio.shield(launch)
+
+        return Answer(Status.ACCEPTED, None, launched, news=True)
 
     async def missing(self, job_id: int) -> bool:
         """Wait no longer for a job that GitHub does not know, twice; tell whether that was news.
@@ -255,12 +292,13 @@ class Service:
         self, known: JobRecord | None, event: JobEvent, runner: RunnerRecord | None, step: lifecycle.Nothing
     ) -> Answer:
         """See to it that what the first handling of the same may have left undone is done."""
-        again = None
+        again: Callable[[], Awaitable[None]] | None = None
         if known is not None and known.state is JobState.QUEUED and event.action is Action.QUEUED:
             # Its launch may not have begun: the delivery may have been cut off after its record was written.
             again = self._reconciler.reconcile
         elif known is not None and known.state is JobState.RUNNING and event.action is Action.IN_PROGRESS:
-            again = self._reconciler.reconcile if await self._note_runner(event, runner) else None
+            unbalanced = await self._runner_events.note(event, runner)
+            again = self._runner_events.afterwards(event, runner, unbalanced=unbalanced)
         return Answer(Status.ACCEPTED, step.reason, again)
 
     async def _refuse(self, event: JobEvent, refusal: Refuse) -> Answer:
@@ -290,17 +328,22 @@ class Service:
         key, is_news = str(event.job_id), event.action is Action.QUEUED and not reading
         known, over, runner = await asyncio.gather(
             self._store.get(JOBS, key),
-            self._store.get(HISTORY, key) if is_news else _nothing(),
-            self._runner_of(event),
+            self._store.get(HISTORY, key) if is_news and not self._is_new(event) else _nothing(),
+            self._runner_events.runner_of(event),
         )
         if known is None and not is_news and (reading or event.action is not Action.COMPLETED):
             # A late event of a job that is over must not start it again.
             over = await self._store.get(HISTORY, key)
         return Past(known or over, runner)
 
+    def _is_new(self, event: JobEvent) -> bool:
+        """Tell whether a job was queued too lately to be over, but by a person: where he was heard of it is known."""
+        return self._clock.now() - (event.queued_at or 0.0) < _NEW_S and event.job_id not in self._over
+
     async def _record(self, record: JobRecord) -> None:
         key = str(record.event.job_id)
         if record.state.over:
+            _keep(self._over, record.event.job_id)
             # Were one of them lost with the process, the delivery is answered by nobody, and comes again.
             await asyncio.gather(self._store.put(HISTORY, key, record), self._store.take(JOBS, key))
         else:
@@ -315,49 +358,16 @@ class Service:
             await self._store.put(SEEN, key, RepositorySeen(now, event))
             self._seen[key] = (now, event.private)
 
-    async def _runner_of(self, event: JobEvent) -> RunnerRecord | None:
-        name = event.runner_name
-        if event.action is Action.QUEUED or name is None or not RUNNER_NAME.fullmatch(name):
-            return None
-        return await self._store.get(RUNNERS, name)
 
-    async def _note_runner(self, event: JobEvent, runner: RunnerRecord | None) -> bool:
-        """Record which job a runner has taken; tell whether that leaves a job without or a runner too many.
+def _keep(jobs: OrderedDict[int, None], job_id: int) -> None:
+    jobs[job_id] = None
+    while len(jobs) > _MOST_KEPT:
+        jobs.popitem(last=False)
 
-        GitHub gives a job any runner that fits, not the one that was started for it.
-        """
-        name = event.runner_name
-        if event.action is Action.QUEUED:
-            return False
-        if name is None or not RUNNER_NAME.fullmatch(name):
-            # It ended before a runner took it, or another's runner did: its own is one too many.
-            return True
-        if runner is None:
-            return event.job_id != _made_for(name)
-        if event.action is Action.COMPLETED and runner.runs_job not in {None, event.job_id}:
-            # A runner runs one job. Whichever of the two is false, the sweep asks GitHub.
-            _log.warning("runner_runs_another_job", runner=name, job=event.job_id, runs=runner.runs_job)
-            return False
-        if runner.state is RunnerState.FINISHED:
-            return False
-        if event.action is Action.COMPLETED:
-            await leave_known(self._store, runner, self._clock.now(), runs_job=event.job_id)
-        else:
-            await change_known(self._store, runner, RunnerState.BUSY, runs_job=event.job_id)
-        return event.job_id not in {runner.started_for, runner.runs_job}
+
+def _first_start(event: JobEvent, routed: Admit, now: float) -> Start:
+    return Start(Demand(JobRecord(event, JobState.QUEUED, now), routed.shape), attempt=1)
 
 
 async def _nothing() -> None:
     """In the place of a call that is not needed."""
-
-
-def _named(event: JobEvent, runner: RunnerRecord | None) -> JobEvent:
-    """The event, with a runner's name that is ours only where the runner is: names can be chosen, ids are GitHub's."""
-    if runner is None or event.runner_id in {None, runner.github_id}:
-        return event
-    return msgspec.structs.replace(event, runner_name=f"{event.runner_name} (another's, {event.runner_id})")
-
-
-def _made_for(name: str) -> int:
-    found = RUNNER_NAME.fullmatch(name)
-    return int(found["job_id"]) if found else 0

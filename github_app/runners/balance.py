@@ -12,6 +12,9 @@ from github_app.model import Claim, Halt, Hold, JobRecord, JobState, RunnerRecor
 
 # A launch renews its claim every ten seconds; one that has not for this long has crashed.
 CLAIM_IS_STALE_S = 30.0
+# What another process has written may be read late, by a second or two, and clocks are apart by some seconds: a runner
+# may be seen before its job is, and before the claim of its launch.
+YOUNG_FOR_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Wait:
 class Plan:
     """What is missing (oldest first), what has to wait, what is too much.
 
-    `starting` is too much as well, but is still being launched: nobody knows yet what there is to end.
+    `starting` is too much as well, but is still being launched, or young: nobody knows yet what there is to end.
     """
 
     starts: tuple[Start, ...]
@@ -110,8 +113,8 @@ def plan(
         starts=tuple(d for d in decided if isinstance(d, Start)),
         waits=tuple(d for d in decided if isinstance(d, Wait))
         + tuple(Wait(d, halted[d.job_id].reason, halted=True) for d in queued if d.job_id in halted),
-        surplus=tuple(runner for runner in unneeded if not _being_launched(runner, claims, now)),
-        starting=tuple(runner for runner in unneeded if _being_launched(runner, claims, now)),
+        surplus=tuple(runner for runner in unneeded if not _is_starting(runner, claims, now)),
+        starting=tuple(runner for runner in unneeded if _is_starting(runner, claims, now)),
     )
 
 
@@ -141,8 +144,15 @@ def _match(waiting: list[Demand], runners: Iterable[RunnerRecord]) -> tuple[list
     return [demand for demand in rest if demand.job_id in missing], list(idle.values())
 
 
-def _being_launched(runner: RunnerRecord, claims: Mapping[str, Claim], now: float) -> bool:
-    """Its sandbox has been asked for, and its launch lives."""
+def is_young(runner: RunnerRecord, now: float) -> bool:
+    """Tell whether what belongs to a runner may not be seen yet."""
+    return runner.started_at > now - YOUNG_FOR_S
+
+
+def _is_starting(runner: RunnerRecord, claims: Mapping[str, Claim], now: float) -> bool:
+    """It is young, or its sandbox has been asked for and its launch lives."""
+    if is_young(runner, now):
+        return True
     claim = claims.get(runner.name.removeprefix("modal-"))
     return (
         runner.state is RunnerState.STARTING

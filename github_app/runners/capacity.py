@@ -18,8 +18,10 @@ IN_ALL = "*"
 # A slot without a runner is an orphan's after a minute, and nobody but who took it gives it back before. A pop may take
 # half a minute to arrive, and clocks are apart by some seconds.
 _SURELY_OURS_S = 15.0
-# Where a cap was lowered, containers of before the redeploy still take slots above it, for about a minute.
+# Where a cap was lowered, containers of before the redeploy still take slots above it, for about a minute: as long as a
+# process is young it reads again which are taken.
 _READ_GOOD_FOR_S = 20.0
+_YOUNG_FOR_S = 300.0
 # One may be wrong for a launch that crosses.
 _GUESSES = 2
 
@@ -46,6 +48,14 @@ class Caps:
 
 
 @dataclass(frozen=True)
+class Taken:
+    """The slots that a launch has, and the owner that they have in common."""
+
+    keys: tuple[str, ...] = ()
+    owner: str = ""
+
+
+@dataclass(frozen=True)
 class Full:
     """A cap is reached: that of a repository (`owner/repo`), of a profile (`profile:<name>`), or of all (IN_ALL)."""
 
@@ -62,8 +72,9 @@ class Slots:
         # What was taken when all were read, or has been since.
         self._taken: set[str] = set()
         self._read_at = -math.inf
+        self._young_until = clock.now() + _YOUNG_FOR_S
 
-    async def take(self, repository: str, runner: str, profile: str | None = None) -> tuple[str, ...] | Full:
+    async def take(self, repository: str, runner: str, profile: str | None = None) -> Taken | Full:
         """Take a slot under each cap for `runner`, all at once; none is taken when one cap is reached.
 
         Which are free is guessed by what was read before, and put-if-absent says whether that was right.
@@ -73,30 +84,37 @@ class Slots:
         """
         caps, began = self._caps.over(repository, profile), self._clock.now()
         if not caps:
-            return ()
-        reading = asyncio.create_task(self._read()) if began - self._read_at > _READ_GOOD_FOR_S else None
-        found = await asyncio.gather(*(self._take_one(group, cap, runner, reading) for group, cap in caps))
-        keys = tuple(key for key in found if key is not None)
-        if len(keys) == len(caps):
-            return keys
-        await self.give_back(keys, runner, began)
+            return Taken()
+        is_old = self._read_at < 0 or (began < self._young_until and began - self._read_at > _READ_GOOD_FOR_S)
+        reading = asyncio.create_task(self._read()) if is_old else None
+        slot = Slot(uuid.uuid4().hex, runner, began)
+        found = await asyncio.gather(*(self._take_one(group, cap, slot, reading) for group, cap in caps))
+        taken = Taken(tuple(key for key in found if key is not None), slot.owner)
+        if len(taken.keys) == len(caps):
+            return taken
+        await self.give_back(taken, runner, began)
         return Full(next(group for (group, _), key in zip(caps, found, strict=True) if key is None))
 
-    async def give_back(self, slots: tuple[str, ...], runner: str, since: float) -> None:
+    async def give_back(self, slots: Taken, runner: str, since: float) -> None:
         """Give back slots that were taken after `since` (Unix time) and nothing was started with.
 
         Raises:
             StoreError: the store did not answer; they are released by age.
         """
         if self._clock.now() - since < _SURELY_OURS_S:
-            for key in slots:
+            for key in slots.keys:
                 await self._store.take(SLOTS, key)
         else:
-            await release_slots(self._store, slots, runner, self._clock.now())
+            await release_slots(self._store, slots.keys, runner, self._clock.now())
+        self.given_back(slots.keys)
 
-    async def _take_one(self, group: str, cap: int, runner: str, reading: "asyncio.Task[None] | None") -> str | None:
+    def given_back(self, keys: Iterable[str]) -> None:
+        """Take note of slots that are free again, so that the next guess is a good one."""
+        self._taken.difference_update(keys)
+
+    async def _take_one(self, group: str, cap: int, slot: Slot, reading: "asyncio.Task[None] | None") -> str | None:
         """`reading` is under way where what is known is old."""
-        key = await self._try(group, free_numbers(group, cap, self._taken)[:_GUESSES], runner)
+        key = await self._try(group, free_numbers(group, cap, self._taken)[:_GUESSES], slot)
         if reading is not None:
             await reading
             if key is not None and _number(key) not in free_numbers(group, cap, self._taken - {key}):
@@ -106,10 +124,9 @@ class Slots:
         elif key is None:
             await self._read()
         # That a cap is reached is said of what was read now.
-        return key or await self._try(group, free_numbers(group, cap, self._taken), runner)
+        return key or await self._try(group, free_numbers(group, cap, self._taken), slot)
 
-    async def _try(self, group: str, numbers: list[int], runner: str) -> str | None:
-        slot = Slot(uuid.uuid4().hex, runner, self._clock.now())
+    async def _try(self, group: str, numbers: list[int], slot: Slot) -> str | None:
         for number in numbers:
             key = f"{group}/{number}"
             is_ours = await self._store.put_new(SLOTS, key, slot)
@@ -138,15 +155,20 @@ def free_numbers(group: str, cap: int, taken: Iterable[str]) -> list[int]:
     return [n for n in range(1, cap + 1) if n not in held and n + sum(other > n for other in held) <= cap]
 
 
-async def release_slots(store: ModalDictStore, slots: tuple[str, ...], runner: str, now: float) -> None:
-    """Give back the slots that `runner` holds.
+async def release_slots(
+    store: ModalDictStore, slots: tuple[str, ...], runner: str, now: float, *, owner: str = ""
+) -> None:
+    """Give back the slots that `runner` holds, as their `owner` where that is known.
 
     A pop cannot be told whose slot it is to take, and between a look and a pop a slot may be given back by another and
     be taken anew. So the right to give it back is taken first, by put-if-absent: nobody else gives this one back.
     """
     for key in slots:
-        slot = await store.get(SLOTS, key)
-        if slot is None or slot.runner != runner:
-            continue
-        if await store.put_new(RELEASES, slot.owner, Release(uuid.uuid4().hex, now)):
+        by = owner or await _owner_of(store, key, runner)
+        if by and await store.put_new(RELEASES, f"{by} {key}", Release(uuid.uuid4().hex, now)):
             await store.take(SLOTS, key)
+
+
+async def _owner_of(store: ModalDictStore, key: str, runner: str) -> str | None:
+    slot = await store.get(SLOTS, key)
+    return slot.owner if slot is not None and slot.runner == runner else None

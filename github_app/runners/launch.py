@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
 import structlog
 
 from github_app.clock import Clock
@@ -19,16 +20,16 @@ from github_app.model import (
     Hold,
     JobEvent,
     RunnerRecord,
-    RunnerState,
     SandboxSpec,
 )
 from github_app.runners.balance import CLAIM_IS_STALE_S, Start
-from github_app.runners.capacity import IN_ALL, Full, Slots, release_slots
+from github_app.runners.capacity import IN_ALL, Full, Slots, Taken, release_slots
 from github_app.runners.claims import Claims, Lease
 from github_app.runners.ending import Endings, PacedDeregistration, SandboxLookup
 from github_app.runners.halts import Halts
 from github_app.runners.jit import JitRequests, PutOff
-from github_app.runners.records import change_runner, finish_runner
+from github_app.runners.newborns import Newborns
+from github_app.runners.records import finish_runner
 from github_app.runners.versions import RunnerVersion
 from github_app.runners.vouching import Vouchers
 from github_app.runners.write_limit import WriteBudget
@@ -55,7 +56,7 @@ class Admitted:
     """A launch that has its claim and its slots."""
 
     start: Start
-    slots: tuple[str, ...]
+    slots: Taken
     # Unix time before which nothing of it was taken.
     since: float
 
@@ -96,9 +97,11 @@ class Launcher:
         version: RunnerVersion,
         halts: Halts,
         vouchers: Vouchers,
+        newborns: Newborns,
         clock: Clock,
     ) -> None:
         self._store = store
+        self._newborns = newborns
         self._halts = halts
         self._vouchers = vouchers
         self._jit = jit
@@ -195,28 +198,33 @@ class Launcher:
                 return taken
         if write.exception() is None and write.result() is None:
             self._budget.give_back(job.installation_id)
-        held = slots.result() if slots.exception() is None else ()
+        held = slots.result() if slots.exception() is None else None
         claimed = claim.exception() is None and claim.result()
-        await self._give_back(start, held if isinstance(held, tuple) else (), claimed=claimed, since=since)
+        await self._give_back(start, held if isinstance(held, Taken) else Taken(), claimed=claimed, since=since)
         if failed is not None:
             raise failed
         return taken
 
-    async def _give_back(self, start: Start, slots: tuple[str, ...], *, claimed: bool, since: float) -> None:
+    def settled(self, runner: RunnerRecord) -> None:
+        """Take note that a runner's slots are free again."""
+        self._slots.given_back(runner.slots)
+
+    async def _give_back(self, start: Start, slots: Taken, *, claimed: bool, since: float) -> None:
         await self._slots.give_back(slots, start.runner, since)
         if claimed:
             await self._claims.drop(start)
 
-    async def run(self, admitted: "Admitted") -> float | None:
+    async def run(self, admitted: "Admitted", recorded: Awaitable[bool] | None = None) -> float | None:
         """Start the runner; return the Unix time at which to look again when it did not come to be.
 
-        Never raises: what failed is recorded and logged.
+        `recorded` tells whether its job could be, where that is under way. Never raises: what failed is recorded and
+        logged.
         """
         start, began = admitted.start, self._clock.now()
         name = start.runner
         try:
             async with self._claims.renewing(start, admitted.since) as lease:
-                runner = await self._start(start, name, admitted.slots, lease)
+                runner = await self._start(admitted, name, lease, recorded)
         except PutOff as off:
             return await self._put_off(start, admitted.slots, off)
         except Exception as error:  # what is not foreseen must not take other launches with it
@@ -228,17 +236,21 @@ class Launcher:
         _log.info("runner_started", runner=runner.name, sandbox=runner.sandbox_id, duration_s=took)
         return None
 
-    async def _put_off(self, start: Start, slots: tuple[str, ...], off: PutOff) -> float:
+    async def _put_off(self, start: Start, slots: Taken, off: PutOff) -> float:
         try:
             if off.ended:
-                await release_slots(self._store, slots, start.runner, self._clock.now())
+                await release_slots(self._store, slots.keys, start.runner, self._clock.now(), owner=slots.owner)
+                self._slots.given_back(slots.keys)
             return await self._claims.put_off(start, off.hold, off.reason, off.seconds)
         except StoreError as error:
             # The claim grows stale, and the slots are released by age.
             _log.error("launch_failed", job=start.demand.job_id, reason=f"{off.reason}; {error}")
             return self._clock.now() + CLAIM_IS_STALE_S
 
-    async def _start(self, start: Start, name: str, slots: tuple[str, ...], lease: Lease) -> RunnerRecord:
+    async def _start(
+        self, admitted: "Admitted", name: str, lease: Lease, recorded: Awaitable[bool] | None
+    ) -> RunnerRecord:
+        start = admitted.start
         job, shape = start.demand.job.event, start.demand.shape
         jit = await self._jit.request(start, name)
         runner = RunnerRecord(
@@ -249,8 +261,12 @@ class Launcher:
             shape=shape,
             github_id=jit.runner_id,
             started_at=self._clock.now(),
-            slots=slots,
+            slots=admitted.slots.keys,
+            slots_owner=admitted.slots.owner,
         )
+        if recorded is not None and not await recorded:
+            ended = await self._give_up(runner)
+            raise PutOff(Hold.NOT_RECORDED, "its job could not be recorded, and comes again", 0.0, ended=ended)
         # Before the sandbox is asked for: a crash from here on leaves a trace that the sweep follows.
         await self._store.put(RUNNERS, name, runner)
         if await self._claims.superseded(start, lease):
@@ -259,9 +275,8 @@ class Launcher:
             raise PutOff(Hold.SUPERSEDED, reason, 0.0, ended=ended)
         spec = SandboxSpec(name, shape, _tags(job, name), jit.encoded, job.repository, job.private, job.labels)
         sandbox_id = await self._create(runner, spec)
-        # `in_progress` may have come first: then only the sandbox is added.
-        started = await change_runner(self._store, name, RunnerState.STARTED, sandbox_id=sandbox_id)
-        return started or runner
+        self._newborns.born(name, sandbox_id)
+        return msgspec.structs.replace(runner, sandbox_id=sandbox_id)
 
     async def _create(self, runner: RunnerRecord, spec: SandboxSpec) -> str:
         try:
@@ -313,7 +328,7 @@ def _taken(
     start: Start,
     since: float,
     refused: str | None,
-    slots: tuple[str, ...] | Full,
+    slots: Taken | Full,
     again: float | None,
     *,
     claimed: bool,

@@ -1,9 +1,10 @@
 """Bringing runners and jobs into balance: starts what is missing, ends what is too much."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass, replace
 
+import msgspec
 import structlog
 
 from github_app.clock import Clock
@@ -11,10 +12,11 @@ from github_app.errors import ModalRunnerError
 from github_app.model import JobState, RunnerRecord, runner_name
 from github_app.routing.route import route
 from github_app.routing.rules import Admit, Rules
-from github_app.runners.balance import CLAIM_IS_STALE_S, Demand, Plan, Start, Wait, plan
+from github_app.runners.balance import CLAIM_IS_STALE_S, YOUNG_FOR_S, Demand, Plan, Start, Wait, is_young, plan
 from github_app.runners.capacity import IN_ALL
 from github_app.runners.ending import Endings
 from github_app.runners.launch import Admitted, Launcher, Postponed
+from github_app.runners.newborns import Newborns
 from github_app.runners.settling import Settling
 from github_app.store import CLAIMS, HALTS, JOBS, RUNNERS, ModalDictStore
 
@@ -36,6 +38,16 @@ class Round:
     rest: asyncio.Task[None]
 
 
+@dataclass
+class Beginning:
+    """A launch that begins before its job is recorded. `recorded` tells whether that came to be."""
+
+    start: Start
+    admission: asyncio.Task[Admitted | Postponed | None]
+    recorded: asyncio.Future[bool]
+    launched: bool = False
+
+
 class Reconciler:
     """Works on the records alone; the sweep first brings these up to what GitHub and Modal say."""
 
@@ -46,10 +58,12 @@ class Reconciler:
         launcher: Launcher,
         endings: Endings,
         settling: Settling,
+        newborns: Newborns,
         rules: Rules,
         clock: Clock,
     ) -> None:
         self._store = store
+        self._newborns = newborns
         self._launcher = launcher
         self._endings = endings
         self._settling = settling
@@ -124,6 +138,8 @@ class Reconciler:
         ends = [wait.until or now + CLAIM_IS_STALE_S for wait in waits if not wait.halted]
         if braked:
             ends.append(self._clock.now() + _TRY_AGAIN_S)
+        if found.starting:
+            ends.append(now + YOUNG_FOR_S)
         if ends:
             self._wake_at(min(ends))
         return Round(len(launches), tuple(waits), braked, rest)
@@ -154,8 +170,11 @@ class Reconciler:
                 demands.append(Demand(job, routed.shape))
         halts = await self._store.all(HALTS)
         found = plan(demands, runners, claims, halts, now)
-        self._unwanted = {runner.name for runner in found.starting}
-        return found
+        # This process knows of some that there is something to end.
+        born = tuple(r for r in found.starting if self._newborns.id_of(r.name) and not is_young(r, now))
+        starting = tuple(runner for runner in found.starting if runner not in born)
+        self._unwanted = {runner.name for runner in starting}
+        return replace(found, surplus=found.surplus + born, starting=starting)
 
     async def _admit_all(self, starts: tuple[Start, ...]) -> AsyncIterator[Admitted | tuple[Wait, Postponed]]:
         """Admit oldest first, one after the other, as far as caps, budgets and brake allow; the rest wait."""
@@ -187,27 +206,41 @@ class Reconciler:
         job = await self._store.get(JOBS, str(start.demand.job_id))
         return job is not None and job.state is JobState.QUEUED
 
-    async def admit_at_once(self, start: Start) -> Admitted | Postponed | None:
-        """Take what a launch needs, while its job is being recorded; None where this has to wait. Never raises.
+    def begin(self, start: Start) -> Beginning:
+        """Take what a launch needs, while its job is looked at and recorded. Then `launch`, or `withdraw`."""
+        return Beginning(start, asyncio.create_task(self._admit_at_once(start)), asyncio.Future())
 
-        Its record may fail: then give what was taken back (`withdraw`).
-        """
-        try:
-            return await self._launcher.admit_at_once(start)
-        except ModalRunnerError as error:
-            return self._failed(start, error)
+    def launch(self, beginning: Beginning) -> asyncio.Task[None]:
+        """Start one runner now, or see to it that this is tried again. Nothing is started for a job without record."""
+        beginning.launched = True
+        launch = asyncio.create_task(self._launch(beginning))
+        self._rests.add(launch)
+        launch.add_done_callback(self._rests.discard)
+        return launch
 
-    async def withdraw(self, admitted: Admitted | Postponed | None) -> None:
+    async def withdraw(self, beginning: Beginning) -> None:
         """Give back what was taken for a launch that does not begin. Never raises."""
+        admitted = await beginning.admission
         try:
             if isinstance(admitted, Admitted):
                 await self._launcher.withdraw(admitted)
         except ModalRunnerError as error:
             _log.warning("launch_not_withdrawn", reason=str(error))
 
-    async def launch(self, start: Start, admitted: Admitted | Postponed | None = None) -> None:
-        """Start one runner now, or see to it that this is tried again."""
-        admitted = admitted or await self._admit(start)
+    async def _admit_at_once(self, start: Start) -> Admitted | Postponed | None:
+        try:
+            return await self._launcher.admit_at_once(start)
+        except ModalRunnerError as error:
+            return self._failed(start, error)
+
+    async def _launch(self, beginning: Beginning) -> None:
+        admitted = await beginning.admission
+        if isinstance(admitted, Admitted):
+            await self._run(admitted, beginning.recorded)
+            return
+        if not await beginning.recorded:
+            return
+        admitted = admitted or await self._admit(beginning.start)
         if isinstance(admitted, Admitted):
             await self._run(admitted)
             return
@@ -215,19 +248,26 @@ class Reconciler:
         if not admitted.halted:
             self._wake_at(admitted.again or self._clock.now() + CLAIM_IS_STALE_S)
 
-    async def settle(self, name: str, *, unbalanced: bool) -> None:
+    async def record_newborns(self) -> None:
+        """Record what is known of sandboxes here alone, before the process ends. Never raises."""
+        await self._newborns.record_all()
+
+    async def settle(self, runner: RunnerRecord, *, unbalanced: bool) -> None:
         """After a runner's job: balance when its slots are free, and before if need be. Never raises."""
 
         async def settled() -> None:
             # Under a cap only a slot that is given back lets another start.
-            if await self._settling.settle(name) and self.others_wait:
+            if not await self._settling.settle(runner):
+                return
+            self._launcher.settled(runner)
+            if self.others_wait:
                 await self.reconcile()
 
         # A round sees its launches through, and one may wait for a GPU for long.
         await asyncio.gather(settled(), *([self.reconcile()] if unbalanced else []))
 
-    async def _run(self, admitted: Admitted) -> None:
-        again = await self._launcher.run(admitted)
+    async def _run(self, admitted: Admitted, recorded: Awaitable[bool] | None = None) -> None:
+        again = await self._launcher.run(admitted, recorded)
         if again is not None:
             self._wake_at(again)
         name = runner_name(admitted.start.demand.job_id, admitted.start.attempt)
@@ -268,7 +308,10 @@ class Reconciler:
         self._ending.add(surplus.name)
         try:
             runner = await self._store.get(RUNNERS, surplus.name)
-            return runner is not None and runner.idle and await self._endings.end(runner)
+            if runner is None or not runner.idle:
+                return False
+            sandbox_id = runner.sandbox_id or self._newborns.id_of(runner.name)
+            return await self._endings.end(msgspec.structs.replace(runner, sandbox_id=sandbox_id))
         except ModalRunnerError as error:
             _log.warning("runner_not_ended", runner=surplus.name, reason=str(error))
             return False

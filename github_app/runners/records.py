@@ -75,4 +75,4 @@ async def finish_runner(store: ModalDictStore, runner: RunnerRecord, now: float)
     if known is not None:
         finished_at = runner.finished_at or now
         await change_known(store, known, RunnerState.FINISHED, finished_at=finished_at, ended_at=now)
-    await release_slots(store, runner.slots, runner.name, now)
+    await release_slots(store, runner.slots, runner.name, now, owner=runner.slots_owner)

@@ -56,15 +56,15 @@ class Settling:
         """Tell whether this is the second time, later than the first, that Modal does not know a runner's sandbox."""
         return await absent_twice(self._store, runner, "vanished_since", self._clock.now())
 
-    async def settle(self, name: str) -> bool:
+    async def settle(self, left: RunnerRecord) -> bool:
         """Wait a little for the end of a sandbox whose job is over, and give its slots back. Never raises."""
         try:
-            runner = await self._recorded(name)
+            runner = left if left.sandbox_id is not None else await self._recorded(left.name)
             if runner is None or not await self._sandboxes.ends_within(runner.sandbox_id or "", _ENDS_WITHIN_S):
                 return False
             await finish_runner(self._store, runner, self._clock.now())
         except ModalRunnerError as error:
-            _log.warning("slots_not_given_back", runner=name, reason=str(error))
+            _log.warning("slots_not_given_back", runner=left.name, reason=str(error))
             return False
         return True
 

@@ -1,6 +1,7 @@
 """GitHub's write limit, kept to by every process together."""
 
 import asyncio
+import math
 import uuid
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -44,6 +45,8 @@ class WriteBudget:
         self._lanes = lanes
         self._prefix = prefix
         self._left: dict[int, tuple[int, float]] = {}
+        # By installation and lane: the last period in which it was taken, and when, as far as is known here.
+        self._known: dict[int, dict[int, tuple[int, float]]] = {}
         self._closed: dict[int, float] = {}
         self._taking = asyncio.Lock()
 
@@ -102,7 +105,14 @@ class WriteBudget:
         now = self._clock.now()
         period = int(now // PERIOD_S)
         reopens = (period + 1) * PERIOD_S
+        known = self._known.setdefault(installation_id, {})
         for lane in range(self._lanes):
+            taken_in, taken_at = known.get(lane, (0, -math.inf))
+            if taken_in == period:
+                continue
+            if taken_at + PERIOD_S > now:
+                reopens = min(reopens, taken_at + PERIOD_S)
+                continue
             key = f"{self._prefix}{installation_id}/{period}/{lane}"
             last, is_ours = await asyncio.gather(
                 self._store.get(BUDGET, f"{self._prefix}{installation_id}/{period - 1}/{lane}"),
@@ -111,8 +121,12 @@ class WriteBudget:
             if is_ours and last is not None and last.taken_at + PERIOD_S > now:
                 # Its writes of the last period still count: it is free for whoever comes after that.
                 await self._store.take(BUDGET, key)
+                known[lane] = (period - 1, last.taken_at)
                 reopens = min(reopens, last.taken_at + PERIOD_S)
-            elif is_ours:
+                continue
+            # Of another's it is not known when he took it: not to be had in this period is all that counts.
+            known[lane] = (period, now if is_ours else -math.inf)
+            if is_ours:
                 return None
         # Never "now": a clock that stands between two periods must not make a caller spin.
         return max(reopens, now + 1.0)

@@ -23,7 +23,7 @@ class Redelivered(msgspec.Struct, frozen=True):
 
 
 class Release(msgspec.Struct, frozen=True):
-    """Who gives a slot back, and since when; `by` is unique."""
+    """Who gives a slot of some owner back, and since when; `by` is unique."""
 
     by: str
     at: float

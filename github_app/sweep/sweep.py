@@ -124,6 +124,7 @@ class Sweep:
             )
         _log.info("swept", **{name: value for name, value in msgspec.structs.asdict(report).items() if value})
         await asyncio.gather(*started)
+        await self._reconciler.record_newborns()
         return report
 
     async def _part(self, name: str, work: Awaitable[None], report: SweepReport) -> None:

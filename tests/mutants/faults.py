@@ -92,8 +92,8 @@ MUTANTS = (
     Mutant(
         "whoever looked gives a slot back, though another has the right to",
         _CAPACITY,
-        "        if await store.put_new(RELEASES, slot.owner, Release(uuid.uuid4().hex, now)):\n",
-        "        if True:\n",
+        '        if by and await store.put_new(RELEASES, f"{by} {key}", Release(uuid.uuid4().hex, now)):\n',
+        "        if by:\n",
         test="tests/runners/test_claims.py",
     ),
     Mutant(
@@ -105,7 +105,7 @@ MUTANTS = (
     Mutant(
         "a surplus runner is left alone",
         _BALANCE,
-        "        surplus=tuple(runner for runner in unneeded if not _being_launched(runner, claims, now)),\n",
+        "        surplus=tuple(runner for runner in unneeded if not _is_starting(runner, claims, now)),\n",
         "        surplus=(),\n",
         test="tests/runners/test_balance.py",
     ),
@@ -207,7 +207,7 @@ MUTANTS = (
     Mutant(
         "a finished runner keeps its slots",
         "runners/records.py",
-        "    await release_slots(store, runner.slots, runner.name, now)\n",
+        "    await release_slots(store, runner.slots, runner.name, now, owner=runner.slots_owner)\n",
         "",
         test="tests/runners/test_claims.py",
     ),

@@ -224,3 +224,12 @@ def test_after_the_plan_was_carried_out_there_is_nothing_more_to_do(
 
     assert planned(demands, [*left, *started]) == Plan((), (), ())
     assert all(each.idle for each in first.surplus)
+
+
+@pytest.mark.parametrize(("age", "left"), [(0.0, True), (9.9, True), (10.1, False), (-5.0, True)])
+def test_a_young_runner_whose_job_and_claim_are_not_seen_yet_is_left(age: float, *, left: bool) -> None:
+    """Another process had written all three; a read showed the runner, the two others lagged, and it was ended."""
+    young = msgspec.structs.replace(own(state=RunnerState.STARTING), started_at=NOW - age)
+    made = planned([], [young])
+
+    assert (made.starting, made.surplus) == (((young,), ()) if left else ((), (young,)))

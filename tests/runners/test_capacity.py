@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from github_app.clock import Clock
-from github_app.runners.capacity import Caps, Full, Slots, free_numbers
+from github_app.runners.capacity import Caps, Full, Slots, Taken, free_numbers
 from github_app.store import SLOTS, ModalDictStore
 
 
@@ -24,7 +24,8 @@ async def test_a_slot_is_not_kept_when_the_other_cap_is_reached(client: modal.Cl
     slots = Slots(store, Caps(per_repository=5, in_all=1), Clock())
     first, second = await slots.take("octo/a", "modal-1-1"), await slots.take("octo/b", "modal-2-1")
 
-    assert first == ("octo/a/1", "*/1")
+    assert isinstance(first, Taken)
+    assert first.keys == ("octo/a/1", "*/1")
     assert second == Full("*")
     assert set(await store.all(SLOTS)) == {"octo/a/1", "*/1"}
 
@@ -65,6 +66,7 @@ async def test_a_profiles_cap_holds_over_repositories_and_leaves_other_jobs_alon
     slots = Slots(ModalDictStore("app", client), Caps(per_profile={"train": 1}), Clock())
     first = await slots.take("octo/a", "modal-1-1", "train")
 
-    assert first == ("profile:train/1",)
+    assert isinstance(first, Taken)
+    assert first.keys == ("profile:train/1",)
     assert await slots.take("octo/b", "modal-2-1", "train") == Full("profile:train")
-    assert await slots.take("octo/b", "modal-3-1") == ()
+    assert await slots.take("octo/b", "modal-3-1") == Taken()

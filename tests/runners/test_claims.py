@@ -111,7 +111,7 @@ async def test_a_slot_that_was_not_given_back_for_a_crash_is_free_after_ten_minu
     await store.put(SLOTS, "octo/repo/1", Slot("a", ended.name, 1.0))
     left = []
     for seconds in (500, 700):
-        await store.put(RELEASES, "a", Release("crashed", clock.now() - seconds))
+        await store.put(RELEASES, "a octo/repo/1", Release("crashed", clock.now() - seconds))
         for _sweep in range(2):
             await upkeep.release_slots(SweepReport())
             await upkeep.drop_what_is_over(SweepReport())

@@ -1,6 +1,7 @@
 """How many trips to Modal's Dicts stand one after the other on a job's way, counted and not timed.
 
-In the simulation's time a trip takes one second and everything else none, so that seconds are trips.
+In the simulation's time a trip takes one second, GitHub's answer with a JIT config five, which are left out, and
+everything else none, so that seconds are trips.
 """
 
 import asyncio
@@ -24,13 +25,16 @@ from github_app.simulate.run import simulate
 from github_app.simulate.sandboxes import SandboxesInProcess
 from github_app.simulate.wire import WireToApp
 
+_JIT_S = 5.0
+
 
 @dataclass
 class Trips:
     """What one run has counted; jobs are in the order in which they were created.
 
     `answers`: trips before a delivery is answered, by its action. `launches`: trips from the arrival of a `queued` to
-    the call that creates the sandbox. `calls`: of the web containers from `steady_from` on, by operation and Dict.
+    the call that creates the sandbox, but for GitHub's. `calls`: of the web containers from `steady_from` on, by
+    operation and Dict.
     """
 
     answers: dict[str, list[int]] = field(default_factory=dict)
@@ -59,7 +63,9 @@ def count_trips(plan: Plan, monkeypatch: pytest.MonkeyPatch, *, steady_from: flo
 
     def latency(self: Outcomes, kind: str) -> float:
         del self
-        return 1.0 if kind.startswith("dict ") else 0.0
+        if kind.startswith("dict "):
+            return 1.0
+        return _JIT_S if kind.endswith("generate-jitconfig") else 0.0
 
     def counted(self: DictInProcess, operation: str, work: Any) -> Any:
         if CONTAINER.get().startswith("web") and _now() >= steady_from:
@@ -67,7 +73,7 @@ def count_trips(plan: Plan, monkeypatch: pytest.MonkeyPatch, *, steady_from: flo
         return call(self, operation, work)
 
     async def created(self: SandboxesInProcess, spec: SandboxSpec) -> str:
-        trips.launches.append(_now() - arrived[int(spec.tags["job"])])
+        trips.launches.append(_now() - arrived[int(spec.tags["job"])] - int(_JIT_S))
         return await create(self, spec)
 
     async def handled(self: WireToApp, request: httpx.Request) -> httpx.Response:

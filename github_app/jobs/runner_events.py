@@ -1,0 +1,117 @@
+"""What an event says of a runner: which job it has taken, or that its job is over."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+import structlog
+
+from github_app.clock import Clock
+from github_app.errors import StoreError
+from github_app.model import RUNNER_NAME, Action, JobEvent, RunnerRecord, RunnerState, runner_name
+from github_app.runners.newborns import Newborns
+from github_app.runners.reconcile import Reconciler
+from github_app.runners.records import change_known, leave_known
+from github_app.store import RUNNERS, ModalDictStore
+
+# So many jobs may have taken each other's runners before all records are read.
+_LONGEST_CHAIN = 10
+
+_log = structlog.get_logger(__name__)
+
+
+class RunnerEvents:
+    """Records it, and finds out whether a job is without a runner now, or a runner too many."""
+
+    def __init__(self, *, store: ModalDictStore, newborns: Newborns, reconciler: Reconciler, clock: Clock) -> None:
+        self._store = store
+        self._newborns = newborns
+        self._reconciler = reconciler
+        self._clock = clock
+
+    async def runner_of(self, event: JobEvent) -> RunnerRecord | None:
+        """The record of the runner that an event names, if it is one of ours.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
+        name = event.runner_name
+        if event.action is Action.QUEUED or name is None or not RUNNER_NAME.fullmatch(name):
+            return None
+        return await self._store.get(RUNNERS, name)
+
+    async def note(self, event: JobEvent, runner: RunnerRecord | None) -> bool:
+        """Record which job a runner has taken; tell whether that leaves a job without or a runner too many.
+
+        GitHub gives a job any runner that fits, not the one that was started for it.
+        """
+        name = event.runner_name
+        if event.action is Action.QUEUED:
+            return False
+        if name is None or not RUNNER_NAME.fullmatch(name):
+            # It ended before a runner took it, or another's runner did: its own is one too many.
+            return True
+        if runner is None:
+            return event.job_id != _made_for(name)
+        runs_another = event.action is Action.COMPLETED and runner.runs_job not in {None, event.job_id}
+        if runs_another:
+            # A runner runs one job. Whichever of the two is false, the sweep asks GitHub.
+            _log.warning("runner_runs_another_job", runner=name, job=event.job_id, runs=runner.runs_job)
+        if runs_another or runner.state is RunnerState.FINISHED:
+            return False
+        noted: dict[str, Any] = {"runs_job": event.job_id, "sandbox_id": self._with_sandbox(runner).sandbox_id}
+        if event.action is Action.COMPLETED:
+            await leave_known(self._store, runner, self._clock.now(), **noted)
+        else:
+            await change_known(self._store, runner, RunnerState.BUSY, **noted)
+        self._newborns.recorded(name)
+        return event.job_id not in {runner.started_for, runner.runs_job}
+
+    def afterwards(
+        self, event: JobEvent, runner: RunnerRecord | None, *, unbalanced: bool
+    ) -> Callable[[], Awaitable[None]] | None:
+        """What is to run after the answer, if anything. It never raises."""
+        if runner is not None and runner.slots and event.action is Action.COMPLETED:
+            known_here = self._with_sandbox(runner)
+            return partial(self._reconciler.settle, known_here, unbalanced=unbalanced)
+        return partial(self._balance, event, runner) if unbalanced else None
+
+    async def _balance(self, event: JobEvent, runner: RunnerRecord | None) -> None:
+        """Balance after an event, unless its job and another have but changed runners: nearly all are alike."""
+        if runner is None or event.action is not Action.IN_PROGRESS or not await self._have_changed(event, runner):
+            await self._reconciler.reconcile()
+
+    async def _have_changed(self, event: JobEvent, taken: RunnerRecord) -> bool:
+        """Tell whether a runner as good as the one that a job has taken waits instead: its own, or else that of the job
+        that has taken its own, and so on.
+        """
+        job_id: int | None = event.job_id
+        try:
+            for _link in range(_LONGEST_CHAIN):
+                own = await self._store.get(RUNNERS, runner_name(job_id or 0, 1))
+                if own is None or (own.place, own.shape, own.labels) != (taken.place, taken.shape, taken.labels):
+                    return False
+                job_id = own.runs_job
+                if own.idle or job_id == event.job_id:
+                    return True
+        except StoreError as error:
+            _log.info("balance_unknown", job=event.job_id, reason=str(error))
+        return False
+
+    def _with_sandbox(self, runner: RunnerRecord) -> RunnerRecord:
+        """A runner's record, with its sandbox where this process alone knows it."""
+        sandbox_id = runner.sandbox_id or self._newborns.id_of(runner.name)
+        return msgspec.structs.replace(runner, sandbox_id=sandbox_id)
+
+
+def named(event: JobEvent, runner: RunnerRecord | None) -> JobEvent:
+    """The event, with a runner's name that is ours only where the runner is: names can be chosen, ids are GitHub's."""
+    if runner is None or event.runner_id in {None, runner.github_id}:
+        return event
+    return msgspec.structs.replace(event, runner_name=f"{event.runner_name} (another's, {event.runner_id})")
+
+
+def _made_for(name: str) -> int:
+    found = RUNNER_NAME.fullmatch(name)
+    return int(found["job_id"]) if found else 0
