@@ -28,8 +28,8 @@ check: $(STAMP) ## formatting, lint, types, layers, dead code
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 
-bench: $(STAMP) ## time the intake of one delivery and the launch of one job
-	@$(BIN)/python -m tests.bench $(ARGS)
+bench: $(STAMP) ## what it costs to start a job, against the floor and a peer; writes docs/performance.md (under ten minutes)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 simulate: $(STAMP) ## the whole product in one process, 1,000 seeds of 40 jobs with every fault
 	@$(BIN)/modal-runner simulate --seeds 1..1000 $(ARGS)

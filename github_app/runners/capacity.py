@@ -6,8 +6,9 @@ A cap of N is N keys taken by put-if-absent: a semaphore that needs no counter a
 import asyncio
 import math
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from github_app.clock import Clock
 from github_app.model import Slot
@@ -19,8 +20,9 @@ IN_ALL = "*"
 # half a minute to arrive, and clocks are apart by some seconds.
 _SURELY_OURS_S = 15.0
 # Where a cap was lowered, containers of before the redeploy still take slots above it, for about a minute: as long as a
-# process is young it reads again which are taken.
+# process is young it reads again which are taken, early enough that a launch need not wait for that.
 _READ_GOOD_FOR_S = 20.0
+_READ_AGAIN_AFTER_S = 10.0
 _YOUNG_FOR_S = 300.0
 # One may be wrong for a launch that crosses.
 _GUESSES = 2
@@ -69,9 +71,11 @@ class Slots:
         self._store = store
         self._caps = caps
         self._clock = clock
-        # What was taken when all were read, or has been since.
+        # What was taken when all were read, or has been since, and what this process has taken when.
         self._taken: set[str] = set()
+        self._own: dict[str, float] = {}
         self._read_at = -math.inf
+        self._reading: asyncio.Task[None] | None = None
         self._young_until = clock.now() + _YOUNG_FOR_S
 
     async def take(self, repository: str, runner: str, profile: str | None = None) -> Taken | Full:
@@ -85,8 +89,7 @@ class Slots:
         caps, began = self._caps.over(repository, profile), self._clock.now()
         if not caps:
             return Taken()
-        is_old = self._read_at < 0 or (began < self._young_until and began - self._read_at > _READ_GOOD_FOR_S)
-        reading = asyncio.create_task(self._read()) if is_old else None
+        reading = self._read_if_old()
         slot = Slot(uuid.uuid4().hex, runner, began)
         found = await asyncio.gather(*(self._take_one(group, cap, slot, reading) for group, cap in caps))
         taken = Taken(tuple(key for key in found if key is not None), slot.owner)
@@ -94,6 +97,17 @@ class Slots:
             return taken
         await self.give_back(taken, runner, began)
         return Full(next(group for (group, _), key in zip(caps, found, strict=True) if key is None))
+
+    def _read_if_old(self) -> "asyncio.Task[None] | None":
+        """The reading that a launch has to wait for, if any."""
+        age = self._clock.now() - self._read_at
+        if age <= _READ_AGAIN_AFTER_S or (self._read_at > 0 and self._clock.now() > self._young_until):
+            return None
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read())
+            # Whoever waits for it hears of its failure; perhaps nobody does.
+            self._reading.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._reading if age > _READ_GOOD_FOR_S else None
 
     async def give_back(self, slots: Taken, runner: str, since: float) -> None:
         """Give back slots that were taken after `since` (Unix time) and nothing was started with.
@@ -110,13 +124,15 @@ class Slots:
 
     def given_back(self, keys: Iterable[str]) -> None:
         """Take note of slots that are free again, so that the next guess is a good one."""
-        self._taken.difference_update(keys)
+        for key in keys:
+            self._taken.discard(key)
+            self._own.pop(key, None)
 
     async def _take_one(self, group: str, cap: int, slot: Slot, reading: "asyncio.Task[None] | None") -> str | None:
         """`reading` is under way where what is known is old."""
-        key = await self._try(group, free_numbers(group, cap, self._taken)[:_GUESSES], slot)
+        key = await self._try(group, islice(free_numbers(group, cap, self._taken), _GUESSES), slot)
         if reading is not None:
-            await reading
+            await asyncio.shield(reading)
             if key is not None and _number(key) not in free_numbers(group, cap, self._taken - {key}):
                 # The cap was lowered, and more are taken above it.
                 await self._store.take(SLOTS, key)
@@ -126,25 +142,29 @@ class Slots:
         # That a cap is reached is said of what was read now.
         return key or await self._try(group, free_numbers(group, cap, self._taken), slot)
 
-    async def _try(self, group: str, numbers: list[int], slot: Slot) -> str | None:
+    async def _try(self, group: str, numbers: Iterable[int], slot: Slot) -> str | None:
         for number in numbers:
             key = f"{group}/{number}"
             is_ours = await self._store.put_new(SLOTS, key, slot)
             self._taken.add(key)
+            self._own[key] = self._clock.now()
             if is_ours:
                 return key
         return None
 
     async def _read(self) -> None:
         began = self._clock.now()
-        self._taken, self._read_at = set(await self._store.all(SLOTS)), began
+        read = set(await self._store.all(SLOTS))
+        # What was taken meanwhile may not have been read.
+        self._own = {key: at for key, at in self._own.items() if at >= began}
+        self._taken, self._read_at = read | self._own.keys(), began
 
 
 def _number(key: str) -> int:
     return int(key.rpartition("/")[2])
 
 
-def free_numbers(group: str, cap: int, taken: Iterable[str]) -> list[int]:
+def free_numbers(group: str, cap: int, taken: Iterable[str]) -> Iterator[int]:
     """The numbers of a group that may be taken, lowest first.
 
     A cap that was lowered leaves slots with greater numbers, which count until they are given back. So number n may be
@@ -152,7 +172,15 @@ def free_numbers(group: str, cap: int, taken: Iterable[str]) -> list[int]:
     was read may be old, for slots above a cap go and do not come, but for one that its runner had lost.
     """
     held = {_number(key) for key in taken if key.rpartition("/")[0] == group}
-    return [n for n in range(1, cap + 1) if n not in held and n + sum(other > n for other in held) <= cap]
+    above = len(held)
+    for number in range(1, cap + 1):
+        if number in held:
+            above -= 1
+        elif number + above <= cap:
+            yield number
+        else:
+            # Both grow with the number, or stay.
+            return
 
 
 async def release_slots(

@@ -59,7 +59,10 @@ async def test_many_at_once_keep_a_lowered_cap(client: modal.Client) -> None:
 def test_a_number_is_free_exactly_while_the_cap_is_not_reached(held: set[int], cap: int) -> None:
     taken = {f"octo/repo/{number}" for number in held} | {"*/1"}
 
-    assert bool(free_numbers("octo/repo", cap, taken)) == (len(held) < cap)
+    free = list(free_numbers("octo/repo", cap, taken))
+
+    assert bool(free) == (len(held) < cap)
+    assert free == [n for n in range(1, cap + 1) if n not in held and n + sum(other > n for other in held) <= cap]
 
 
 async def test_a_profiles_cap_holds_over_repositories_and_leaves_other_jobs_alone(client: modal.Client) -> None:

@@ -1,0 +1,1 @@
+"""What it costs to start a job, with the floor and the peers measured in the same run."""

@@ -1,0 +1,57 @@
+"""Bursts in virtual time, through the same code: how long they drain, and what a job costs in CPU and Dict calls."""
+
+import time
+from collections import Counter
+from unittest import mock
+
+from benchmarks.rows import Row
+from github_app.runners.write_limit import LANES, PERIOD_S, WRITES
+from github_app.simulate import containers
+from github_app.simulate.deployment import Version
+from github_app.simulate.dicts import DictInProcess
+from github_app.simulate.loop import CONTAINER
+from github_app.simulate.run import simulate
+from tests.worlds.simulated import plan_of, pushed
+
+# GitHub's own: 900 points a minute, five a write.
+_GITHUB_PER_S = 180 / 60
+
+
+def bursts(*sizes: int) -> list[Row]:
+    """One push of so many jobs at once, GitHub's limits on."""
+    return [row for size in sizes for row in _burst(size)]
+
+
+def _burst(jobs: int) -> list[Row]:
+    calls: Counter[str] = Counter()
+    call = DictInProcess._call
+
+    def counted(self: DictInProcess, operation: str, work: object) -> object:
+        if CONTAINER.get().startswith("web"):
+            calls[operation] += 1
+        return call(self, operation, work)  # type: ignore[arg-type]
+
+    pushes = [pushed(number / 10, "octo-org/alpha", *[20.0] * 10) for number in range(jobs // 10)]
+    plan = plan_of(*pushes, calm_at=60.0, containers=1)
+    began = time.process_time()
+    with (
+        mock.patch.object(containers, "VERSIONS", (Version(100_000, 100_000, None),)),
+        mock.patch.object(DictInProcess, "_call", counted),
+    ):
+        ran = simulate(plan)
+    took = time.process_time() - began
+    if ran.violations or len(ran.starts) != jobs:
+        raise RuntimeError(f"a fast wrong answer: {ran.violations[:1]}, {len(ran.starts)} of {jobs} started")
+    name = f"a burst of {jobs:,}"
+    return [
+        Row(
+            f"{name}: last start after",
+            max(ran.starts),
+            "virtual s",
+            jobs / _GITHUB_PER_S,
+            "≤ 1.05 ×",
+            f"our own share of the limit is {LANES * WRITES / PERIOD_S:.2f} a second of 3",
+        ),
+        Row(f"{name}: CPU a job, both sides of every call", took / jobs * 1e3, "ms", goal="flat"),
+        Row(f"{name}: Dict calls a job", sum(calls.values()) / jobs, "calls", goal="flat"),
+    ]

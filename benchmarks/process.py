@@ -1,0 +1,59 @@
+"""What a process costs: memory with many jobs known, and the way from its start to the first sandbox."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.delays import SlowModal
+from benchmarks.rows import Row, median
+from tests.worlds.control_plane import running, until
+
+_IMPORTS = "import modal, githubkit, starlette.applications"
+_KNOWN = 2000
+
+
+async def memory() -> list[Row]:
+    """The web process with many jobs known, all of them over, against none."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {"SWEEP_INTERVAL_SECONDS": "0", "MODAL_RUNNER_CONFIG": ""}
+        async with running(Path(folder), settings=settings) as plane:
+            await plane.deliver(plane.queued("self-hosted", "modal", job_id=1))
+            await until(plane.modal.sandboxes)
+            before = plane.resident_mib()
+            for number in range(2, _KNOWN + 2):
+                payload = plane.queued("self-hosted", "modal", job_id=number)
+                payload["action"] = "completed"
+                payload["workflow_job"] |= {
+                    "status": "completed",
+                    "conclusion": "success",
+                    "runner_name": "",
+                    "runner_id": 0,
+                }
+                await plane.deliver(payload)
+            after = plane.resident_mib()
+    return [Row(f"memory of the web process for {_KNOWN:,} jobs known", after - before, "MiB", goal="≤ 60 for 10,000")]
+
+
+async def cold_start() -> list[Row]:
+    """From the start of the process to its first `SandboxCreate`, against importing what it cannot do without."""
+    imports = median([_imports() for _ in range(5)])
+    times = []
+    for _ in range(5):
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.perf_counter()
+            async with running(Path(folder), settings={"SWEEP_INTERVAL_SECONDS": "0"}) as plane:
+                plane.modal.interceptor = slow = SlowModal(0.0)
+                started = time.perf_counter()
+                await plane.deliver(plane.queued("self-hosted", "modal", job_id=1))
+                await until(slow.created.__len__)
+                times.append((started - began, slow.created["modal-1-1"] - started))
+    whole = median([ready + first for ready, first in times])
+    return [Row("process start (and both simulators') to the first SandboxCreate", whole, "s", imports, "≤ 1.25 ×")]
+
+
+def _imports() -> float:
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", _IMPORTS], check=True)
+    return time.perf_counter() - began
