@@ -73,6 +73,7 @@ async def _serve(settings: Settings, config: Config, listener: socket.socket, cl
             async with _repairing(parts, settings.sweep_interval_seconds, served, clock):
                 await served.serve(sockets=[listener])
     finally:
+        await parts.reconciler.record_newborns()
         await parts.connection.close()
 
 

@@ -35,6 +35,7 @@ def web_app() -> Starlette:
         try:
             yield
         finally:
+            await parts.reconciler.record_newborns()
             await parts.connection.close()
 
     return create_app(parts.service, settings.webhook_secrets, lifespan)

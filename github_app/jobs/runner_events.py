@@ -60,12 +60,12 @@ class RunnerEvents:
             _log.warning("runner_runs_another_job", runner=name, job=event.job_id, runs=runner.runs_job)
         if runs_another or runner.state is RunnerState.FINISHED:
             return False
-        noted: dict[str, Any] = {"runs_job": event.job_id, "sandbox_id": self._with_sandbox(runner).sandbox_id}
+        self._newborns.take(name)
+        noted: dict[str, Any] = {"runs_job": event.job_id, "sandbox_id": self._newborns.id_of(runner)}
         if event.action is Action.COMPLETED:
             await leave_known(self._store, runner, self._clock.now(), **noted)
         else:
             await change_known(self._store, runner, RunnerState.BUSY, **noted)
-        self._newborns.recorded(name)
         return event.job_id not in {runner.started_for, runner.runs_job}
 
     def afterwards(
@@ -73,7 +73,7 @@ class RunnerEvents:
     ) -> Callable[[], Awaitable[None]] | None:
         """What is to run after the answer, if anything. It never raises."""
         if runner is not None and runner.slots and event.action is Action.COMPLETED:
-            known_here = self._with_sandbox(runner)
+            known_here = msgspec.structs.replace(runner, sandbox_id=self._newborns.id_of(runner))
             return partial(self._reconciler.settle, known_here, unbalanced=unbalanced)
         return partial(self._balance, event, runner) if unbalanced else None
 
@@ -92,17 +92,12 @@ class RunnerEvents:
                 own = await self._store.get(RUNNERS, runner_name(job_id or 0, 1))
                 if own is None or (own.place, own.shape, own.labels) != (taken.place, taken.shape, taken.labels):
                     return False
-                job_id = own.runs_job
-                if own.idle or job_id == event.job_id:
+                if own.idle or own.name == taken.name:
                     return True
+                job_id = own.runs_job
         except StoreError as error:
             _log.info("balance_unknown", job=event.job_id, reason=str(error))
         return False
-
-    def _with_sandbox(self, runner: RunnerRecord) -> RunnerRecord:
-        """A runner's record, with its sandbox where this process alone knows it."""
-        sandbox_id = runner.sandbox_id or self._newborns.id_of(runner.name)
-        return msgspec.structs.replace(runner, sandbox_id=sandbox_id)
 
 
 def named(event: JobEvent, runner: RunnerRecord | None) -> JobEvent:

@@ -37,8 +37,6 @@ _HOUR_S = 3600.0
 # No job has begun and ended by then; one that was cancelled is looked at by the sweep, had another process heard of it.
 _NEW_S = 10.0
 _MOST_KEPT = 2000
-# So many jobs may have taken each other's runners before all records are read.
-_LONGEST_CHAIN = 10
 
 _log = structlog.get_logger(__name__)
 
@@ -251,18 +249,21 @@ class Service:
     async def _launch(self, beginning: Beginning, record: JobRecord) -> Answer:
         """Record a new job while its launch goes on, which the answer does not wait for."""
         launch = self._reconciler.launch(beginning)
-        try:
-            await asyncio.gather(self._record(record), self._note_repository(record.event))
-        except BaseException:
-            beginning.recorded.set_result(False)
-            raise
-        beginning.recorded.set_result(True)
+        await asyncio.gather(self._record_beginning(beginning, record), self._note_repository(record.event))
         _log.info("job_" + record.event.action.value)
 
         async def launched() -> None:
             await asyncio.shield(launch)
 
         return Answer(Status.ACCEPTED, None, launched, news=True)
+
+    async def _record_beginning(self, beginning: Beginning, record: JobRecord) -> None:
+        recorded = False
+        try:
+            await self._record(record)
+            recorded = True
+        finally:
+            beginning.recorded.set_result(recorded)
 
     async def missing(self, job_id: int) -> bool:
         """Wait no longer for a job that GitHub does not know, twice; tell whether that was news.

@@ -21,6 +21,8 @@ from github_app.runners.balance import CLAIM_IS_STALE_S, Start
 from github_app.store import CLAIMS, HALTS, ModalDictStore
 
 RENEW_EVERY_S = 10.0
+# A claim is dropped after a minute where no job and no runner stands behind it; a pop may take half a minute to arrive.
+_SURELY_OURS_S = 15.0
 
 _log = structlog.get_logger(__name__)
 
@@ -44,9 +46,13 @@ class Claims:
         """Claim an attempt; of many who try, one gets it."""
         return await self._store.put_new(CLAIMS, start.key, self._fresh(start))
 
-    async def drop(self, start: Start) -> None:
-        """Give back a claim that was just taken and nothing was done with."""
-        await self._store.take(CLAIMS, start.key)
+    async def drop(self, start: Start, since: float) -> None:
+        """Give back a claim that was taken after `since` (Unix time) and nothing was done with.
+
+        An older one may have been dropped by the sweep, and be another's by now: it is left to grow stale.
+        """
+        if self._clock.now() - since < _SURELY_OURS_S:
+            await self._store.take(CLAIMS, start.key)
 
     async def lives(self, runner: str) -> bool:
         """Tell whether the launch of a runner of this name is under way, by its claim as it is at this moment.

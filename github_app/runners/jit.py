@@ -12,7 +12,7 @@ from github_app.model import Hold, JitConfig, JobEvent, Place, RunnerStatus
 from github_app.runners import retry
 from github_app.runners.balance import Start
 from github_app.runners.ending import PacedDeregistration, SandboxLookup
-from github_app.runners.write_limit import WriteBudget
+from github_app.runners.write_limit import GOOD_FOR_S, WriteBudget
 
 _log = structlog.get_logger(__name__)
 
@@ -63,8 +63,10 @@ class JitRequests:
         self._budget = budget
         self._clock = clock
 
-    async def request(self, start: Start, name: str) -> JitConfig:
+    async def request(self, start: Start, name: str, paid_at: float) -> JitConfig:
         """Register a runner of this name for a launch, with as much patience as a launch has.
+
+        A write was paid for at `paid_at` (Unix time).
 
         Raises:
             PutOff: there will be none for now.
@@ -79,7 +81,9 @@ class JitRequests:
                 reraise=True,
             ):
                 with trial:
-                    return await self._ask(job, name, group, repeated=trial.retry_state.attempt_number > 1)
+                    is_late = self._clock.now() - paid_at > GOOD_FOR_S
+                    repeated = trial.retry_state.attempt_number > 1
+                    return await self._ask(job, name, group, unpaid=repeated or is_late)
         except GitHubError as error:
             if error.status == 409:
                 await self._remove_leftover(job, name)
@@ -89,9 +93,9 @@ class JitRequests:
             raise _put_off_by_github(error) from error
         raise AssertionError("tenacity raises or returns")
 
-    async def _ask(self, job: JobEvent, name: str, group: int | None, *, repeated: bool) -> JitConfig:
+    async def _ask(self, job: JobEvent, name: str, group: int | None, *, unpaid: bool) -> JitConfig:
         # The first request was paid for at admission; each repetition is a write of its own.
-        again = await self._budget.wait(job.installation_id) if repeated else None
+        again = await self._budget.wait(job.installation_id) if unpaid else None
         if again is not None:
             raise PutOff(Hold.GITHUB_LIMIT, "GitHub's write limit is reached", again - self._clock.now())
         try:

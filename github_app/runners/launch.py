@@ -7,7 +7,7 @@ repeated after whatever failure cannot start two runners under one name.
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -156,23 +156,16 @@ class Launcher:
             StoreError: the store did not answer; what was taken is released by age.
         """
         self._gpu_creates[_gpu_type(admitted.start)] -= 1
+        self._budget.give_back(admitted.start.demand.job.event.installation_id)
         await self._give_back(admitted.start, admitted.slots, claimed=True, since=admitted.since)
 
     async def _admit(self, start: Start) -> "Admitted | Postponed":
-        """One after the other: in a round most launches find a cap reached, and pay for nothing else then."""
+        """Find out first what stops a launch, and wait a little for the write limit."""
         if (postponed := await self._postponed(start)) is not None:
             return postponed
-        job, since = start.demand.job.event, self._clock.now()
-        slots = await self._slots.take(job.repository, start.runner, start.demand.shape.profile)
-        if isinstance(slots, Full):
-            return _full(slots)
-        if (again := await self._budget.wait(job.installation_id)) is not None:
-            await self._slots.give_back(slots, start.runner, since)
+        if (again := await self._budget.wait(start.demand.job.event.installation_id)) is not None:
             return _limited(again)
-        if not await self._claims.take(start):
-            await self._slots.give_back(slots, start.runner, since)
-            return _UNDER_WAY
-        return Admitted(start, slots, since)
+        return await self._take(start, refused=_nothing(), write=_nothing())
 
     async def _postponed(self, start: Start) -> Postponed | None:
         """What stops a launch before anything is taken for it."""
@@ -183,20 +176,32 @@ class Launcher:
         return None if doubt is None else Postponed(doubt.reason, doubt.again, halted=doubt.again is None)
 
     async def _take_at_once(self, start: Start) -> "Admitted | Postponed":
-        """Take the claim, the slots and a share of the write budget: where one is not to be had, none is kept."""
+        write = self._budget.spend(start.demand.job.event.installation_id)
+        return await self._take(start, refused=self._version.refused(), write=write)
+
+    async def _take(
+        self,
+        start: Start,
+        *,
+        refused: Coroutine[Any, Any, str | None],
+        write: Coroutine[Any, Any, float | None],
+    ) -> "Admitted | Postponed":
+        """Take the claim and the slots, while it is found out whether the version is refused and a write to be had.
+
+        Where one is not to be had, none is kept.
+        """
         job, since = start.demand.job.event, self._clock.now()
-        version = asyncio.create_task(self._version.refused())
+        version, paid = asyncio.create_task(refused), asyncio.create_task(write)
         slots = asyncio.create_task(self._slots.take(job.repository, start.runner, start.demand.shape.profile))
-        write = asyncio.create_task(self._budget.spend(job.installation_id))
         claim = asyncio.create_task(self._claims.take(start))
-        tasks: tuple[asyncio.Task[Any], ...] = (version, slots, write, claim)
+        tasks: tuple[asyncio.Task[Any], ...] = (version, slots, paid, claim)
         await asyncio.gather(*tasks, return_exceptions=True)
         failed = next((error for error in (task.exception() for task in tasks) if error is not None), None)
         if failed is None:
-            taken = _taken(start, since, version.result(), slots.result(), write.result(), claimed=claim.result())
+            taken = _taken(start, since, version.result(), slots.result(), paid.result(), claimed=claim.result())
             if isinstance(taken, Admitted):
                 return taken
-        if write.exception() is None and write.result() is None:
+        if paid.exception() is None and paid.result() is None:
             self._budget.give_back(job.installation_id)
         held = slots.result() if slots.exception() is None else None
         claimed = claim.exception() is None and claim.result()
@@ -212,7 +217,7 @@ class Launcher:
     async def _give_back(self, start: Start, slots: Taken, *, claimed: bool, since: float) -> None:
         await self._slots.give_back(slots, start.runner, since)
         if claimed:
-            await self._claims.drop(start)
+            await self._claims.drop(start, since)
 
     async def run(self, admitted: "Admitted", recorded: Awaitable[bool] | None = None) -> float | None:
         """Start the runner; return the Unix time at which to look again when it did not come to be.
@@ -226,7 +231,7 @@ class Launcher:
             async with self._claims.renewing(start, admitted.since) as lease:
                 runner = await self._start(admitted, name, lease, recorded)
         except PutOff as off:
-            return await self._put_off(start, admitted.slots, off)
+            return await self._put_off(admitted, off)
         except Exception as error:  # what is not foreseen must not take other launches with it
             _log.exception("launch_failed", job=start.demand.job_id, reason=str(error), error=type(error).__name__)
             return self._clock.now() + CLAIM_IS_STALE_S
@@ -236,11 +241,16 @@ class Launcher:
         _log.info("runner_started", runner=runner.name, sandbox=runner.sandbox_id, duration_s=took)
         return None
 
-    async def _put_off(self, start: Start, slots: Taken, off: PutOff) -> float:
+    async def _put_off(self, admitted: "Admitted", off: PutOff) -> float | None:
+        start, slots = admitted.start, admitted.slots
         try:
             if off.ended:
                 await release_slots(self._store, slots.keys, start.runner, self._clock.now(), owner=slots.owner)
                 self._slots.given_back(slots.keys)
+            if off.ended and off.hold is Hold.NOT_RECORDED:
+                # Its delivery comes again, and is to find nothing in its way.
+                await self._claims.drop(start, admitted.since)
+                return None
             return await self._claims.put_off(start, off.hold, off.reason, off.seconds)
         except StoreError as error:
             # The claim grows stale, and the slots are released by age.
@@ -252,7 +262,7 @@ class Launcher:
     ) -> RunnerRecord:
         start = admitted.start
         job, shape = start.demand.job.event, start.demand.shape
-        jit = await self._jit.request(start, name)
+        jit = await self._jit.request(start, name, paid_at=admitted.since)
         runner = RunnerRecord(
             name=name,
             started_for=job.job_id,
@@ -275,7 +285,7 @@ class Launcher:
             raise PutOff(Hold.SUPERSEDED, reason, 0.0, ended=ended)
         spec = SandboxSpec(name, shape, _tags(job, name), jit.encoded, job.repository, job.private, job.labels)
         sandbox_id = await self._create(runner, spec)
-        self._newborns.born(name, sandbox_id)
+        self._newborns.born(runner, sandbox_id)
         return msgspec.structs.replace(runner, sandbox_id=sandbox_id)
 
     async def _create(self, runner: RunnerRecord, spec: SandboxSpec) -> str:
@@ -317,6 +327,10 @@ class Launcher:
             _log.warning("runner_not_removed", runner=runner.name, reason=str(error))
             return False
         return True
+
+
+async def _nothing() -> None:
+    """In the place of what was found out before."""
 
 
 def _gpu_type(start: Start) -> str:

@@ -5,61 +5,79 @@ alone a little later. Where the process ends before, the sweep finds the sandbox
 """
 
 import asyncio
+from dataclasses import dataclass
 
 import structlog
 
 from github_app.clock import Clock
 from github_app.errors import StoreError
-from github_app.model import RunnerState
-from github_app.runners.records import change_runner
-from github_app.store import ModalDictStore
+from github_app.model import RunnerRecord, RunnerState
+from github_app.runners.records import change_known
+from github_app.store import RUNNERS, ModalDictStore
 
-# Most jobs are taken within some seconds. A claim lives longer: until then the sweep leaves the launch alone.
-_ALONE_AFTER_S = 20.0
+# Most jobs are taken within some seconds. Until the claim of its launch is old, the sweep leaves a runner alone.
+_ALONE_AFTER_S = 12.0
+# Who had read the record before may have overwritten it since.
+_LOOKED_AT_AGAIN_AFTER_S = 12.0
 
 _log = structlog.get_logger(__name__)
 
 
+@dataclass
+class _Newborn:
+    github_id: int
+    sandbox_id: str
+    # Someone else has recorded it, or is about to.
+    recorded: bool = False
+
+
 class Newborns:
-    """Those of this process, by runner name."""
+    """Those of this process, by runner name, for half a minute each."""
 
     def __init__(self, store: ModalDictStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._ids: dict[str, str] = {}
-        self._recordings: set[asyncio.Task[None]] = set()
+        self._all: dict[str, _Newborn] = {}
+        self._keeping: set[asyncio.Task[None]] = set()
 
-    def born(self, runner: str, sandbox_id: str) -> None:
+    def born(self, runner: RunnerRecord, sandbox_id: str) -> None:
         """Keep the id of a runner's new sandbox until it is recorded."""
-        self._ids[runner] = sandbox_id
-        recording = asyncio.create_task(self._record_later(runner))
-        self._recordings.add(recording)
-        recording.add_done_callback(self._recordings.discard)
+        newborn = self._all[runner.name] = _Newborn(runner.github_id, sandbox_id)
+        keeping = asyncio.create_task(self._keep(runner.name, newborn))
+        self._keeping.add(keeping)
+        keeping.add_done_callback(self._keeping.discard)
 
-    def id_of(self, runner: str) -> str | None:
-        """The id of a runner's sandbox, where it may not be recorded."""
-        return self._ids.get(runner)
+    def id_of(self, runner: RunnerRecord) -> str | None:
+        """The id of a runner's sandbox, where it is recorded or is known here."""
+        newborn = self._all.get(runner.name)
+        known_here = newborn is not None and newborn.github_id == runner.github_id
+        return runner.sandbox_id or (newborn.sandbox_id if newborn and known_here else None)
 
-    def recorded(self, runner: str) -> None:
-        """Take note that the id stands in the runner's record."""
-        self._ids.pop(runner, None)
+    def take(self, runner: str) -> None:
+        """Take note that a runner's record is about to be written, with its sandbox."""
+        if newborn := self._all.get(runner):
+            newborn.recorded = True
 
     async def record_all(self) -> None:
         """Record what is left, before the process ends. Never raises."""
-        await asyncio.gather(*(self._record(runner) for runner in list(self._ids)))
+        left = [(runner, newborn) for runner, newborn in self._all.items() if not newborn.recorded]
+        await asyncio.gather(*(self._record(runner, newborn) for runner, newborn in left))
 
-    async def _record_later(self, runner: str) -> None:
+    async def _keep(self, runner: str, newborn: _Newborn) -> None:
         await self._clock.sleep(_ALONE_AFTER_S)
-        await self._record(runner)
+        if not newborn.recorded:
+            await self._record(runner, newborn)
+        await self._clock.sleep(_LOOKED_AT_AGAIN_AFTER_S)
+        if not newborn.recorded:
+            await self._record(runner, newborn)
+        if self._all.get(runner) is newborn:
+            del self._all[runner]
 
-    async def _record(self, runner: str) -> None:
-        sandbox_id = self._ids.get(runner)
-        if sandbox_id is None:
-            return
+    async def _record(self, runner: str, newborn: _Newborn) -> None:
         try:
-            # `in_progress` may have come first: then only the sandbox is added.
-            await change_runner(self._store, runner, RunnerState.STARTED, sandbox_id=sandbox_id)
+            known = await self._store.get(RUNNERS, runner)
+            # Taken while it was read: then it is being written with more than this.
+            if known is not None and known.github_id == newborn.github_id and not newborn.recorded:
+                await change_known(self._store, known, RunnerState.STARTED, sandbox_id=newborn.sandbox_id)
         except StoreError as error:
-            _log.warning("sandbox_not_recorded", runner=runner, sandbox=sandbox_id, reason=str(error))
-            return
-        self.recorded(runner)
+            _log.warning("sandbox_not_recorded", runner=runner, sandbox=newborn.sandbox_id, reason=str(error))

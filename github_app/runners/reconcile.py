@@ -139,7 +139,7 @@ class Reconciler:
         if braked:
             ends.append(self._clock.now() + _TRY_AGAIN_S)
         if found.starting:
-            ends.append(now + YOUNG_FOR_S)
+            ends.append(now + (YOUNG_FOR_S if any(is_young(r, now) for r in found.starting) else CLAIM_IS_STALE_S))
         if ends:
             self._wake_at(min(ends))
         return Round(len(launches), tuple(waits), braked, rest)
@@ -171,7 +171,7 @@ class Reconciler:
         halts = await self._store.all(HALTS)
         found = plan(demands, runners, claims, halts, now)
         # This process knows of some that there is something to end.
-        born = tuple(r for r in found.starting if self._newborns.id_of(r.name) and not is_young(r, now))
+        born = tuple(r for r in found.starting if self._newborns.id_of(r) and not is_young(r, now))
         starting = tuple(runner for runner in found.starting if runner not in born)
         self._unwanted = {runner.name for runner in starting}
         return replace(found, surplus=found.surplus + born, starting=starting)
@@ -219,13 +219,17 @@ class Reconciler:
         return launch
 
     async def withdraw(self, beginning: Beginning) -> None:
-        """Give back what was taken for a launch that does not begin. Never raises."""
-        admitted = await beginning.admission
+        """Give back what was taken for a launch that does not begin. Never raises.
+
+        Others may have waited for it meanwhile, as the same job's second delivery.
+        """
         try:
+            admitted = await beginning.admission
             if isinstance(admitted, Admitted):
+                self._wake_at(self._clock.now())
                 await self._launcher.withdraw(admitted)
-        except ModalRunnerError as error:
-            _log.warning("launch_not_withdrawn", reason=str(error))
+        except Exception as error:  # what is not foreseen must not take the place of the answer
+            _log.warning("launch_not_withdrawn", reason=str(error), error=type(error).__name__)
 
     async def _admit_at_once(self, start: Start) -> Admitted | Postponed | None:
         try:
@@ -239,6 +243,8 @@ class Reconciler:
             await self._run(admitted, beginning.recorded)
             return
         if not await beginning.recorded:
+            # It may be all the same: the answer may have been lost.
+            self._wake_at(self._clock.now() + _TRY_AGAIN_S)
             return
         admitted = admitted or await self._admit(beginning.start)
         if isinstance(admitted, Admitted):
@@ -310,7 +316,7 @@ class Reconciler:
             runner = await self._store.get(RUNNERS, surplus.name)
             if runner is None or not runner.idle:
                 return False
-            sandbox_id = runner.sandbox_id or self._newborns.id_of(runner.name)
+            sandbox_id = self._newborns.id_of(runner)
             return await self._endings.end(msgspec.structs.replace(runner, sandbox_id=sandbox_id))
         except ModalRunnerError as error:
             _log.warning("runner_not_ended", runner=surplus.name, reason=str(error))

@@ -13,7 +13,7 @@ from github_app.store import RUNNERS, ModalDictStore
 # A sandbox ends a second or two after its job; what takes longer is left to the sweep.
 _ENDS_WITHIN_S = 60.0
 # Its job may have come and gone before its creation was answered.
-_RECORDED_WITHIN_S = (0.0, 1.0, 2.0, 4.0, 8.0)
+_RECORDED_WITHIN_S = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 _log = structlog.get_logger(__name__)
 

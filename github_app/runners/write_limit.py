@@ -118,9 +118,11 @@ class WriteBudget:
                 self._store.get(BUDGET, f"{self._prefix}{installation_id}/{period - 1}/{lane}"),
                 self._store.put_new(BUDGET, key, Lane(uuid.uuid4().hex, now)),
             )
-            if is_ours and last is not None and last.taken_at + PERIOD_S > now:
-                # Its writes of the last period still count: it is free for whoever comes after that.
-                await self._store.take(BUDGET, key)
+            if last is not None and last.taken_at + PERIOD_S > now:
+                # Its writes of the last period still count: it is free for whoever comes after that. One that another
+                # has just put will be taken back too.
+                if is_ours:
+                    await self._store.take(BUDGET, key)
                 known[lane] = (period - 1, last.taken_at)
                 reopens = min(reopens, last.taken_at + PERIOD_S)
                 continue

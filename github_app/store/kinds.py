@@ -27,7 +27,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Delivered(msgspec.Struct, frozen=True):
-    """A delivery that was dealt with, under its body's digest; put only after its job's record."""
+    """A delivery that was left to the sweep, under its body's digest."""
 
     at: float
 
@@ -46,7 +46,7 @@ CLAIMS = Kind("claims", Claim)
 HALTS = Kind("halts", Halt)
 RUNNERS = Kind("runners", RunnerRecord)
 SLOTS = Kind("slots", Slot)
-# By the owner of a slot.
+# By the owner and the key of a slot.
 RELEASES = Kind("releases", Release)
 BUDGET = Kind("budget", Lane)
 # Finished jobs. Modal forgets an entry seven days after it was last read or written.

@@ -9,6 +9,7 @@ from github_app.clock import Clock
 from github_app.model import RunnerRecord, Slot
 from github_app.runners.capacity import release_slots
 from github_app.runners.claims import Claims
+from github_app.runners.records import change_runner
 from github_app.runners.second_looks import Suspicions
 from github_app.runners.versions import RunnerVersion
 from github_app.store import CLAIMS, JOBS, PARKED, RELEASES, RUNNERS, SEEN, SLOTS, ModalDictStore
@@ -66,7 +67,14 @@ class Upkeep:
         return not await self._claims.lives(name) and await self._store.get(RUNNERS, name) is None
 
     async def _keep_slots(self, runner: RunnerRecord, slots: Mapping[str, Slot]) -> None:
-        """A slot that was taken for an orphan's, while its launch stood still, is its runner's again if it is free."""
+        """A slot that was taken for an orphan's, while its launch stood still, is its runner's again if it is free.
+
+        By what its owner was it must not be given back any more: it may be another's by now.
+        """
+        if runner.slots_owner and any(
+            key not in slots or slots[key].owner != runner.slots_owner for key in runner.slots
+        ):
+            await change_runner(self._store, runner.name, slots_owner="")
         for key in [key for key in runner.slots if key not in slots]:
             current = await self._store.get(RUNNERS, runner.name)
             again = Slot(uuid.uuid4().hex, runner.name, self._clock.now())

@@ -149,6 +149,21 @@ async def test_the_sweep_takes_a_slot_again_that_its_runner_has_lost(client: mod
     assert await store.all(SLOTS) == {}
 
 
+async def test_a_slot_that_has_gone_to_another_is_not_given_back_by_its_first_owner(client: modal.Client) -> None:
+    """Its launch stood still, the sweep gave the slot to another, and after ten minutes forgot that it had."""
+    store, clock = ModalDictStore("app", client), Clock()
+    thawed = msgspec.structs.replace(_HOLDER, slots_owner="a")
+    others = Slot("b", "modal-2-1", clock.now())
+    await store.put(RUNNERS, thawed.name, thawed)
+    await store.put(SLOTS, "octo/repo/1", others)
+    await _upkeep(store, clock).release_slots(SweepReport())
+    current = await store.get(RUNNERS, thawed.name)
+    assert current is not None
+    await finish_runner(store, current, clock.now())
+
+    assert await store.get(SLOTS, "octo/repo/1") == others
+
+
 async def test_a_slot_stays_taken_whose_launch_ends_while_the_sweep_stands_still(client: modal.Client) -> None:
     """It had no runner when its runner was looked for, and its claim was old when that was read."""
 

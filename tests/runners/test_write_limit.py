@@ -10,12 +10,13 @@ from github_app.errors import GitHubError
 from github_app.github import Connection, Runners
 from github_app.github.connection import SharedTransport
 from github_app.model import JobEvent
-from github_app.runners.write_limit import PacedNotices, PacedRunners, WriteBudget
+from github_app.runners.write_limit import PERIOD_S, PacedNotices, PacedRunners, WriteBudget
 from github_app.simulate import containers
 from github_app.simulate.deployment import Version
 from github_app.simulate.run import simulate
 from github_app.simulator.modal import SimulatedModal
 from github_app.store import BUDGET, TOLD, ModalDictStore
+from github_app.store.notes import Lane
 from tests.worlds.clocks import standing_clock
 from tests.worlds.modal_workshop import FailsWith
 from tests.worlds.records import PLACE, event
@@ -67,6 +68,23 @@ async def test_the_write_budget_costs_two_calls_for_fifteen_writes(client: modal
         await budget.spend(1)
 
     assert len(await store.all(BUDGET)) == 1
+
+
+async def test_a_lane_that_another_only_tries_is_free_as_soon_as_its_last_writes_are_old(client: modal.Client) -> None:
+    """It was put and taken back, because its writes of the last period counted still; who crossed took it for taken."""
+    store, clock = ModalDictStore("app", client), standing_clock(1_000_069.0 // PERIOD_S * PERIOD_S + 1)
+    period = int(clock.now() // PERIOD_S)
+    await store.put(BUDGET, f"7/{period - 1}/0", Lane("x", clock.now() - PERIOD_S + 5))
+    await store.put(BUDGET, f"7/{period}/0", Lane("who tries", clock.now()))
+    budget = WriteBudget(store, clock, lanes=1)
+    again = await budget.spend(7)
+    await store.take(BUDGET, f"7/{period}/0")
+    assert again is not None
+    assert clock.hand is not None
+    clock.hand[0] = again + 0.1
+
+    assert again <= period * PERIOD_S + 10
+    assert await budget.spend(7) is None
 
 
 async def test_a_removal_is_not_sent_while_githubs_limit_is_reached(

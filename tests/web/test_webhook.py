@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from google.protobuf.message import Message
 
 from github_app.simulator.modal import Limits
 from tests.worlds.control_plane import PAYLOADS, ControlPlane, running, until
@@ -354,6 +355,34 @@ async def test_a_job_announced_under_two_guids_gets_one_runner(tmp_path: Path) -
         assert {answer.json()["status"] for answer in answers} <= {"accepted", "duplicate"}
         assert len(plane.modal.sandboxes()) == 1
         assert plane.github.calls["POST /orgs/{org}/actions/runners/generate-jitconfig"] == 1
+
+
+class OneReadIsSlow:
+    """The first look at what is known of a job takes a second."""
+
+    def __init__(self) -> None:
+        self._waited = False
+
+    async def before(self, rpc: str, request: Message) -> None:
+        """Wait once."""
+        if rpc == "DictGet" and not self._waited:
+            self._waited = True
+            await asyncio.sleep(1.0)
+
+    async def after(self, rpc: str, request: Message, response: Message) -> None:
+        """Go on."""
+
+
+async def test_a_body_that_comes_twice_at_once_starts_its_job_at_once(tmp_path: Path) -> None:
+    """The first had the claim, read late, and found the second's record: each left the job to the other."""
+    async with running(tmp_path, settings={"SWEEP_INTERVAL_SECONDS": "0"}) as plane:
+        await plane.quiet()
+        plane.modal.interceptor = OneReadIsSlow()
+        payload = plane.queued("self-hosted", "modal")
+        await asyncio.gather(plane.deliver(payload), plane.deliver(payload))
+        await until(lambda: any(view.started_at for view in plane.modal.sandboxes()), within=12)
+
+        assert len(plane.modal.sandboxes()) == 1
 
 
 async def test_deliveries_are_answered_and_served_while_a_gpu_is_waited_for(tmp_path: Path) -> None:
