@@ -8,7 +8,6 @@ import math
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 
 from github_app.clock import Clock
 from github_app.model import Slot
@@ -130,26 +129,30 @@ class Slots:
 
     async def _take_one(self, group: str, cap: int, slot: Slot, reading: "asyncio.Task[None] | None") -> str | None:
         """`reading` is under way where what is known is old."""
-        key = await self._try(group, islice(free_numbers(group, cap, self._taken), _GUESSES), slot)
+        key = await self._try(group, cap, slot, most=_GUESSES)
         if reading is not None:
             await asyncio.shield(reading)
-            if key is not None and _number(key) not in free_numbers(group, cap, self._taken - {key}):
+            # What this process tries just now is judged each by itself.
+            others = self._taken - self._own.keys() - {key}
+            if key is not None and _number(key) not in free_numbers(group, cap, others):
                 # The cap was lowered, and more are taken above it.
                 await self._store.take(SLOTS, key)
+                self.given_back([key])
                 key = None
         elif key is None:
             await self._read()
         # That a cap is reached is said of what was read now.
-        return key or await self._try(group, free_numbers(group, cap, self._taken), slot)
+        return key or await self._try(group, cap, slot)
 
-    async def _try(self, group: str, numbers: Iterable[int], slot: Slot) -> str | None:
-        for number in numbers:
+    async def _try(self, group: str, cap: int, slot: Slot, most: float = math.inf) -> str | None:
+        while most > 0 and (number := next(free_numbers(group, cap, self._taken), None)) is not None:
             key = f"{group}/{number}"
-            is_ours = await self._store.put_new(SLOTS, key, slot)
+            # Before the answer, so that the next launch tries another one.
             self._taken.add(key)
             self._own[key] = self._clock.now()
-            if is_ours:
+            if await self._store.put_new(SLOTS, key, slot):
                 return key
+            most -= 1
         return None
 
     async def _read(self) -> None:
