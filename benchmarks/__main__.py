@@ -20,7 +20,7 @@ from benchmarks.start import starts
 _HERE = Path(__file__).parent
 _DICT_MS = (0.0, 5.0, 30.0)
 _CAPS = {"MAX_CONCURRENT_PER_REPO": "1000"}
-_BURSTS = (1_000, 3_000)
+_BURSTS = (300, 1_000)
 _PARTS = ("start", "intake", "burst", "process")
 
 

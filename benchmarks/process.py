@@ -11,7 +11,7 @@ from benchmarks.rows import Row, median
 from tests.worlds.control_plane import running, until
 
 _IMPORTS = "import modal, githubkit, starlette.applications"
-_KNOWN = 2000
+_KNOWN = 1000
 
 
 async def memory() -> list[Row]:

@@ -114,6 +114,8 @@ class Launcher:
         self._version = version
         self._clock = clock
         self._gpu_creates: Counter[str] = Counter()
+        # Types of GPU for which a launch was turned away since the last creation of that type was over.
+        self._gpu_awaited: set[str] = set()
 
     async def admit(self, start: Start) -> "Admitted | Postponed":
         """Take what a launch needs: its slots, a share of the write budget, its claim. Nothing is started yet.
@@ -138,6 +140,7 @@ class Launcher:
     ) -> "Admitted | Postponed":
         gpu = _gpu_type(start)
         if gpu and self._gpu_creates[gpu] >= GPU_CREATES_AT_ONCE:
+            self._gpu_awaited.add(gpu)
             return Postponed("other creations of this GPU type are under way", self._clock.now() + _SOON_S)
         # Counted from here on to the end of `run`, with no wait in between.
         self._gpu_creates[gpu] += 1
@@ -209,6 +212,13 @@ class Launcher:
         if failed is not None:
             raise failed
         return taken
+
+    def is_awaited(self, start: Start) -> bool:
+        """Tell, once, whether other launches were turned away because of this one, which is over."""
+        gpu = _gpu_type(start)
+        awaited = gpu in self._gpu_awaited
+        self._gpu_awaited.discard(gpu)
+        return awaited
 
     def settled(self, runner: RunnerRecord) -> None:
         """Take note that a runner's slots are free again."""

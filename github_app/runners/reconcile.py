@@ -276,6 +276,8 @@ class Reconciler:
         again = await self._launcher.run(admitted, recorded)
         if again is not None:
             self._wake_at(again)
+        if self._launcher.is_awaited(admitted.start):
+            self._wake_at(self._clock.now())
         name = runner_name(admitted.start.demand.job_id, admitted.start.attempt)
         if name in self._unwanted:
             # Its job was over before it had started, and nothing that starts is ended.

@@ -33,7 +33,7 @@ async def connect(simulated: SimulatedModal, *, secret: str | None = None) -> As
 
 async def until(holds: Callable[[], bool]) -> None:
     """Wait for something that only other processes bring about."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while not holds():
             await asyncio.sleep(0.01)
 
