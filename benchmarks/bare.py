@@ -30,7 +30,12 @@ def main() -> None:
     listener.bind(("127.0.0.1", 0))
     listener.listen(1024)
     print(listener.getsockname()[1], flush=True)
-    asyncio.run(server(Starlette(routes=[Route("/webhook", _webhook, methods=["POST"])])).serve(sockets=[listener]))
+    asyncio.run(_serve(listener))
+
+
+async def _serve(listener: socket.socket) -> None:
+    app = Starlette(routes=[Route("/webhook", _webhook, methods=["POST"])])
+    await server(app).serve(sockets=[listener])
 
 
 if __name__ == "__main__":

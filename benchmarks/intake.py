@@ -63,7 +63,8 @@ async def _send_until(port: int, request: bytes, ends_at: float) -> int:
     count = 0
     while time.perf_counter() < ends_at:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        try:
+        # A server may end a connection after some requests, and say so or not.
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             while time.perf_counter() < ends_at:
                 writer.write(request)
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -74,8 +75,6 @@ async def _send_until(port: int, request: bytes, ends_at: float) -> int:
                 count += 1
                 if b"connection: close" in head.lower():
                     break
-        finally:
-            writer.close()
     return count
 
 
@@ -89,7 +88,8 @@ async def _bare() -> AsyncIterator[int]:
         assert process.stdout is not None
         yield int(await process.stdout.readline())
     finally:
-        process.terminate()
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
         await process.wait()
 
 
