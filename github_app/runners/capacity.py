@@ -152,6 +152,8 @@ class Slots:
             self._own[key] = self._clock.now()
             if await self._store.put_new(SLOTS, key, slot):
                 return key
+            # Another process has it: it is taken, and not by what is tried here.
+            self._own.pop(key, None)
             most -= 1
         return None
 

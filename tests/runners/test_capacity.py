@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from github_app.clock import Clock
+from github_app.model import Slot
 from github_app.runners.capacity import Caps, Full, Slots, Taken, free_numbers
 from github_app.store import SLOTS, ModalDictStore
 
@@ -52,6 +53,17 @@ async def test_many_at_once_keep_a_lowered_cap(client: modal.Client) -> None:
     taken = await asyncio.gather(*(after.take("octo/repo", f"modal-{n}-1") for n in range(10, 20)))
 
     assert sum(not isinstance(slots, Full) for slots in taken) == 2
+    assert len(await store.all(SLOTS)) == 5
+
+
+async def test_what_another_process_holds_counts_although_it_was_tried_here(client: modal.Client) -> None:
+    """A number that was tried in vain was taken for one's own, and not counted against a lowered cap."""
+    store = ModalDictStore("app", client)
+    for number in (3, 6, 7, 8):
+        await store.put(SLOTS, f"octo/repo/{number}", Slot("another's", f"modal-{number}-1", 1.0))
+    after = Slots(store, Caps(per_repository=5), Clock())
+    await asyncio.gather(*(after.take("octo/repo", f"modal-{n}-1") for n in range(10, 13)))
+
     assert len(await store.all(SLOTS)) == 5
 
 
