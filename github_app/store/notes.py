@@ -36,6 +36,13 @@ class Watermark(msgspec.Struct, frozen=True):
     read_at: float
 
 
+class Cut(msgspec.Struct, frozen=True):
+    """How far a repository was read when the budget ended: the page of its runs, newest first, and the last run."""
+
+    page: int = 1
+    run: int | None = None
+
+
 class ReadingPosition(msgspec.Struct, frozen=True):
     """Where the sweep's reading ended, so that the next one goes on from there; names are lower-case."""
 
@@ -45,10 +52,10 @@ class ReadingPosition(msgspec.Struct, frozen=True):
     other: str = ""
     # The page of the list of repositories that is being read.
     repositories: int = 1
-    # The repository at which the budget ended; which page of its runs was being read, and the last run that was.
-    unfinished: str = ""
-    runs: int = 1
-    run: int = 0
+    # Repositories in the middle of which it ended.
+    cuts: dict[str, Cut] = {}
+    # Which of the three (jobs, repositories seen, others) is sure of a step next.
+    turn: int = 0
 
 
 class Allowance(msgspec.Struct, frozen=True):
@@ -57,8 +64,9 @@ class Allowance(msgspec.Struct, frozen=True):
     left: float
     at: float
     turn: ReadingPosition = ReadingPosition()
-    # What it cost last to list the runners.
+    # What it cost last to list the runners, and when that was.
     listing: int = 0
+    listed_at: float = 0.0
 
 
 class RepositorySeen(msgspec.Struct, frozen=True):

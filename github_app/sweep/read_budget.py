@@ -25,6 +25,8 @@ class ReadBudget:
         self._clock = clock
         self._left = 0.0
         self._listing = 0
+        self._listed_at = 0.0
+        self._may_overdraw = False
         self.position = ReadingPosition()
 
     async def open(self) -> None:
@@ -37,7 +39,7 @@ class ReadBudget:
         known = await self._store.get(ALLOWANCES, self._key)
         self._left = _BURST if known is None else min(_BURST, known.left + (now - known.at) / 60 * self._per_minute)
         self.position = known.turn if known else ReadingPosition()
-        self._listing = known.listing if known else 0
+        self._listing, self._listed_at = (known.listing, known.listed_at) if known else (0, 0.0)
 
     @property
     def _per_minute(self) -> float:
@@ -52,7 +54,7 @@ class ReadBudget:
             StoreError: the store did not answer.
         """
         left = max(self._left, -_BURST)
-        kept = Allowance(left, self._clock.now(), self.position, self._listing)
+        kept = Allowance(left, self._clock.now(), self.position, self._listing, self._listed_at)
         await self._store.put(ALLOWANCES, self._key, kept)
 
     @property
@@ -62,13 +64,36 @@ class ReadBudget:
 
     @property
     def may_list(self) -> bool:
-        """Runners are listed in every sweep while that is cheap; else when half of what is left pays for it."""
-        return self._listing <= _CHEAP or self._left >= 2 * self._listing
+        """Runners are listed in every sweep while that is cheap; else when half of what is left, or came in, pays it.
+
+        What is left alone would not do: the reading of queued jobs may leave nothing, in every sweep.
+        """
+        came_in = (self._clock.now() - self._listed_at) / 60 * self._per_minute
+        return self._listing <= _CHEAP or max(self._left, came_in) >= 2 * self._listing
 
     def charge_listing(self, calls: int) -> None:
         """Count what it cost to list the runners."""
-        self._listing = calls
+        self._listing, self._listed_at = calls, self._clock.now()
         self._left -= calls
+
+    @property
+    def is_spent(self) -> bool:
+        """Tell whether nothing is left."""
+        return self._left < 1
+
+    def begin_step(self) -> None:
+        """Let one step be made to its end, on credit if need be: one that is cut off each time is never made.
+
+        Raises:
+            Spent: nothing is left to begin with.
+        """
+        if self.is_spent:
+            raise Spent
+        self._may_overdraw = True
+
+    def end_step(self) -> None:
+        """From here on, only what is left is spent."""
+        self._may_overdraw = False
 
     def spend(self) -> None:
         """Pay for one call.
@@ -76,7 +101,7 @@ class ReadBudget:
         Raises:
             Spent: nothing is left.
         """
-        if self._left < 1:
+        if self.is_spent and not self._may_overdraw:
             raise Spent
         self._left -= 1
 

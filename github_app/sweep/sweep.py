@@ -27,10 +27,11 @@ from github_app.sandboxes import ModalSandboxes
 from github_app.store import CLAIMS, HISTORY, JOBS, RUNNERS, SEEN, SWEEPS, ModalDictStore
 from github_app.store.notes import RepositorySeen, Swept
 from github_app.sweep.deliveries import Deliveries
-from github_app.sweep.demand import QueueReader, doubtful
+from github_app.sweep.demand import QueueReader
 from github_app.sweep.finished import FinishedRunners
 from github_app.sweep.found import Found
 from github_app.sweep.orphans import Orphans
+from github_app.sweep.questions import JobQuestions, doubtful
 from github_app.sweep.read_budget import ReadBudget
 from github_app.sweep.report import SweepReport
 from github_app.sweep.supply import Supply
@@ -73,10 +74,10 @@ class Sweep:
         self._survey = Survey(store=store, app=app, jobs=jobs, runners=runners, clock=clock)
         suspicions = self._suspicions = Suspicions(store, clock)
         self._deliveries = Deliveries(app=app, store=store, budget=budget, window_s=redelivery_window_s, clock=clock)
+        self._questions = JobQuestions(jobs=jobs, apply=self._apply, missing=service.missing, suspicions=suspicions)
         self._demand = QueueReader(
             jobs=jobs,
-            apply=self._apply,
-            missing=service.missing,
+            questions=self._questions,
             refresh=self._refresh_seen,
             forget=self._forget_seen,
             suspicions=suspicions,
@@ -199,7 +200,7 @@ class Sweep:
             if await self._suspicions.confirmed(suspicion, dry_run=report.dry_run, sighted_at=sighted_at):
                 for job in own:
                     why = f"GitHub does not list the App's installation {installation_id}, or lists it as suspended"
-                    await self._demand.is_gone(job, why, report)
+                    await self._questions.is_gone(job, why, report)
 
     async def _refresh_seen(self, installation_id: int, listed: list[Repository]) -> None:
         """Bring what is known of repositories up to how GitHub lists them: renamed, made public or private."""
@@ -236,13 +237,13 @@ class Sweep:
         record = await self._store.get(JOBS, str(job_id))
         if record is None:
             return None
-        await self._demand.ask(record, SweepReport())
+        await self._questions.ask(record, SweepReport())
         return await self._store.get(JOBS, str(job_id))
 
     async def _is_over(self, runner: RunnerRecord) -> bool | None:
         """Tell whether GitHub, asked now, says that a runner's job has ended; None: it does not know it, twice."""
         record = await self._store.get(HISTORY, str(runner.runs_job))
-        return False if record is None else await self._demand.is_over(record.event, runner.github_id)
+        return False if record is None else await self._questions.is_over(record.event, runner.github_id)
 
     async def _balance(self, started: list[Awaitable[None]], report: SweepReport) -> None:
         made = None if report.dry_run else await self._reconciler.round()

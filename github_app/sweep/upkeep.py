@@ -13,7 +13,7 @@ from github_app.runners.records import change_runner
 from github_app.runners.second_looks import Suspicions
 from github_app.runners.versions import RunnerVersion
 from github_app.store import CLAIMS, JOBS, PARKED, RELEASES, RUNNERS, SEEN, SLOTS, ModalDictStore
-from github_app.sweep.demand import lost_its_runner
+from github_app.sweep.questions import lost_its_runner
 from github_app.sweep.report import SweepReport
 
 # Between a slot and the claim of its launch lie at most the half minute that is waited for GitHub's write limit.

@@ -260,7 +260,7 @@ MUTANTS = (
     ),
     Mutant(
         "a job is gone with its first 404",
-        "sweep/demand.py",
+        "sweep/questions.py",
         "confirmed(suspicion, dry_run=report.dry_run, sighted_at=record.changed_at):",
         "confirmed(suspicion, age=-1.0) or suspicion:",
         test="tests/runners/test_absences.py",

@@ -1,5 +1,7 @@
 """What the simulation has found: each race on its own, in a plan of a few jobs."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from github_app.simulate.outcome import Outcomes
@@ -76,6 +78,27 @@ def test_a_transferred_repository_is_read_where_it_is() -> None:
     assert len(ran.starts) == 2
     assert unreadable
     assert _seconds(unreadable[-1]) < 400
+
+
+def test_repositories_with_more_open_runs_than_may_be_read_leave_no_other_unread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What had jobs of ours came first in each sweep and cost more than a minute's share: the others had no turn.
+
+    A repository that was cut off before its first run began anew each minute, too.
+    """
+    hand_over = Outcomes.hand_over
+
+    def loses(self: Outcomes, delivery: object) -> Sequence[float]:
+        return [] if self._now() >= 1000 else hand_over(self, delivery)
+
+    monkeypatch.setattr(Outcomes, "hand_over", loses)
+    busy = [pushed(at, repository, 6500) for at in range(0, 300, 50) for repository in (_OWN, "octo-org/beta")]
+    ran = simulate(plan_of(*busy, pushed(1500, "octo-org/gamma", 30)))
+
+    assert ran.violations == []
+    assert len(ran.starts) == len(busy) + 1
+    assert max(ran.starts) < 1800
 
 
 def _seconds(line: str) -> float:

@@ -1,6 +1,7 @@
 """What the sweep does when parts of the world fail, and how far it reads."""
 
 import asyncio
+import contextlib
 
 import httpx
 import modal
@@ -13,6 +14,7 @@ from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.state import Repository
 from github_app.store import ALLOWANCES, JOBS, RUNNERS, SEEN, SLOTS
 from github_app.store.notes import Allowance, ReadingPosition
+from github_app.sweep.read_budget import ReadBudget, Spent
 from tests.worlds.steps import JIT, JOB, unborn
 from tests.worlds.universe import GPU, PLAIN, Script, Universe, universe
 
@@ -62,7 +64,7 @@ async def test_a_repository_that_cannot_be_read_does_not_keep_others_from_being_
         await it.sweep()
         await it.until_done()
 
-        assert any("jobs of octo-org/" in problem for problem in first.problems)
+        assert any("runs of octo-org/" in problem for problem in first.problems)
         assert {job.conclusion for job in it.github.jobs()} == {"success"}
 
 
@@ -389,3 +391,23 @@ async def test_reading_many_repositories_goes_on_at_the_page_where_it_ended() ->
             assert sweeps < 5
 
         assert sweeps > 1
+
+
+async def test_a_long_list_of_runners_is_read_though_the_queues_leave_nothing() -> None:
+    async with universe() as it:
+        minutes = []
+        await it.store.put(ALLOWANCES, "1", Allowance(0.0, it.clock.now(), listing=10, listed_at=it.clock.now()))
+        for minute in range(12):
+            await it.clock.sleep(60)
+            budget = ReadBudget(it.store, 1, 1.0, it.clock)
+            await budget.open()
+            if budget.may_list:
+                budget.charge_listing(10)
+                minutes.append(minute)
+            with contextlib.suppress(Spent):
+                while True:
+                    budget.spend()
+            await budget.close()
+
+        # Half of the 7.3 calls that come in a minute pay for ten calls each third minute.
+        assert len(minutes) in {3, 4}
