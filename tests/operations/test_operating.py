@@ -50,7 +50,9 @@ def _bad(lines: dict[str, dict[str, Any]]) -> list[str]:
 
 async def test_all_holds_after_a_setup_and_a_sweep_and_the_doctor_changes_nothing(it: Site) -> None:
     # No sweep comes in between.
+    assert it.modal.scheduled == {"modal-runner-sweep"}
     await it.run("redeploy", "--set", "SWEEP_CRON=*/30 * * * *", "--keep-version")
+    assert not it.modal.scheduled
     await it.modal.run_function("modal-runner", "sweep")
     calls, secret = it.modal.calls.copy(), it.secret
     lines = await _doctor(it)

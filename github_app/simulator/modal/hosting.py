@@ -1,4 +1,4 @@
-"""Running what was deployed: a container for each web function, and one every minute for each schedule.
+"""Running what was deployed: a container for each web function, and one every minute where a schedule says so.
 
 A container finds what a real one finds: the files that the deploy mounted, the variables of its image and Secrets,
 and a way to Modal. Nothing else of the checkout is there, save the packages that the image would install.
@@ -50,6 +50,11 @@ class Hosting:
         host, port = self._sockets[name].getsockname()[:2]
         return f"http://{host}:{port}"
 
+    @property
+    def scheduled(self) -> frozenset[str]:
+        """The functions that run each minute, as `<App>-<function>`."""
+        return frozenset(self._schedules)
+
     async def roll(self, app: str, definitions: Mapping[str, api_pb2.Function]) -> None:
         """Start a container of each web function, and end the one before it; take up the schedules."""
         if not self._active:
@@ -62,9 +67,10 @@ class Hosting:
                 self._serving[name] = await self._start(definition, self._sockets[name])
                 if old is not None:
                     self._keep(asyncio.create_task(_end(old)))
-            elif definition.schedule.cron.cron_string == _EVERY_MINUTE:
-                if name in self._schedules:
-                    self._schedules[name].cancel()
+                continue
+            if name in self._schedules:
+                self._schedules.pop(name).cancel()
+            if definition.schedule.cron.cron_string == _EVERY_MINUTE:
                 self._schedules[name] = asyncio.create_task(self._every_minute(definition))
 
     async def stop(self, app: str, functions: Mapping[str, str]) -> None:

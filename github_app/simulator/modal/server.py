@@ -114,6 +114,11 @@ class SimulatedModal:
         return self._started.vault.named(name)
 
     @property
+    def scheduled(self) -> frozenset[str]:
+        """The functions that run each minute, as `<App>-<function>`."""
+        return self._started.hosting.scheduled
+
+    @property
     def container_log(self) -> str:
         """What the containers of deployed functions have printed."""
         log = self._started.hosting.log
