@@ -8,6 +8,7 @@ from github_app.simulate.outcome import Outcomes
 from github_app.simulate.plan import Blow
 from github_app.simulate.run import simulate
 from github_app.simulator.github.auth import ApiError
+from github_app.simulator.github.state import Delivery
 from tests.worlds.simulated import plan_of, pushed
 
 _STRANGE, _OWN, _PERSONAL = "octo-org/strange", "octo-org/alpha", "mona/epsilon"
@@ -89,7 +90,7 @@ def test_repositories_with_more_open_runs_than_may_be_read_leave_no_other_unread
     """
     hand_over = Outcomes.hand_over
 
-    def loses(self: Outcomes, delivery: object) -> Sequence[float]:
+    def loses(self: Outcomes, delivery: Delivery) -> Sequence[float]:
         return [] if self._now() >= 1000 else hand_over(self, delivery)
 
     monkeypatch.setattr(Outcomes, "hand_over", loses)
