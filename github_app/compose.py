@@ -1,5 +1,6 @@
 """Putting the parts together: one way for `serve`, for `sweep` and for the functions on Modal."""
 
+import hashlib
 import os
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from github_app.jobs.runner_events import RunnerEvents
 from github_app.jobs.service import Service
 from github_app.jobs.workflow_runs import Runs
 from github_app.routing.rules import Rules
+from github_app.runners.admitting import Admissions
 from github_app.runners.capacity import Caps, Slots
 from github_app.runners.claims import Claims
 from github_app.runners.ending import Endings
@@ -21,6 +23,7 @@ from github_app.runners.jit import JitRequests
 from github_app.runners.launch import Launcher
 from github_app.runners.newborns import Newborns
 from github_app.runners.reconcile import Reconciler
+from github_app.runners.seats import Seats
 from github_app.runners.second_looks import Suspicions
 from github_app.runners.settling import Settling
 from github_app.runners.versions import RunnerVersion
@@ -118,6 +121,7 @@ class _Runners:
     endings: Endings
     settling: Settling
     newborns: Newborns
+    seats: Seats
     reconciler: Reconciler
 
 
@@ -205,6 +209,16 @@ def _runners(inputs: _Inputs, github: _GitHub, on_modal: _Modal) -> _Runners:
         runners=github.runners, deregistration=deregistration, sandboxes=sandboxes, budget=budget, clock=clock
     )
     newborns = Newborns(store, clock)
+    admissions = Admissions(
+        store=store,
+        claims=claims,
+        slots=Slots(store, inputs.caps, clock),
+        budget=budget,
+        version=version,
+        halts=halts,
+        vouchers=vouchers,
+        clock=clock,
+    )
     launcher = Launcher(
         store=store,
         jit=jit,
@@ -212,24 +226,23 @@ def _runners(inputs: _Inputs, github: _GitHub, on_modal: _Modal) -> _Runners:
         deregistration=deregistration,
         endings=endings,
         claims=claims,
-        slots=Slots(store, inputs.caps, clock),
-        budget=budget,
-        version=version,
-        halts=halts,
-        vouchers=vouchers,
+        admissions=admissions,
         newborns=newborns,
         clock=clock,
     )
+    seats = Seats(store=store, rules=inputs.rules, release=_release(inputs), clock=clock)
     reconciler = Reconciler(
         store=store,
+        admissions=admissions,
         launcher=launcher,
         endings=endings,
         settling=settling,
         newborns=newborns,
+        seats=seats,
         rules=inputs.rules,
         clock=clock,
     )
-    return _Runners(claims, budget, version, notices, halts, vouchers, endings, settling, newborns, reconciler)
+    return _Runners(claims, budget, version, notices, halts, vouchers, endings, settling, newborns, seats, reconciler)
 
 
 def _service(inputs: _Inputs, github: _GitHub, on_modal: _Modal, runners: _Runners) -> Service:
@@ -268,9 +281,17 @@ def _sweep(inputs: _Inputs, github: _GitHub, on_modal: _Modal, runners: _Runners
         version=runners.version,
         halts=runners.halts,
         vouchers=runners.vouchers,
+        seats=runners.seats,
         redelivery_window_s=inputs.settings.host.redelivery_window_s,
         clock=inputs.clock,
     )
+
+
+def _release(inputs: _Inputs) -> str:
+    """A short digest of what a sandbox is made by: where it changes, runners that wait are replaced."""
+    env = {name: value.get_secret_value() for name, value in inputs.settings.sandbox_extra_env.items()}
+    made_by = (inputs.settings.runner_version, inputs.config.model_dump_json(), sorted(env.items()))
+    return hashlib.sha256(repr(made_by).encode()).hexdigest()[:8]
 
 
 def images_of(settings: RoutingSettings, config: Config) -> dict[str, ImageRecipe]:

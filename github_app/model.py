@@ -133,6 +133,7 @@ class Hold(StrEnum):
     RUNNER_DIED = "runner-died"
     NEVER_ONLINE = "never-online"
     NOT_PICKED_UP = "not-picked-up"
+    WAITED_IN_VAIN = "waited-in-vain"
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -278,6 +279,8 @@ class RunnerRecord(msgspec.Struct, frozen=True):
     ended_at: float | None = None
     # Someone looks into its sandbox until then, which may outlive its job.
     held_until: float | None = None
+    # Of one that waits for jobs: what it was made by, so that another deployment replaces it.
+    release: str = ""
 
     @property
     def idle(self) -> bool:
@@ -303,7 +306,7 @@ class JitConfig(msgspec.Struct, frozen=True):
 class SandboxSpec(msgspec.Struct, frozen=True):
     """One sandbox to create, made for a job of `repository` with these `labels`. `name` is the runner's name too.
 
-    `private`: the repository is, by GitHub's own word.
+    `private`: the repository is, by GitHub's own word. `waits_s`: for so long it may wait for a job.
     """
 
     name: str
@@ -313,6 +316,7 @@ class SandboxSpec(msgspec.Struct, frozen=True):
     repository: str = ""
     private: bool = False
     labels: tuple[str, ...] = ()
+    waits_s: int = 0
 
 
 # The exit code of a sandbox that Modal does not know: an absence, and no proof of an end.

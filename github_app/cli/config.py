@@ -12,8 +12,10 @@ from pydantic import SecretStr
 
 from github_app.cli.source import stored_settings
 from github_app.errors import InputError
+from github_app.routing.rules import Rules
+from github_app.routing.warm import seats_of, usd_a_month
 from github_app.settings.load import load_config, load_routing_settings, settings_of
-from github_app.settings.make_rules import refuse_unbounded, warnings
+from github_app.settings.make_rules import make_rules, refuse_unbounded, warnings
 from github_app.settings.toml_file import FILE
 from github_app.settings.variables import Settings
 
@@ -40,7 +42,22 @@ def check(path: Annotated[Path | None, typer.Argument(help="The file; else as th
     refuse_unbounded(settings, loaded)
     for warning in warnings(settings, loaded):
         typer.echo(f"warning: {warning}")
+    for line in _waiting(make_rules(settings, loaded)):
+        typer.echo(line)
     typer.echo(f"{found or 'no modal-runner.toml; the defaults hold'}: ok")
+
+
+def _waiting(rules: Rules) -> Iterator[str]:
+    """What runners that wait for jobs cost, a line for each place in the file."""
+    by_source: dict[tuple[str, str], list[float]] = {}
+    for seat in seats_of(rules):
+        by_source.setdefault((seat.source, seat.scope), []).append(usd_a_month(seat, rules))
+    for (source, scope), costs in by_source.items():
+        count = f"{len(costs)} runner{'s wait' if len(costs) > 1 else ' waits'}"
+        yield f"{source}: {count} for jobs of {scope}, which costs about ${sum(costs):,.0f} a month at list prices"
+    total = sum(sum(costs) for costs in by_source.values())
+    if len(by_source) > 1:
+        yield f"runners that wait: about ${total:,.0f} a month together"
 
 
 @config.command()

@@ -145,10 +145,14 @@ class Service:
             return None
         if needs_run(event, self._rules) or self.intake.is_old(event) or event.job_id in self._begun:
             return None
-        if self._capped and self._reconciler.others_wait:
+        if not self._starts_directly(event):
             return None
         _keep(self._begun, event.job_id)
         return self._reconciler.begin(_first_start(event, routed, self._clock.now()))
+
+    def _starts_directly(self, event: JobEvent) -> bool:
+        """Tell whether a new job's runner is started with no look at others: none waits, and no job before it."""
+        return not (self._capped and self._reconciler.others_wait) and not self._reconciler.may_be_served(event)
 
     async def _handle(self, digest: str, event: JobEvent, beginning: Beginning | None) -> Answer:
         past, is_queued = await self._past(event), event.action is Action.QUEUED
@@ -229,7 +233,7 @@ class Service:
         if digest is not None and event.action is Action.QUEUED:
             step = replace(step, record=lifecycle.heard(step.record, digest))
         if known is None and step.launch and isinstance(routed, Admit) and not reading:
-            if beginning is None and not (self._capped and self._reconciler.others_wait):
+            if beginning is None and self._starts_directly(event):
                 beginning = self._reconciler.begin(_first_start(event, routed, self._clock.now()))
             if beginning is not None:
                 return await self._launch(beginning, step.record)

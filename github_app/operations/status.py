@@ -1,12 +1,14 @@
 """What is going on, for an operator at night: read from the records alone."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 import msgspec
 
-from github_app.model import JobRecord, JobState, RunnerRecord
+from github_app.model import Claim, JobRecord, JobState, RunnerRecord
 from github_app.routing.route import route
 from github_app.routing.rules import Admit, Rules
+from github_app.routing.warm import Seat, seats_of, usd_a_month
 from github_app.runners.balance import Demand, plan
 from github_app.runners.versions import RunnerVersion
 from github_app.store import CLAIMS, HALTS, JOBS, PARKED, REFUSALS, RUNNERS, SLOTS, ModalDictStore
@@ -45,6 +47,21 @@ class RefusalStatus(msgspec.Struct, frozen=True):
     sentence: str
 
 
+class WarmStatus(msgspec.Struct, frozen=True):
+    """Runners that wait for jobs, by one place in the file: so many are to, and so many do.
+
+    `waits_for` says why one that is missing is not there yet.
+    """
+
+    source: str
+    scope: str
+    labels: tuple[str, ...]
+    wanted: int
+    waiting: int
+    usd_a_month: float
+    waits_for: str | None = None
+
+
 class Status(msgspec.Struct, frozen=True):
     """The fields are what `modal-runner status --json` prints. `slots`: how many of each cap are taken."""
 
@@ -54,6 +71,7 @@ class Status(msgspec.Struct, frozen=True):
     slots: dict[str, int]
     refused: list[RefusalStatus]
     parked: int
+    warm: list[WarmStatus]
 
 
 async def read_status(store: ModalDictStore, rules: Rules, version: RunnerVersion, now: float) -> Status:
@@ -78,7 +96,36 @@ async def read_status(store: ModalDictStore, rules: Rules, version: RunnerVersio
             for job, each in sorted((await store.all(REFUSALS)).items(), key=lambda item: -item[1].at)
         ],
         parked=len(await store.all(PARKED)),
+        warm=_warm(rules, runners, claims, now),
     )
+
+
+def _warm(
+    rules: Rules, runners: Mapping[str, RunnerRecord], claims: Mapping[str, Claim], now: float
+) -> list[WarmStatus]:
+    grouped: dict[tuple[str, str], list[Seat]] = {}
+    for seat in seats_of(rules):
+        grouped.setdefault((seat.source, seat.scope), []).append(seat)
+    reasons = {
+        int(key.split("-")[0]): claim.reason
+        for key, claim in claims.items()
+        if claim.reason and (claim.not_before or 0.0) > now
+    }
+    found = []
+    for (source, scope), seats in grouped.items():
+        ids = {seat.id for seat in seats}
+        found.append(
+            WarmStatus(
+                source,
+                scope,
+                seats[0].labels,
+                wanted=sum(seat.is_open(now) for seat in seats),
+                waiting=sum(runner.idle and runner.started_for in ids for runner in runners.values()),
+                usd_a_month=round(sum(usd_a_month(seat, rules) for seat in seats), 2),
+                waits_for=next((reasons[each] for each in ids if each in reasons), None),
+            )
+        )
+    return found
 
 
 def _job(job: JobRecord, waits: dict[int, tuple[str, float | None]]) -> JobStatus:

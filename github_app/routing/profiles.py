@@ -10,6 +10,7 @@ from github_app.model import Gpu, JobEvent, RunFacts
 from github_app.routing import labels, units
 from github_app.routing.catalog import LONGEST_S, REGIONS
 from github_app.routing.globs import matches, matches_exactly
+from github_app.routing.hours import parse_hours
 from github_app.routing.network import cidr
 from github_app.routing.policy import PATTERN
 
@@ -17,6 +18,7 @@ _WORDS = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 _DOMAIN = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?|\*")
 # What GitHub takes for a workflow below .github/workflows.
 _FILES = (".yml", ".yaml")
+_SCOPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*(/[A-Za-z0-9._-]+)?")
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
@@ -61,6 +63,21 @@ def _glob(value: str) -> str:
     return value
 
 
+def _hours(value: str) -> str:
+    parse_hours(value)
+    return value
+
+
+def _scope(value: str) -> str:
+    if not _SCOPE.fullmatch(value):
+        raise ValueError(f"{value!r} is neither an organisation nor of the form owner/repo")
+    return value
+
+
+def _one_or_more(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,39}$")]
 ModalName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Vcpu = Annotated[float, Field(ge=0.25, le=4096)]
@@ -71,10 +88,26 @@ Region = Annotated[str, AfterValidator(_region)]
 Domain = Annotated[str, AfterValidator(_domain)]
 Cidr = Annotated[str, AfterValidator(cidr)]
 RepositoryGlob = Annotated[str, AfterValidator(_glob)]
+HoursWord = Annotated[str, AfterValidator(_hours)]
+ScopeWord = Annotated[str, AfterValidator(_scope)]
 MountPath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]+$")]
 
 
-class Profile(BaseModel):
+class Waiting(BaseModel):
+    """Runners that wait for jobs: `warm` of them with `warm_labels` in each of `warm_scope`, always or within hours.
+
+    A scope is an organisation, or one repository, for whose jobs alone the machine may be made.
+    """
+
+    model_config = _WORDS
+
+    warm: Annotated[int, Field(gt=0, le=100)] | None = None
+    warm_labels: tuple[str, ...] = ()
+    warm_scope: Annotated[tuple[ScopeWord, ...], BeforeValidator(_one_or_more)] = ()
+    warm_hours: HoursWord | None = None
+
+
+class Profile(Waiting):
     """A machine, by name; what is None is left to the defaults. `timeout` is the job's, in seconds.
 
     `trust` says on what its secrets rest without a runner group: on labels alone, or on runners that are registered for
@@ -138,7 +171,7 @@ class Limits(BaseModel):
     ask_above: Annotated[float, Field(ge=0)] | None = None
 
 
-class Route(BaseModel):
+class Route(Waiting):
     """Jobs that match all of this get `profile`, or are refused with the sentence of `refuse`. Globs ignore case, but
     those of branches and files.
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from github_app.model import Claim, Halt, Hold, JobRecord, JobState, RunnerRecord, RunnerState, Shape, runner_name
+from github_app.routing.warm import is_seat, waits_s
 
 # A launch renews its claim every ten seconds; one that has not for this long has crashed.
 CLAIM_IS_STALE_S = 30.0
@@ -17,17 +18,30 @@ CLAIM_IS_STALE_S = 30.0
 YOUNG_FOR_S = 10.0
 
 
+# A job that GitHub has not given a runner that waits within so many seconds gets one of its own: it may not be given
+# that one at all, as of a runner group that does not admit its repository.
+WAITING_SERVES_FOR_S = 90.0
+# Before a runner has waited for as long as it may, another takes its place.
+_REPLACED_BEFORE_S = 900.0
+
+
 @dataclass(frozen=True)
 class Demand:
-    """A queued job and the machine that it is to get."""
+    """A queued job and the machine that it is to get; or a seat, whose runner is made by `release`."""
 
     job: JobRecord
     shape: Shape
+    release: str = ""
 
     @property
     def job_id(self) -> int:
         """The job's id."""
         return self.job.event.job_id
+
+    @property
+    def is_seat(self) -> bool:
+        """Whether no job asks for it."""
+        return is_seat(self.job_id)
 
 
 @dataclass(frozen=True)
@@ -72,12 +86,14 @@ class Plan:
     """What is missing (oldest first), what has to wait, what is too much.
 
     `starting` is too much as well, but is still being launched, or young: nobody knows yet what there is to end.
+    `seated` wait for jobs.
     """
 
     starts: tuple[Start, ...]
     waits: tuple[Wait, ...]
     surplus: tuple[RunnerRecord, ...]
     starting: tuple[RunnerRecord, ...] = ()
+    seated: tuple[RunnerRecord, ...] = ()
 
 
 def fits(runner: RunnerRecord, demand: Demand) -> bool:
@@ -101,20 +117,27 @@ def plan(
     `runners`, `claims` and `halts` are keyed as in the store: by runner name, by `<job id>-<attempt>`, by job id.
     """
     demands = list(demands)
-    queued = sorted((d for d in demands if d.job.state is JobState.QUEUED), key=lambda d: (d.job.recorded_at, d.job_id))
+    seats = [d for d in demands if d.is_seat]
+    queued = sorted(
+        (d for d in demands if d.job.state is JobState.QUEUED and not d.is_seat),
+        key=lambda d: (d.job.recorded_at, d.job_id),
+    )
     halted = {d.job_id: halt for d in queued if (halt := halts.get(str(d.job_id))) and holds(halt, d.job)}
     waiting = [d for d in queued if d.job_id not in halted]
     # Two events may cross, so that only the job's record says who has taken a runner.
     taken = {d.job.runner_name for d in demands if d.job.state is not JobState.QUEUED}
-    missing, unneeded = _match(waiting, [r for r in runners.values() if r.idle and r.name not in taken])
+    missing, left = _match(waiting, [r for r in runners.values() if r.idle and r.name not in taken], now)
+    empty, seated = _seat(seats, left, now)
+    unneeded = [runner for runner in left if runner not in seated]
     last = _last_attempts(claims)
-    decided = [_decide(demand, last.get(demand.job_id), claims, runners, now) for demand in missing]
+    decided = [_decide(demand, last.get(demand.job_id), claims, runners, now) for demand in (*missing, *empty)]
     return Plan(
         starts=tuple(d for d in decided if isinstance(d, Start)),
         waits=tuple(d for d in decided if isinstance(d, Wait))
         + tuple(Wait(d, halted[d.job_id].reason, halted=True) for d in queued if d.job_id in halted),
         surplus=tuple(runner for runner in unneeded if not _is_starting(runner, claims, now)),
         starting=tuple(runner for runner in unneeded if _is_starting(runner, claims, now)),
+        seated=tuple(seated),
     )
 
 
@@ -123,7 +146,36 @@ def holds(halt: Halt, job: JobRecord) -> bool:
     return halt.at >= job.urged_at
 
 
-def _match(waiting: list[Demand], runners: Iterable[RunnerRecord]) -> tuple[list[Demand], list[RunnerRecord]]:
+def giving_way(fulls: Iterable[str], seated: Iterable[RunnerRecord]) -> list[RunnerRecord]:
+    """Say which runners that wait for jobs are to go, so that jobs get their slots: one for each group in `fulls`."""
+    left, going = list(seated), []
+    for group in fulls:
+        found = next((r for r in left if any(key.rpartition("/")[0] == group for key in r.slots)), None)
+        if found is not None:
+            left.remove(found)
+            going.append(found)
+    return going
+
+
+def _seat(seats: list[Demand], idle: list[RunnerRecord], now: float) -> tuple[list[Demand], list[RunnerRecord]]:
+    """Give each seat a runner that was made for one; tell which are empty, and whom the others have."""
+    left = [runner for runner in idle if is_seat(runner.started_for)]
+    empty, seated = [], []
+    for seat in seats:
+        until = waits_s(seat.shape) - _REPLACED_BEFORE_S
+        fitting = [r for r in left if fits(r, seat) and r.release == seat.release and now - r.started_at < until]
+        found = next((r for r in fitting if r.started_for == seat.job_id), fitting[0] if fitting else None)
+        if found is None:
+            empty.append(seat)
+        else:
+            left.remove(found)
+            seated.append(found)
+    return empty, seated
+
+
+def _match(
+    waiting: list[Demand], runners: Iterable[RunnerRecord], now: float
+) -> tuple[list[Demand], list[RunnerRecord]]:
     """Give each job a runner: its own, or else the plainest that fits; those with most labels choose first."""
     idle = {runner.name: runner for runner in runners}
     own = {runner.started_for: runner for runner in idle.values()}
@@ -136,7 +188,13 @@ def _match(waiting: list[Demand], runners: Iterable[RunnerRecord]) -> tuple[list
             rest.append(demand)
     missing: set[int] = set()
     for demand in sorted(rest, key=lambda d: -len(d.job.event.labels)):
-        fitting = [runner for runner in idle.values() if fits(runner, demand)]
+        since = demand.job.queued_since or demand.job.recorded_at
+        waited_long = now - since > WAITING_SERVES_FOR_S
+        fitting = [
+            runner
+            for runner in idle.values()
+            if fits(runner, demand) and not (waited_long and is_seat(runner.started_for))
+        ]
         if fitting:
             del idle[min(fitting, key=lambda runner: len(runner.labels)).name]
         else:

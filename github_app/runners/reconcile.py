@@ -9,14 +9,27 @@ import structlog
 
 from github_app.clock import Clock
 from github_app.errors import ModalRunnerError
-from github_app.model import JobState, RunnerRecord, runner_name
+from github_app.model import JobEvent, JobState, RunnerRecord, runner_name
 from github_app.routing.route import route
 from github_app.routing.rules import Admit, Rules
-from github_app.runners.balance import CLAIM_IS_STALE_S, YOUNG_FOR_S, Demand, Plan, Start, Wait, is_young, plan
+from github_app.routing.warm import is_seat
+from github_app.runners.admitting import Admissions, Admitted, Postponed
+from github_app.runners.balance import (
+    CLAIM_IS_STALE_S,
+    YOUNG_FOR_S,
+    Demand,
+    Plan,
+    Start,
+    Wait,
+    giving_way,
+    is_young,
+    plan,
+)
 from github_app.runners.capacity import IN_ALL
 from github_app.runners.ending import Endings
-from github_app.runners.launch import Admitted, Launcher, Postponed
+from github_app.runners.launch import Launcher
 from github_app.runners.newborns import Newborns
+from github_app.runners.seats import Seats
 from github_app.runners.settling import Settling
 from github_app.store import CLAIMS, HALTS, JOBS, RUNNERS, ModalDictStore
 
@@ -24,6 +37,8 @@ from github_app.store import CLAIMS, HALTS, JOBS, RUNNERS, ModalDictStore
 MOST_STARTS = 200
 # After the store or GitHub did not answer, when no one else asks.
 _TRY_AGAIN_S = 15.0
+# A runner that waits for jobs has ended by then, and its slots are free.
+_GIVES_WAY_WITHIN_S = 60.0
 
 _log = structlog.get_logger(__name__)
 
@@ -55,19 +70,25 @@ class Reconciler:
         self,
         *,
         store: ModalDictStore,
+        admissions: Admissions,
         launcher: Launcher,
         endings: Endings,
         settling: Settling,
         newborns: Newborns,
+        seats: Seats,
         rules: Rules,
         clock: Clock,
     ) -> None:
         self._store = store
         self._newborns = newborns
+        self._admissions = admissions
         self._launcher = launcher
         self._endings = endings
         self._settling = settling
         self._rules = rules
+        self._seats = seats
+        # Runners that waited for jobs and are ended for one that has to wait, and when that was.
+        self._giving_way: dict[str, float] = {}
         self._clock = clock
         self._ending: set[str] = set()
         # Runners that nobody needs any more and whose launch is still under way.
@@ -86,6 +107,10 @@ class Reconciler:
         """Whether jobs may be waiting for what a new one would take, before it: so it is until a round finds none."""
         return self._left_waiting or self._postponed
 
+    def may_be_served(self, event: JobEvent) -> bool:
+        """Tell whether a runner may wait that a new job can have, so that none need be started for it."""
+        return self._seats.serve(event)
+
     async def reconcile(self) -> None:
         """Start a runner for each queued job that has none; end each idle runner that no job needs. Never raises.
 
@@ -100,8 +125,11 @@ class Reconciler:
         if made is not None:
             await made.rest
 
-    async def round(self) -> Round | None:
+    async def round(self, *, sweeping: bool = False) -> Round | None:
         """Make one round; None when another is about to.
+
+        `sweeping`: whoever waits for jobs and has no seat any more is ended, too. Containers of before a redeploy know
+        other seats, and are not asked.
 
         Raises:
             StoreError: the store did not answer; nothing was started that is not recorded.
@@ -113,10 +141,12 @@ class Reconciler:
         async with self._round:
             self._asked_again = self._postponed = False
             found = await self.plan()
-            endings = [asyncio.create_task(self._end(runner)) for runner in found.surplus]
+            surplus = [r for r in found.surplus if sweeping or not is_seat(r.started_for)]
+            endings = [asyncio.create_task(self._end(runner)) for runner in surplus]
             launches: list[asyncio.Task[None]] = []
             waits = list(found.waits)
             contended = False
+            fulls: list[str] = []
             try:
                 # Each starts as soon as it is admitted: the next may have to wait for GitHub's write budget.
                 async for admitted in self._admit_all(found.starts):
@@ -125,7 +155,11 @@ class Reconciler:
                     else:
                         wait, why = admitted
                         waits.append(wait)
+                        if wait.demand.is_seat:
+                            continue
                         contended = contended or why.contended
+                        fulls += [why.full.group] if why.full is not None else []
+                endings += [asyncio.create_task(self._end(each)) for each in self._making_way(fulls, found.seated)]
             finally:
                 # Also when the round fails half-way: what it has begun is seen through.
                 rest = asyncio.create_task(self._finish(endings, launches))
@@ -135,7 +169,7 @@ class Reconciler:
         self._left_waiting = braked or contended
         # One whose launch is under way may belong to a process that has crashed.
         now = self._clock.now()
-        ends = [wait.until or now + CLAIM_IS_STALE_S for wait in waits if not wait.halted]
+        ends = [wait.until or now + CLAIM_IS_STALE_S for wait in waits if not wait.halted and _is_awaited(wait)]
         if braked:
             ends.append(self._clock.now() + _TRY_AGAIN_S)
         if found.starting:
@@ -143,6 +177,17 @@ class Reconciler:
         if ends:
             self._wake_at(min(ends))
         return Round(len(launches), tuple(waits), braked, rest)
+
+    def _making_way(self, fulls: list[str], seated: tuple[RunnerRecord, ...]) -> list[RunnerRecord]:
+        """Whom to end for jobs that wait for a slot, beside those whose slots are about to be free."""
+        now = self._clock.now()
+        self._giving_way = {name: at for name, at in self._giving_way.items() if now - at < _GIVES_WAY_WITHIN_S}
+        left = [runner for runner in seated if runner.name not in self._giving_way]
+        going = giving_way(fulls[len(self._giving_way) :], left)
+        self._giving_way |= {runner.name: now for runner in going}
+        for runner in going:
+            _log.info("runner_gives_way", runner=runner.name)
+        return going
 
     async def _finish(self, endings: list[asyncio.Task[bool]], launches: list[asyncio.Task[None]]) -> None:
         """Wait for what a round began. A launch may wait for a GPU for long; nothing waits for it."""
@@ -168,6 +213,7 @@ class Reconciler:
             routed = route(job.event, self._rules)
             if isinstance(routed, Admit):
                 demands.append(Demand(job, routed.shape))
+        demands += await self._seats.demands(runners.values())
         halts = await self._store.all(HALTS)
         found = plan(demands, runners, claims, halts, now)
         # This process knows of some that there is something to end.
@@ -203,6 +249,8 @@ class Reconciler:
 
     async def _is_queued(self, start: Start) -> bool:
         """By its record as it is now: those before it in the round may have waited long."""
+        if start.demand.is_seat:
+            return True
         job = await self._store.get(JOBS, str(start.demand.job_id))
         return job is not None and job.state is JobState.QUEUED
 
@@ -227,13 +275,13 @@ class Reconciler:
             admitted = await beginning.admission
             if isinstance(admitted, Admitted):
                 self._wake_at(self._clock.now())
-                await self._launcher.withdraw(admitted)
+                await self._admissions.withdraw(admitted)
         except Exception as error:  # what is not foreseen must not take the place of the answer
             _log.warning("launch_not_withdrawn", reason=str(error), error=type(error).__name__)
 
     async def _admit_at_once(self, start: Start) -> Admitted | Postponed | None:
         try:
-            return await self._launcher.admit_at_once(start)
+            return await self._admissions.admit_at_once(start)
         except ModalRunnerError as error:
             return self._failed(start, error)
 
@@ -265,7 +313,7 @@ class Reconciler:
             # Under a cap only a slot that is given back lets another start.
             if not await self._settling.settle(runner):
                 return
-            self._launcher.settled(runner)
+            self._admissions.settled(runner)
             if self.others_wait:
                 await self.reconcile()
 
@@ -276,7 +324,7 @@ class Reconciler:
         again = await self._launcher.run(admitted, recorded)
         if again is not None:
             self._wake_at(again)
-        if self._launcher.is_awaited(admitted.start):
+        if self._admissions.is_awaited(admitted.start):
             self._wake_at(self._clock.now())
         name = runner_name(admitted.start.demand.job_id, admitted.start.attempt)
         if name in self._unwanted:
@@ -286,7 +334,7 @@ class Reconciler:
 
     async def _admit(self, start: Start) -> Admitted | Postponed:
         try:
-            admitted = await self._launcher.admit(start)
+            admitted = await self._admissions.admit(start)
         except ModalRunnerError as error:
             return self._failed(start, error)
         if isinstance(admitted, Postponed):
@@ -325,3 +373,8 @@ class Reconciler:
             return False
         finally:
             self._ending.discard(surplus.name)
+
+
+def _is_awaited(wait: Wait) -> bool:
+    """Tell whether to look again before the next sweep: a seat with no time to wait for is left to that."""
+    return wait.until is not None or not wait.demand.is_seat

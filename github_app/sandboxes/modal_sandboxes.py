@@ -185,7 +185,7 @@ class ModalSandboxes:
                     **runner_variables(spec, provisions, names or (), rules, sudo_fails=self.sudo_fails),
                 },
                 secrets=secrets,
-                timeout=shape.timeout_s,
+                timeout=shape.timeout_s + spec.waits_s,
                 gpu=str(shape.gpu) if shape.gpu else None,
                 cpu=shape.cpu,
                 memory=shape.memory_mib,

@@ -19,6 +19,7 @@ from github_app.routing.network import (
 from github_app.routing.policy import Policy, is_full_name
 from github_app.routing.provisions import has_boundary
 from github_app.routing.rules import Rules
+from github_app.routing.warm import Seat, problem, seats_of
 from github_app.settings.toml_file import Config
 from github_app.settings.variables import SECRET_LENGTH, RoutingSettings, Settings
 
@@ -102,6 +103,12 @@ def warnings(settings: RoutingSettings, config: Config) -> list[str]:
         )
     if isinstance(settings, Settings) and settings.webhook_secret_old is not None:
         found.append("WEBHOOK_SECRET_OLD is still taken: `modal-runner rotate-secret` was stopped; run it again")
+    found += [
+        f"{source}: jobs with no more than the labels {', '.join(plain)} are given its runners that wait, too; write "
+        'warm_labels in one label, like ["modal/profile=name"], which no such job has'
+        for source, plain in {seat.source: _plain(seat, rules) for seat in seats_of(rules)}.items()
+        if plain
+    ]
     grouped = settings.runner_group_id is not None
     found += [
         f'profiles.{name}: its volumes and secrets rest on labels and the job-started hook alone (trust = "labels")'
@@ -139,13 +146,26 @@ def unbounded(settings: RoutingSettings, config: Config) -> list[str]:
     ]
 
 
+def _plain(seat: Seat, rules: Rules) -> tuple[str, ...]:
+    """Labels of a seat's runner that are enough to be one of ours, if it has more."""
+    plain = tuple(each for each in seat.labels if each.lower() in {"self-hosted", *rules.labels})
+    return plain if len(plain) < len(seat.labels) and set(rules.labels) & {each.lower() for each in plain} else ()
+
+
+def unfit(settings: RoutingSettings, config: Config) -> list[str]:
+    """Where runners are to wait that would fit no job, a sentence each."""
+    rules = make_rules(settings, config)
+    found = {(seat.source, why): None for seat in seats_of(rules) if (why := problem(seat, rules)) is not None}
+    return [f"{source}: {why}" for source, why in found]
+
+
 def refuse_unbounded(settings: RoutingSettings, config: Config) -> None:
-    """Go no further where secrets rest on nothing.
+    """Go no further where secrets rest on nothing, or runners would wait in vain.
 
     Raises:
         ConfigError: says which, and what to write.
     """
-    if problems := unbounded(settings, config):
+    if problems := unbounded(settings, config) + unfit(settings, config):
         raise ConfigError(problems)
 
 

@@ -12,6 +12,7 @@ from github_app.routing.network import (
     OPEN,
     github_domains,
 )
+from github_app.routing.profiles import Waiting
 from github_app.settings.toml_file import Config
 
 Location = tuple[int | str, ...]
@@ -82,6 +83,25 @@ def unknown_names(raw: dict[str, Any]) -> list[tuple[Location, str]]:
     ]
 
 
+def _warm_mistakes(config: Config) -> list[tuple[Location, str]]:
+    said: list[tuple[Location, Waiting]] = [(("profiles", name), each) for name, each in config.profiles.items()]
+    said += [(("routes", number), each) for number, each in enumerate(config.routes)]
+    found: list[tuple[Location, str]] = []
+    for place, each in said:
+        if each.warm is None and (each.warm_labels or each.warm_scope or each.warm_hours):
+            found.append((place, "how many runners are to wait is not said: write warm = 1"))
+        if each.warm is not None and not each.warm_scope:
+            found.append(((*place, "warm"), 'it is not said where: write warm_scope = "your-organisation"'))
+    for number, route in enumerate(config.routes):
+        if route.warm is not None and route.profile is None:
+            found.append((("routes", number, "warm"), "this route gives no machine to wait on: it refuses"))
+        if route.warm is not None and not route.warm_labels and any(set(each) & set("*?[") for each in route.labels):
+            found.append((("routes", number, "warm"), "its labels have wildcards: write warm_labels = [...] in full"))
+    if any(getattr(config.defaults, name) for name in Waiting.model_fields):
+        found.append((("defaults", "warm"), "belongs to a profile or a route"))
+    return found
+
+
 def contradictions(config: Config) -> list[tuple[Location, str]]:
     """What each key allows and the file as a whole does not."""
     found: list[tuple[Location, str]] = []
@@ -103,6 +123,7 @@ def contradictions(config: Config) -> list[tuple[Location, str]]:
         for variable in profile.secret_env
         if any(matches_exactly(variable, kept) for kept in KEPT)
     ]
+    found += _warm_mistakes(config)
     if unknown_image := [each for each in config.limits.images or () if each not in {"default", *config.images}]:
         found.append((("limits", "images"), f"there is no image {unknown_image[0]!r} in this file"))
     known = {OPEN, GITHUB_ONLY, *config.networks}

@@ -13,6 +13,7 @@ from github_app.compose import Outside, Parts, compose
 from github_app.errors import StoreError
 from github_app.simulate.deployment import VERSIONS, WEBHOOK_SECRET, Version, VirtualClock, config, settings
 from github_app.simulate.loop import SeededLoop
+from github_app.simulate.plan import Plan
 from github_app.simulate.wire import WireToApp, in_container
 from github_app.web import create_app
 
@@ -34,14 +35,15 @@ class Containers:
 
     def __init__(
         self,
-        skews: tuple[float, ...],
+        plan: Plan,
         loop: SeededLoop,
         wire: WireToApp,
         outside: Callable[[str], Outside],
         tell: Callable[[str, str], None],
     ) -> None:
-        """`skews`: of each web container, and of the sweeps; `outside`: what leads out of the container of a name."""
-        self._skews = skews
+        """`outside`: what leads out of the container of a name."""
+        self._skews = plan.skews
+        self._warm = plan.warm
         self._loop = loop
         self._wire = wire
         self._outside = outside
@@ -144,7 +146,7 @@ class Containers:
     def _compose(self, name: str, skew: float) -> Parts:
         version = self._all[name].version
         clock = VirtualClock(time=self._loop.time, skew=skew)
-        return compose(settings(version), config(version), clock, outside=self._outside(name))
+        return compose(settings(version), config(version, self._warm), clock, outside=self._outside(name))
 
     def _end(self, name: str) -> None:
         self._tell(name, "is killed")

@@ -8,11 +8,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from github_app.clock import Clock
-from github_app.routing.profiles import Profile
+from github_app.routing.profiles import Profile, Route
 from github_app.settings.load import settings_of
 from github_app.settings.toml_file import Config
 from github_app.settings.variables import Settings
-from github_app.simulate.plan import KINDS_OF_ACCOUNTS
+from github_app.simulate.plan import KINDS_OF_ACCOUNTS, ORGANIZATION
 
 # 2026-01-01; the loop's time is counted from here.
 ORIGIN = 1_767_225_600.0
@@ -79,6 +79,10 @@ def settings(version: Version) -> Settings:
     return _WithKey.model_construct(**dict(given))
 
 
-def config(version: Version) -> Config:
-    """The administrator's file of a version."""
-    return Config(defaults=Profile(cpu=version.vcpu))
+def config(version: Version, warm: int) -> Config:
+    """The administrator's file of a version, by which so many runners wait for jobs with plain labels."""
+    defaults = Profile(cpu=version.vcpu)
+    if not warm:
+        return Config(defaults=defaults)
+    waiting = Profile(warm=warm, warm_labels=("self-hosted", "modal"), warm_scope=(ORGANIZATION,))
+    return Config(defaults=defaults, profiles={"waiting": waiting}, routes=(Route(name="all", profile="waiting"),))

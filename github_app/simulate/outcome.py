@@ -21,7 +21,7 @@ FAULTS = frozenset(
         *("dict-errors", "dict-lost-answers", "dict-reads-lag"),
         *("sandbox-create-fails", "sandbox-create-lost-answers", "modal-throttle", "modal-errors", "sandbox-lingers"),
         *("runner-never-online", "runner-ghost", "runner-exit-0", "sandbox-death"),
-        *("cancel", "approval", "rerun", "other-accounts", "strange-jobs", "clock-skew"),
+        *("cancel", "approval", "rerun", "other-accounts", "strange-jobs", "clock-skew", "warm"),
         *BLOWS,
     }
 )

@@ -69,6 +69,8 @@ class Plan:
     blows: tuple[Blow, ...] = ()
     # By how many seconds each container's clock is off.
     skews: tuple[float, ...] = ()
+    # How many runners wait for jobs with plain labels.
+    warm: int = 0
     # Single faults that do not strike, as `<name> <call> #<number>`.
     spared: frozenset[str] = frozenset()
 
@@ -104,7 +106,8 @@ class Plan:
         )
         skews = tuple(0.0 for _ in self.skews) if "clock-skew" in kinds else self.skews
         blows = tuple(blow for blow in self.blows if blow.kind not in kinds)
-        return replace(self, faults=self.faults - kinds, runs=runs, skews=skews, blows=blows)
+        warm = 0 if "warm" in kinds else self.warm
+        return replace(self, faults=self.faults - kinds, runs=runs, skews=skews, blows=blows, warm=warm)
 
     @property
     def described(self) -> str:
@@ -142,6 +145,7 @@ _BLOWS = {
     "records-expire": _Blows(0.3, 1),
 }
 BLOWS = frozenset(_BLOWS)
+_WARM = (0, 0, 0, 2)
 
 
 def make_plan(seed: int, jobs: int, containers: int, faults: frozenset[str]) -> Plan:
@@ -157,7 +161,9 @@ def make_plan(seed: int, jobs: int, containers: int, faults: frozenset[str]) -> 
     blows = tuple(blow for kind in sorted(BLOWS & faults) for blow in _blows(dice, kind, at + 120.0, containers))
     calm_at = max(at + 120.0, *(blow.at + blow.seconds for blow in blows)) if blows else at + 120.0
     skews = tuple(dice.uniform(-5, 5) if "clock-skew" in faults else 0.0 for _ in range(containers + 1))
-    return Plan(seed, containers, faults, tuple(runs), calm_at, blows, skews)
+    # Of dice of its own, so that what the others have thrown is as it was.
+    warm = random.Random(f"warm {seed}").choice(_WARM) if "warm" in faults else 0  # noqa: S311
+    return Plan(seed, containers, faults, tuple(runs), calm_at, blows, skews, warm)
 
 
 def _run(dice: random.Random, at: float, number: int, jobs: int, faults: frozenset[str]) -> PlannedRun:

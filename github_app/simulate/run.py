@@ -1,6 +1,7 @@
 """One seed: the world, the containers of the app, the plan, until all is quiet."""
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from github_app.simulate.loop import SeededLoop, Stuck
 from github_app.simulate.outcome import Outcomes
 from github_app.simulate.plan import Blow, Plan
 from github_app.simulate.sandboxes import Boxes, SandboxesInProcess
-from github_app.simulate.watch import Broken, Violation, Watch
+from github_app.simulate.watch import Broken, Violation, Watch, is_of_seat
 from github_app.simulate.wire import WireToApp, WireToGitHub
 from github_app.simulator.github.api_runners import encode_jit_config
 from github_app.simulator.github.application import application
@@ -83,8 +84,8 @@ class Universe:
         self.application = application(self.github.site)
         self.boxes = Boxes(self.application, self.outcomes, loop.time)
         self.dicts, self.writes = Dicts(), Writes(loop.time)
-        self.containers = Containers(plan.skews, loop, wire, self._outside, history.tell)
-        self.watch = Watch(self.github.site, self.boxes, self.containers, loop.time)
+        self.containers = Containers(plan, loop, wire, self._outside, history.tell)
+        self.watch = Watch(self.github.site, self.boxes, self.containers, loop.time, plan.warm)
         loop.after_step = self.watch.after_step
 
     def _outside(self, container: str) -> Outside:
@@ -97,6 +98,8 @@ class Universe:
     async def run(self) -> None:
         """From the first push until all is quiet."""
         self.github.install()
+        if self.plan.warm:
+            self.outcomes.strike("warm")
         self.containers.start_all()
         around = [asyncio.create_task(work) for work in self._around()]
         await self.github.push_all()
@@ -171,6 +174,10 @@ class Universe:
                 if job.status == "queued" and self._waits_for(job) > STARTS_WITHIN_S:
                     self.watch.broken("liveness", f"{job.instance.name} does not start")
             await asyncio.sleep(15)
+        while self._seats_filled() != self.plan.warm and self.loop.time() < self.plan.calm_at + GONE_WITHIN_S:
+            await asyncio.sleep(60)
+        if (filled := self._seats_filled()) != self.plan.warm:
+            self.watch.broken("liveness", f"{filled} runners wait for jobs, and not {self.plan.warm}")
         await asyncio.sleep(_UPKEEP_S)
         # A late event may have said that a job runs on another's runner, and GitHub is asked after that once an hour.
         while self._recorded() and self.loop.time() < self.plan.calm_at + GONE_WITHIN_S:
@@ -194,13 +201,28 @@ class Universe:
 
     def _recorded(self) -> dict[str, list[str]]:
         """What no job that is alive has a record for."""
-        return {kind: keys for kind in _GONE_IN_THE_END if (keys := self._keys(kind))}
+        return {kind: keys for kind in _GONE_IN_THE_END if (keys := self._of_jobs(kind))}
+
+    def _seats_filled(self) -> int:
+        runners = self.github.site.world.runners.values()
+        return sum(each.online and each.job is None and is_of_seat(each.name) for each in runners)
+
+    def _of_jobs(self, kind: str) -> list[str]:
+        """The keys of a kind but those of runners that wait for jobs, which stay."""
+        return [key for key in self._keys(kind) if not is_of_seat(key) and not is_of_seat(self._holder(kind, key))]
+
+    def _holder(self, kind: str, key: str) -> str:
+        entry = self.dicts.entries(f"{_NAME}-{kind}")[key.encode()] if kind == "slots" else b""
+        found = re.search(rb'"runner":"([^"]+)"', entry)
+        return found[1].decode() if found else ""
 
     def _left(self) -> list[str]:
+        running = [box.spec.name for box in self.boxes.all.values() if box.running]
+        registered = [runner.name for runner in self.github.site.world.runners.values()]
         jobs = [f"job {job.instance.name} is {job.status}" for job in self.github.jobs() if job.status != "completed"]
-        boxes = [f"sandbox of {box.spec.name} runs" for box in self.boxes.all.values() if box.running]
-        runners = [f"runner {runner.name} is registered" for runner in self.github.site.world.runners.values()]
-        return jobs + boxes + runners + [f"slot {key} is taken" for key in self._keys("slots")]
+        boxes = [f"sandbox of {name} runs" for name in running if not is_of_seat(name)]
+        runners = [f"runner {name} is registered" for name in registered if not is_of_seat(name)]
+        return jobs + boxes + runners + [f"slot {key} is taken" for key in self._of_jobs("slots")]
 
     def _keys(self, kind: str) -> list[str]:
         found = self.dicts.entries(f"{_NAME}-{kind}")

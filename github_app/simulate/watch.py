@@ -10,6 +10,7 @@ from typing import Protocol
 import httpx
 
 from github_app.model import SandboxSpec
+from github_app.routing.warm import is_seat
 from github_app.simulate.loop import CONTAINER
 from github_app.simulate.sandboxes import Box, Boxes
 from github_app.simulator.github.site import Site
@@ -20,6 +21,14 @@ _WRITES_PER_MINUTE = 180
 _RUNNER = re.compile(r"/actions/runners/(\d+)$")
 # The answer to a look and a call to GitHub take half a minute each at most.
 _LOOK_GOOD_FOR_S = 61.0
+# A creation may take minutes.
+_CREATED_WITHIN_S = 600.0
+
+
+def is_of_seat(name: str) -> bool:
+    """Tell whether a runner's name or the key of its claim is that of one that waits for jobs."""
+    found = re.fullmatch(r"(?:modal-)?(\d+)-\d+", name)
+    return found is not None and is_seat(int(found[1]))
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,9 @@ class InForce(Protocol):
 class Watch:
     """Looks at each change of the world just before or after it takes effect."""
 
-    def __init__(self, site: Site, boxes: Boxes, in_force: InForce, now: Callable[[], float]) -> None:
+    def __init__(self, site: Site, boxes: Boxes, in_force: InForce, now: Callable[[], float], warm: int) -> None:
+        """`warm`: so many runners wait for jobs."""
+        self._warm = warm
         self._site = site
         self._boxes = boxes
         self._in_force = in_force
@@ -129,9 +140,20 @@ class Watch:
             self.broken("cap", f"{spec.name} is the {len(of_repository) + 1}th of {spec.repository}")
         if len(alive) >= self._in_force.cap_in_all:
             self.broken("cap", f"{spec.name} is the {len(alive) + 1}th in all")
+        if is_of_seat(spec.name):
+            self._creates_for_seat(spec, alive)
+            return
         for box in alive:
             if box.spec.tags.get("job") == spec.tags.get("job") and self._as_good(box, spec) and self._waits(box):
                 self.broken("duplicate", f"{spec.name} is made while {box.spec.name} waits for the same job")
+
+    def _creates_for_seat(self, spec: SandboxSpec, alive: list[Box]) -> None:
+        """A job that may take a runner that waits has its successor made; it may end otherwise meanwhile."""
+        lately = self._site.clock() - _CREATED_WITHIN_S
+        jobs = sum(job.status == "queued" or job.created_at > lately for job in self._site.jobs())
+        waiting = sum(is_of_seat(box.spec.name) and self._as_good(box, spec) and self._waits(box) for box in alive)
+        if waiting >= self._warm + jobs:
+            self.broken("duplicate", f"{spec.name} is made, and {waiting} wait already, for {jobs} jobs")
 
     def _terminates(self, box: Box) -> None:
         runner = self._runner(box.spec.name)

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from github_app.model import Claim, Halt, JobRecord, RunnerRecord, Slot
+from github_app.model import Claim, Halt, JobRecord, Place, RunnerRecord, Slot
 from github_app.store.notes import (
     Allowance,
     CacheUsed,
@@ -55,6 +55,8 @@ REDELIVERED = Kind("redelivered", Redelivered)
 WATERMARKS = Kind("watermarks", Watermark)
 ALLOWANCES = Kind("allowances", Allowance)
 SUSPECTS = Kind("suspects", Suspect)
+# Where runners are registered that wait for jobs, by scope.
+PLACES = Kind("places", Place)
 SEEN = Kind("seen", RepositorySeen)
 CACHES = Kind("caches", CacheUsed)
 PARKED = Kind("parked", Parked)
@@ -65,5 +67,19 @@ SWEEPS = Kind("sweeps", Swept)
 PROBES = Kind("probes", Probed)
 KINDS = (
     *(DELIVERIES, JOBS, CLAIMS, HALTS, RUNNERS, SLOTS, RELEASES, BUDGET, HISTORY),
-    *(REDELIVERED, WATERMARKS, ALLOWANCES, SUSPECTS, SEEN, CACHES, PARKED, REFUSALS, TOLD, VERSIONS, SWEEPS, PROBES),
+    *(
+        REDELIVERED,
+        WATERMARKS,
+        ALLOWANCES,
+        SUSPECTS,
+        PLACES,
+        SEEN,
+        CACHES,
+        PARKED,
+        REFUSALS,
+        TOLD,
+        VERSIONS,
+        SWEEPS,
+        PROBES,
+    ),
 )

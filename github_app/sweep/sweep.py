@@ -18,6 +18,7 @@ from github_app.runners.claims import Claims
 from github_app.runners.ending import Endings
 from github_app.runners.halts import Halts
 from github_app.runners.reconcile import Reconciler
+from github_app.runners.seats import Seats
 from github_app.runners.second_looks import Suspicions
 from github_app.runners.settling import Settling
 from github_app.runners.versions import RunnerVersion
@@ -61,6 +62,7 @@ class Sweep:
         version: RunnerVersion,
         halts: Halts,
         vouchers: Vouchers,
+        seats: Seats,
         redelivery_window_s: float,
         clock: Clock,
     ) -> None:
@@ -71,6 +73,7 @@ class Sweep:
         self._clock = clock
         self._halts = halts
         self._vouchers = vouchers
+        self._seats = seats
         self._survey = Survey(store=store, app=app, jobs=jobs, runners=runners, clock=clock)
         suspicions = self._suspicions = Suspicions(store, clock)
         self._deliveries = Deliveries(app=app, store=store, budget=budget, window_s=redelivery_window_s, clock=clock)
@@ -108,6 +111,7 @@ class Sweep:
         self._demand.queued.clear()
         reach = Reach()
         await self._part("installations", self._survey.find_reach(reach, report), report)
+        await self._part("places", self._note_places(reach, report), report)
         await self._part("supply", self._check_supply(reach, report), report)
         for installation_id, budget in reach.budgets.items():
             await self._part(f"demand of {installation_id}", self._read_demand(installation_id, budget, report), report)
@@ -137,6 +141,12 @@ class Sweep:
         except Exception as error:  # one thing that makes no sense must not keep the rest from being repaired
             report.problems.append(f"{name}: {type(error).__name__}")
             _log.exception("sweep_part_failed", part=name)
+
+    async def _note_places(self, reach: Reach, report: SweepReport) -> None:
+        """Keep where runners that wait are registered: for organisations, and repositories with jobs of ours lately."""
+        if not report.dry_run:
+            lately = {each.event.place for each in (await self._store.all(SEEN)).values() if each.event}
+            await self._seats.note({*lately, *reach.places})
 
     async def _check_supply(self, reach: Reach, report: SweepReport) -> None:
         # Sandboxes first: a record of one that starts meanwhile is then read too.
@@ -246,7 +256,7 @@ class Sweep:
         return False if record is None else await self._questions.is_over(record.event, runner.github_id)
 
     async def _balance(self, started: list[Awaitable[None]], report: SweepReport) -> None:
-        made = None if report.dry_run else await self._reconciler.round()
+        made = None if report.dry_run else await self._reconciler.round(sweeping=True)
         if made is None:
             plan = await self._reconciler.plan()
             report.started = len(plan.starts) if report.dry_run else 0
@@ -263,7 +273,9 @@ class Sweep:
 def _wait(wait: Wait) -> str:
     """A waiting job in a sentence: which, why, until when."""
     until = "" if wait.until is None else f", until {datetime.fromtimestamp(wait.until, UTC):%Y-%m-%d %H:%M:%SZ}"
-    return f"job {wait.demand.job_id} of {wait.demand.job.event.repository}: {wait.reason}{until}"
+    event = wait.demand.job.event
+    who = event.job_name if wait.demand.is_seat else f"job {event.job_id} of {event.repository}"
+    return f"{who}: {wait.reason}{until}"
 
 
 def _of_installation_id(installation_id: int) -> str:

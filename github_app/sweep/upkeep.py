@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import structlog
 
 from github_app.clock import Clock
-from github_app.model import RunnerRecord, Slot
+from github_app.model import Claim, RunnerRecord, Slot
+from github_app.routing.warm import is_seat
 from github_app.runners.capacity import release_slots
 from github_app.runners.claims import Claims
 from github_app.runners.records import change_runner
@@ -28,6 +29,9 @@ _RELEASED_WITHIN_S = 600.0
 SEEN_LATELY_S = 7 * 24 * 3600.0
 # As long as GitHub can redeliver.
 _PARKED_FOR_S = 3 * 24 * 3600.0
+
+# What a seat's next attempt goes by.
+_SEAT_KEPT_S = 24 * 3600.0
 
 _log = structlog.get_logger(__name__)
 
@@ -101,6 +105,8 @@ class Upkeep:
         jobs = await self._store.all(JOBS)
         runners = await self._store.all(RUNNERS)
         over = [key for key in claims if key.split("-")[0] not in jobs and f"modal-{key}" not in runners]
+        kept = _last_of_seats(claims, self._clock.now())
+        over = [key for key in over if key not in kept]
         report.records_removed += len(over)
         if report.dry_run:
             return
@@ -117,3 +123,13 @@ class Upkeep:
             if now - release.at > _RELEASED_WITHIN_S:
                 await self._store.take(RELEASES, owner)
         await self._suspicions.forget_old()
+
+
+def _last_of_seats(claims: Mapping[str, Claim], now: float) -> frozenset[str]:
+    """The keys of each seat's last attempt, which no job's record keeps."""
+    last: dict[str, int] = {}
+    for key, claim in claims.items():
+        seat_id, attempt = key.split("-")
+        if is_seat(int(seat_id)) and max(claim.renewed_at, claim.not_before or 0.0) > now - _SEAT_KEPT_S:
+            last[seat_id] = max(int(attempt), last.get(seat_id, 0))
+    return frozenset(f"{seat_id}-{attempt}" for seat_id, attempt in last.items())

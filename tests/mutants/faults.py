@@ -170,10 +170,17 @@ MUTANTS = (
         test="tests/jobs/test_replays.py",
     ),
     Mutant(
+        "a runner that waits serves a job that GitHub does not give it",
+        _BALANCE,
+        "not (waited_long and is_seat(runner.started_for))",
+        "True",
+        test="tests/runners/test_warm.py",
+    ),
+    Mutant(
         "a runner that a job has taken counts as idle",
         _BALANCE,
-        " if r.idle and r.name not in taken])",
-        " if r.idle])",
+        " if r.idle and r.name not in taken], now)",
+        " if r.idle], now)",
         test="tests/runners/test_balance.py",
     ),
     Mutant(

@@ -13,7 +13,7 @@ from github_app.simulator.github.auth import ApiError
 from tests.worlds.steps import JIT, command
 from tests.worlds.universe import PLAIN, Universe, universe
 
-_KEYS = ["stopped", "jobs", "runners", "slots", "refused", "parked"]
+_KEYS = ["stopped", "jobs", "runners", "slots", "refused", "parked", "warm"]
 
 
 async def _status(it: Universe) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import msgspec
 from grpclib import GRPCError, Status
 
 from github_app.model import Action, JobEvent, JobRecord, JobState, Scope
-from github_app.runners.launch import GPU_CREATES_AT_ONCE
+from github_app.runners.admitting import GPU_CREATES_AT_ONCE
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.state import Repository
 from github_app.store import ALLOWANCES, JOBS, RUNNERS, SEEN, SLOTS
