@@ -14,6 +14,7 @@ from github_app.jobs.runner_events import RunnerEvents
 from github_app.jobs.service import Service
 from github_app.jobs.workflow_runs import Runs
 from github_app.routing.rules import Rules
+from github_app.runners.admission_queue import AdmissionQueue
 from github_app.runners.admitting import Admissions
 from github_app.runners.capacity import Caps, Slots
 from github_app.runners.claims import Claims
@@ -234,6 +235,7 @@ def _runners(inputs: _Inputs, github: _GitHub, on_modal: _Modal) -> _Runners:
     reconciler = Reconciler(
         store=store,
         admissions=admissions,
+        queue=AdmissionQueue(store=store, admissions=admissions, clock=clock),
         launcher=launcher,
         endings=endings,
         settling=settling,

@@ -43,6 +43,7 @@ class Postponed:
     """A launch that has to wait, without a claim: until `again` (Unix time), or until a slot under `full` is free.
 
     `limited`: GitHub's write limit turns away every launch of the installation. `halted`: until something changes.
+    `failed`: it could not be found out.
     """
 
     reason: str
@@ -50,6 +51,7 @@ class Postponed:
     full: Full | None = None
     limited: bool = False
     halted: bool = False
+    failed: bool = False
 
     @property
     def contended(self) -> bool:

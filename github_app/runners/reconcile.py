@@ -1,7 +1,7 @@
 """Bringing runners and jobs into balance: starts what is missing, ends what is too much."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -9,10 +9,11 @@ import structlog
 
 from github_app.clock import Clock
 from github_app.errors import ModalRunnerError
-from github_app.model import JobEvent, JobState, RunnerRecord, runner_name
+from github_app.model import JobEvent, RunnerRecord, runner_name
 from github_app.routing.route import route
 from github_app.routing.rules import Admit, Rules
 from github_app.routing.warm import is_seat
+from github_app.runners.admission_queue import MOST_STARTS, TRY_AGAIN_S, AdmissionQueue
 from github_app.runners.admitting import Admissions, Admitted, Postponed
 from github_app.runners.balance import (
     CLAIM_IS_STALE_S,
@@ -25,7 +26,6 @@ from github_app.runners.balance import (
     is_young,
     plan,
 )
-from github_app.runners.capacity import IN_ALL
 from github_app.runners.ending import Endings
 from github_app.runners.launch import Launcher
 from github_app.runners.newborns import Newborns
@@ -33,10 +33,6 @@ from github_app.runners.seats import Seats
 from github_app.runners.settling import Settling
 from github_app.store import CLAIMS, HALTS, JOBS, RUNNERS, ModalDictStore
 
-# A reconciler must never be the outage: no round starts more than this, and reaching it is an alarm.
-MOST_STARTS = 200
-# After the store or GitHub did not answer, when no one else asks.
-_TRY_AGAIN_S = 15.0
 # A runner that waits for jobs has ended by then, and its slots are free.
 _GIVES_WAY_WITHIN_S = 60.0
 
@@ -71,6 +67,7 @@ class Reconciler:
         *,
         store: ModalDictStore,
         admissions: Admissions,
+        queue: AdmissionQueue,
         launcher: Launcher,
         endings: Endings,
         settling: Settling,
@@ -82,6 +79,7 @@ class Reconciler:
         self._store = store
         self._newborns = newborns
         self._admissions = admissions
+        self._queue = queue
         self._launcher = launcher
         self._endings = endings
         self._settling = settling
@@ -120,7 +118,7 @@ class Reconciler:
             made = await self.round()
         except ModalRunnerError as error:
             _log.error("reconcile_failed", reason=str(error))
-            self._wake_at(self._clock.now() + _TRY_AGAIN_S)
+            self._wake_at(self._clock.now() + TRY_AGAIN_S)
             return
         if made is not None:
             await made.rest
@@ -149,7 +147,7 @@ class Reconciler:
             fulls: list[str] = []
             try:
                 # Each starts as soon as it is admitted: the next may have to wait for GitHub's write budget.
-                async for admitted in self._admit_all(found.starts):
+                async for admitted in self._queue.admit_all(found.starts):
                     if isinstance(admitted, Admitted):
                         launches.append(asyncio.create_task(self._run(admitted)))
                     else:
@@ -171,7 +169,7 @@ class Reconciler:
         now = self._clock.now()
         ends = [wait.until or now + CLAIM_IS_STALE_S for wait in waits if not wait.halted and _is_awaited(wait)]
         if braked:
-            ends.append(self._clock.now() + _TRY_AGAIN_S)
+            ends.append(self._clock.now() + TRY_AGAIN_S)
         if found.starting:
             ends.append(now + (YOUNG_FOR_S if any(is_young(r, now) for r in found.starting) else CLAIM_IS_STALE_S))
         if ends:
@@ -222,38 +220,6 @@ class Reconciler:
         self._unwanted = {runner.name for runner in starting}
         return replace(found, surplus=found.surplus + born, starting=starting)
 
-    async def _admit_all(self, starts: tuple[Start, ...]) -> AsyncIterator[Admitted | tuple[Wait, Postponed]]:
-        """Admit oldest first, one after the other, as far as caps, budgets and brake allow; the rest wait."""
-        admitted = 0
-        # By repository, IN_ALL or installation: why nothing more of it starts in this round.
-        postponed: dict[str | int, Postponed] = {}
-        for start in starts:
-            job = start.demand.job.event
-            if admitted == MOST_STARTS:
-                _log.error("too_many_starts", wanted=len(starts), most=MOST_STARTS)
-                return
-            groups = (IN_ALL, job.repository.lower(), f"profile:{start.demand.shape.profile}", job.installation_id)
-            known = next((postponed[group] for group in groups if group in postponed), None)
-            if known is None and not await self._is_queued(start):
-                continue
-            match known or await self._admit(start):
-                case Admitted() as each:
-                    admitted += 1
-                    yield each
-                case Postponed() as why:
-                    if why.full is not None:
-                        postponed[why.full.group] = why
-                    elif why.limited:
-                        postponed[job.installation_id] = why
-                    yield Wait(start.demand, why.reason, why.again, halted=why.halted), why
-
-    async def _is_queued(self, start: Start) -> bool:
-        """By its record as it is now: those before it in the round may have waited long."""
-        if start.demand.is_seat:
-            return True
-        job = await self._store.get(JOBS, str(start.demand.job_id))
-        return job is not None and job.state is JobState.QUEUED
-
     def begin(self, start: Start) -> Beginning:
         """Take what a launch needs, while its job is looked at and recorded. Then `launch`, or `withdraw`."""
         return Beginning(start, asyncio.create_task(self._admit_at_once(start)), asyncio.Future())
@@ -283,7 +249,7 @@ class Reconciler:
         try:
             return await self._admissions.admit_at_once(start)
         except ModalRunnerError as error:
-            return self._failed(start, error)
+            return self._queue.failed(start, error)
 
     async def _launch(self, beginning: Beginning) -> None:
         admitted = await beginning.admission
@@ -292,9 +258,9 @@ class Reconciler:
             return
         if not await beginning.recorded:
             # It may be all the same: the answer may have been lost.
-            self._wake_at(self._clock.now() + _TRY_AGAIN_S)
+            self._wake_at(self._clock.now() + TRY_AGAIN_S)
             return
-        admitted = admitted or await self._admit(beginning.start)
+        admitted = admitted or await self._queue.admit(beginning.start)
         if isinstance(admitted, Admitted):
             await self._run(admitted)
             return
@@ -331,19 +297,6 @@ class Reconciler:
             # Its job was over before it had started, and nothing that starts is ended.
             self._unwanted.discard(name)
             await self.reconcile()
-
-    async def _admit(self, start: Start) -> Admitted | Postponed:
-        try:
-            admitted = await self._admissions.admit(start)
-        except ModalRunnerError as error:
-            return self._failed(start, error)
-        if isinstance(admitted, Postponed):
-            _log.info("launch_waits", job=start.demand.job_id, reason=admitted.reason)
-        return admitted
-
-    def _failed(self, start: Start, error: ModalRunnerError) -> Postponed:
-        _log.error("launch_failed", job=start.demand.job_id, reason=str(error))
-        return Postponed(str(error), self._clock.now() + _TRY_AGAIN_S)
 
     def _wake_at(self, moment: float) -> None:
         """Reconcile at `moment`: where the process lives on, this is sooner than the next event or sweep."""

@@ -4,6 +4,7 @@ import pytest
 
 from github_app.simulate import containers
 from github_app.simulate.deployment import Version
+from github_app.simulate.run import simulate
 from tests.worlds.simulated import plan_of, pushed
 from tests.worlds.trips import count_trips
 
@@ -28,3 +29,16 @@ def test_the_trips_and_calls_of_a_job_are_few_and_hardly_a_dict_is_read_whole(
     assert sum(trips.calls.values()) / _COUNTED <= calls
     # One round, of four Dicts.
     assert trips.whole_reads <= 4
+
+
+def test_a_burst_is_started_at_the_pace_that_githubs_limit_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Web process and sweeps drained one queue and kept coming to the same jobs, each admitting one after the other:
+    300 jobs took three minutes, where GitHub's 180 writes a minute allow 100 seconds.
+    """
+    monkeypatch.setattr(containers, "VERSIONS", (Version(1000, 1000, None),))
+    ran = simulate(plan_of(*[pushed(n / 10, "octo-org/alpha", *[20.0] * 10) for n in range(30)], containers=1))
+
+    assert ran.violations == []
+    assert len(ran.starts) == 300
+    # 177 writes in 65 seconds are our share, and GitHub hands a job over within half a minute.
+    assert max(ran.starts) < 300 / (172 / 65) + 40

@@ -10,7 +10,7 @@ from github_app.errors import GitHubError
 from github_app.github import Connection, Runners
 from github_app.github.connection import SharedTransport
 from github_app.model import JobEvent
-from github_app.runners.write_limit import PERIOD_S, PacedNotices, PacedRunners, WriteBudget
+from github_app.runners.write_limit import PERIOD_S, WRITES, PacedNotices, PacedRunners, WriteBudget
 from github_app.simulate import containers
 from github_app.simulate.deployment import Version
 from github_app.simulate.run import simulate
@@ -61,10 +61,10 @@ async def test_a_limit_that_github_told_of_closes_the_budget_until_then(client: 
     assert await budget.spend(1) == clock.now() + 42
 
 
-async def test_the_write_budget_costs_two_calls_for_fifteen_writes(client: modal.Client) -> None:
+async def test_the_write_budget_costs_two_calls_for_the_writes_of_a_lane(client: modal.Client) -> None:
     store = ModalDictStore("app", client)
     budget = WriteBudget(store, standing_clock(1_000_003.0))
-    for _ in range(15):
+    for _ in range(WRITES):
         await budget.spend(1)
 
     assert len(await store.all(BUDGET)) == 1

@@ -11,7 +11,7 @@ import pytest
 from grpclib import GRPCError, Status
 
 from github_app.model import RunnerState
-from github_app.runners import reconcile
+from github_app.runners import admission_queue
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.faults import Hangup
 from github_app.simulator.modal import Limits
@@ -184,7 +184,7 @@ async def test_over_the_cap_jobs_wait_and_start_oldest_first() -> None:
 async def test_many_capped_jobs_of_one_repository_do_not_hide_another_repository(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reconcile, "MOST_STARTS", 3)
+    monkeypatch.setattr(admission_queue, "MOST_STARTS", 3)
     async with universe(settings={"max_concurrent_per_repo": 1}) as it:
         other = it.github.world.add_repository(it.organization, "other")
         it.push({f"crowd-{n}": (PLAIN, 7200) for n in range(8)})

@@ -1,0 +1,103 @@
+"""The launches of one round, admitted oldest first, some at once."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+
+import structlog
+
+from github_app.clock import Clock
+from github_app.errors import ModalRunnerError
+from github_app.model import JobState
+from github_app.runners.admitting import Admissions, Admitted, Postponed
+from github_app.runners.balance import Start, Wait
+from github_app.runners.capacity import IN_ALL
+from github_app.store import CLAIMS, JOBS, ModalDictStore
+
+# A reconciler must never be the outage: no round starts more than this, and reaching it is an alarm.
+MOST_STARTS = 200
+# One after the other they would wait for each other's trips to the store, and use a half of GitHub's write limit.
+_AT_ONCE = 8
+# After the store did not answer.
+TRY_AGAIN_S = 15.0
+
+_log = structlog.get_logger(__name__)
+
+
+class AdmissionQueue:
+    """Admits launches as far as caps, budgets and brake allow."""
+
+    def __init__(self, *, store: ModalDictStore, admissions: Admissions, clock: Clock) -> None:
+        self._store = store
+        self._admissions = admissions
+        self._clock = clock
+
+    async def admit_all(self, starts: tuple[Start, ...]) -> AsyncIterator[Admitted | tuple[Wait, Postponed]]:
+        """Admit in order, each as soon as it can be; tell of those that have to wait. Never raises."""
+        admitted = 0
+        coming = deque(starts)
+        under_way: deque[tuple[Start, asyncio.Task[Admitted | Postponed | None]]] = deque()
+        # By repository, IN_ALL, profile or installation: why nothing more of it starts in this round.
+        postponed: dict[str | int, Postponed] = {}
+        while coming or under_way:
+            while coming and len(under_way) < _AT_ONCE and admitted + len(under_way) < MOST_STARTS:
+                start = coming.popleft()
+                known = next((postponed[group] for group in _groups(start) if group in postponed), None)
+                under_way.append((start, asyncio.create_task(self._admit_or_leave(start, known))))
+            if not under_way:
+                _log.error("too_many_starts", wanted=len(starts), most=MOST_STARTS)
+                return
+            start, task = under_way.popleft()
+            match await task:
+                case Admitted() as each:
+                    admitted += 1
+                    yield each
+                case Postponed() as why:
+                    if why.full is not None:
+                        postponed[why.full.group] = why
+                    elif why.limited:
+                        postponed[start.demand.job.event.installation_id] = why
+                    elif why.failed:
+                        # What comes after would fare alike, each after its own patience.
+                        coming.clear()
+                    yield Wait(start.demand, why.reason, why.again, halted=why.halted), why
+
+    async def admit(self, start: Start) -> Admitted | Postponed:
+        """Admit one. Never raises what is foreseen."""
+        try:
+            admitted = await self._admissions.admit(start)
+        except ModalRunnerError as error:
+            return self.failed(start, error)
+        if isinstance(admitted, Postponed):
+            _log.info("launch_waits", job=start.demand.job_id, reason=admitted.reason)
+        return admitted
+
+    def failed(self, start: Start, error: ModalRunnerError) -> Postponed:
+        """Say when to try again what could not be admitted."""
+        _log.error("launch_failed", job=start.demand.job_id, reason=str(error))
+        return Postponed(str(error), self._clock.now() + TRY_AGAIN_S, failed=True)
+
+    async def _admit_or_leave(self, start: Start, known: Postponed | None) -> Admitted | Postponed | None:
+        if known is not None:
+            return known
+        try:
+            if not await self._is_to_be_made(start):
+                return None
+        except ModalRunnerError as error:
+            return self.failed(start, error)
+        return await self.admit(start)
+
+    async def _is_to_be_made(self, start: Start) -> bool:
+        """By the records as they are now: those before it in the round may have waited long.
+
+        Two processes that drain one queue come to the same jobs: what the other has claimed costs no write.
+        """
+        claim, job = await asyncio.gather(
+            self._store.get(CLAIMS, start.key), self._store.get(JOBS, str(start.demand.job_id))
+        )
+        return claim is None and (start.demand.is_seat or (job is not None and job.state is JobState.QUEUED))
+
+
+def _groups(start: Start) -> tuple[str | int, ...]:
+    job = start.demand.job.event
+    return (IN_ALL, job.repository.lower(), f"profile:{start.demand.shape.profile}", job.installation_id)
