@@ -23,6 +23,7 @@ from github_app.runners.halts import Halts
 from github_app.runners.jit import JitRequests
 from github_app.runners.launch import Launcher
 from github_app.runners.newborns import Newborns
+from github_app.runners.planning import Planner
 from github_app.runners.reconcile import Reconciler
 from github_app.runners.seats import Seats
 from github_app.runners.second_looks import Suspicions
@@ -31,6 +32,7 @@ from github_app.runners.versions import RunnerVersion
 from github_app.runners.vouching import Vouchers
 from github_app.runners.write_limit import PacedNotices, PacedRunners, WriteBudget
 from github_app.sandboxes import ImageRecipe, ModalSandboxes, pin_builder, runner_image, unpin_builder
+from github_app.sandboxes.scripts import START
 from github_app.settings.make_rules import make_rules
 from github_app.settings.toml_file import Config
 from github_app.settings.variables import RoutingSettings, Settings
@@ -64,6 +66,7 @@ class Parts:
     app: AppOnGitHub
     runners: Runners
     store: ModalDictStore
+    seats: Seats
 
     async def prepare(self) -> None:
         """Look up or build the images, and go by what the last probe found, where there are two ways.
@@ -162,6 +165,7 @@ def compose(
         app=github.app,
         runners=github.runners,
         store=on_modal.store,
+        seats=runners.seats,
     )
 
 
@@ -240,8 +244,8 @@ def _runners(inputs: _Inputs, github: _GitHub, on_modal: _Modal) -> _Runners:
         endings=endings,
         settling=settling,
         newborns=newborns,
+        planner=Planner(store=store, newborns=newborns, seats=seats, rules=inputs.rules, clock=clock),
         seats=seats,
-        rules=inputs.rules,
         clock=clock,
     )
     return _Runners(claims, budget, version, notices, halts, vouchers, endings, settling, newborns, seats, reconciler)
@@ -291,8 +295,10 @@ def _sweep(inputs: _Inputs, github: _GitHub, on_modal: _Modal, runners: _Runners
 
 def _release(inputs: _Inputs) -> str:
     """A short digest of what a sandbox is made by: where it changes, runners that wait are replaced."""
-    env = {name: value.get_secret_value() for name, value in inputs.settings.sandbox_extra_env.items()}
-    made_by = (inputs.settings.runner_version, inputs.config.model_dump_json(), sorted(env.items()))
+    settings = inputs.settings
+    env = {name: value.get_secret_value() for name, value in settings.sandbox_extra_env.items()}
+    says = {name: str(getattr(settings, name)) for name in RoutingSettings.model_fields}
+    made_by = (sorted(says.items()), inputs.config.model_dump_json(), sorted(env.items()), START)
     return hashlib.sha256(repr(made_by).encode()).hexdigest()[:8]
 
 

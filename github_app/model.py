@@ -9,6 +9,8 @@ from enum import StrEnum
 import msgspec
 from pydantic import SecretStr
 
+# The ids of seats (routing/warm.py) begin here; GitHub's ids of jobs have eleven digits today.
+FIRST_SEAT = 1 << 62
 RUNNER_NAME = re.compile(r"modal-(?P<job_id>\d+)-(?P<attempt>\d+)")
 
 
@@ -307,6 +309,7 @@ class SandboxSpec(msgspec.Struct, frozen=True):
     """One sandbox to create, made for a job of `repository` with these `labels`. `name` is the runner's name too.
 
     `private`: the repository is, by GitHub's own word. `waits_s`: for so long it may wait for a job.
+    `known_private`: other repositories of which GitHub has said so, whose jobs it may get.
     """
 
     name: str
@@ -317,6 +320,7 @@ class SandboxSpec(msgspec.Struct, frozen=True):
     private: bool = False
     labels: tuple[str, ...] = ()
     waits_s: int = 0
+    known_private: tuple[str, ...] = ()
 
 
 # The exit code of a sandbox that Modal does not know: an absence, and no proof of an end.

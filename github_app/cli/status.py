@@ -61,7 +61,7 @@ def _shown(found: Status) -> Table:
     table.add_row(_jobs(found))
     table.add_row(_runners(found))
     for each in found.warm:
-        why = f" ({each.waits_for})" if each.waits_for and each.waiting < each.wanted else ""
+        why = f" ({each.waits_for})" if each.waits_for else ""
         waits = f"{each.waiting} of {each.wanted} runners wait for jobs of {each.scope}{why}"
         table.add_row(_text(f"{each.source}: {waits}, about ${each.usd_a_month:,.0f} a month"))
     for refused in found.refused[:_MOST_REFUSALS]:

@@ -5,14 +5,15 @@ from typing import Annotated
 
 import msgspec
 
-from github_app.model import Action, JobEvent, Scope
+from github_app.model import FIRST_SEAT, Action, JobEvent, Scope
 
 # Names become parts of URLs, which githubkit does not escape: so neither `..` nor a line's end.
 Name = Annotated[str, msgspec.Meta(pattern=r"^(?!\.{1,2}\Z)[A-Za-z0-9._-]+\Z")]
 FullName = Annotated[
     str, msgspec.Meta(pattern=r"^(?!\.{1,2}/)[A-Za-z0-9._-]+/(?!\.{1,2}\Z)[A-Za-z0-9._-]+\Z", max_length=200)
 ]
-Id = Annotated[int, msgspec.Meta(ge=1)]
+# What is above is a seat of ours and no job of GitHub's (routing/warm.py): nobody outside may name one.
+Id = Annotated[int, msgspec.Meta(ge=1, lt=FIRST_SEAT)]
 
 
 class Job(msgspec.Struct):

@@ -1,7 +1,7 @@
 """What is going on, for an operator at night: read from the records alone."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -11,7 +11,7 @@ from github_app.routing.rules import Admit, Rules
 from github_app.routing.warm import Seat, seats_of, usd_a_month
 from github_app.runners.balance import Demand, plan
 from github_app.runners.versions import RunnerVersion
-from github_app.store import CLAIMS, HALTS, JOBS, PARKED, REFUSALS, RUNNERS, SLOTS, ModalDictStore
+from github_app.store import CLAIMS, HALTS, JOBS, PARKED, PLACES, REFUSALS, RUNNERS, SLOTS, ModalDictStore
 
 
 class JobStatus(msgspec.Struct, frozen=True):
@@ -96,12 +96,12 @@ async def read_status(store: ModalDictStore, rules: Rules, version: RunnerVersio
             for job, each in sorted((await store.all(REFUSALS)).items(), key=lambda item: -item[1].at)
         ],
         parked=len(await store.all(PARKED)),
-        warm=_warm(rules, runners, claims, now),
+        warm=_warm(rules, runners, claims, (await store.all(PLACES)).keys(), now),
     )
 
 
 def _warm(
-    rules: Rules, runners: Mapping[str, RunnerRecord], claims: Mapping[str, Claim], now: float
+    rules: Rules, runners: Mapping[str, RunnerRecord], claims: Mapping[str, Claim], places: Collection[str], now: float
 ) -> list[WarmStatus]:
     grouped: dict[tuple[str, str], list[Seat]] = {}
     for seat in seats_of(rules):
@@ -114,15 +114,22 @@ def _warm(
     found = []
     for (source, scope), seats in grouped.items():
         ids = {seat.id for seat in seats}
+        reason = next(
+            (reasons[each] for each in ids if each in reasons), "its launch is under way, or a cap is reached"
+        )
+        if not {scope.lower(), seats[0].owner.lower()} & {*places}:
+            reason = f"no sweep has found the App installed on {seats[0].owner}"
+        wanted = sum(seat.is_open(now) for seat in seats)
+        waiting = sum(runner.idle and runner.started_for in ids for runner in runners.values())
         found.append(
             WarmStatus(
                 source,
                 scope,
                 seats[0].labels,
-                wanted=sum(seat.is_open(now) for seat in seats),
-                waiting=sum(runner.idle and runner.started_for in ids for runner in runners.values()),
+                wanted=wanted,
+                waiting=waiting,
                 usd_a_month=round(sum(usd_a_month(seat, rules) for seat in seats), 2),
-                waits_for=next((reasons[each] for each in ids if each in reasons), None),
+                waits_for=reason if waiting < wanted else None,
             )
         )
     return found

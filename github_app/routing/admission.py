@@ -11,7 +11,9 @@ other such a route refuses, if it refuses, and does not admit.
 import json
 from collections.abc import Sequence
 
-from github_app.model import MadeFor, SandboxSpec
+from pydantic import SecretStr
+
+from github_app.model import MadeFor, SandboxSpec, Shape
 from github_app.routing import labels
 from github_app.routing.catalog import gpu_key
 from github_app.routing.globs import as_regex, matches
@@ -43,7 +45,7 @@ def hook_rules(spec: SandboxSpec, rules: Rules, *, can_withhold: bool = True) ->
         "admitted": [as_regex(pattern) for pattern in patterns if not is_full_name(pattern)],
         "own": spec.repository.lower(),
         # GitHub's own word of the repository that it was made for; some events do not tell.
-        "private": spec.repository.lower() if spec.private else None,
+        "private": [*([spec.repository.lower()] if spec.private else []), *map(str.lower, spec.known_private)],
         "forks": [as_regex(glob) for glob in shape.forks],
         "made_for": None if shape.made_for is None else _made_for(shape.made_for),
         "routes": _routes(spec, rules),
@@ -59,6 +61,19 @@ def hook_rules(spec: SandboxSpec, rules: Rules, *, can_withhold: bool = True) ->
     return json.dumps(told, separators=(",", ":"))
 
 
+def hidden_refusal(shape: Shape, wanted: Sequence[str], admitting: str | None, rules: Rules) -> str | None:
+    """The route that refuses a job inside a sandbox which was made for no repository, though another admits it before.
+
+    Whether a job has the labels by which that other one goes is not to be seen there.
+    """
+    names = [route.name for route in rules.routes]
+    if admitting is None or not rules.routes[names.index(admitting)].labels:
+        return None
+    spec = SandboxSpec("", shape, {}, SecretStr(""), labels=tuple(wanted))
+    after = rules.routes[names.index(admitting) + 1 :]
+    return next((each.name for each in after if each.refuse is not None and _meant(each, spec, rules)[1]), None)
+
+
 def _made_for(made_for: MadeFor) -> dict[str, object]:
     own = _conditions(made_for.repositories, made_for.branch, made_for.workflow, made_for.events)
     return {
@@ -70,19 +85,23 @@ def _made_for(made_for: MadeFor) -> dict[str, object]:
 
 def _routes(spec: SandboxSpec, rules: Rules) -> list[dict[str, object]]:
     """Those that may be meant: `home` for the repository that the sandbox was made for, `away` for others."""
-    wanted = labels.parse(spec.labels, rules.labels, rules.passes)
-    certain = asked_for(spec.labels, wanted, rules) if isinstance(wanted, Wanted) else list(spec.labels)
-    gpu = spec.shape.gpu
-    possible = [*certain, f"gpu:{gpu_key(gpu)}:{gpu.count}"] if gpu else certain
     told = []
     for route in rules.routes:
-        home = _means(route, certain)
-        away = not route.labels or (route.refuse is not None and _means(route, possible))
+        home, away = _meant(route, spec, rules)
         if home or away:
             owner = None if route.org is None else as_regex(f"{route.org}/*")
             conditions = _conditions(route.repositories, route.branch, route.workflow, route.events)
             told.append({**conditions, "owner": owner, "home": home, "away": away, "refuse": route.refuse})
     return told
+
+
+def _meant(route: Route, spec: SandboxSpec, rules: Rules) -> tuple[bool, bool]:
+    """Whether a route may be meant for jobs of the repository that a sandbox was made for, and for those of others."""
+    wanted = labels.parse(spec.labels, rules.labels, rules.passes)
+    certain = asked_for(spec.labels, wanted, rules) if isinstance(wanted, Wanted) else list(spec.labels)
+    gpu = spec.shape.gpu
+    possible = [*certain, f"gpu:{gpu_key(gpu)}:{gpu.count}"] if gpu else certain
+    return _means(route, certain), not route.labels or (route.refuse is not None and _means(route, possible))
 
 
 def _conditions(

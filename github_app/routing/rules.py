@@ -44,6 +44,8 @@ class Admit:
 class Rules:
     """What decides: the settings and the administrator's file together. `networks` are complete, by name."""
 
+    # The deployment's own, among others of one organisation.
+    deployment: str = ""
     labels: tuple[str, ...] = ("modal",)
     policy: Policy = field(default_factory=Policy)
     defaults: Profile = NOTHING_SAID

@@ -7,15 +7,14 @@ what a job of these labels would get. So the runner is started, retried and ende
 import hashlib
 from dataclasses import dataclass
 
-from github_app.model import Action, JobEvent, Place, RunFacts, RunnerRecord, Scope, Shape
+from github_app.model import FIRST_SEAT, Action, JobEvent, Place, RunFacts, RunnerRecord, Scope, Shape
+from github_app.routing.admission import hidden_refusal
 from github_app.routing.catalog import LONGEST_S, usd_per_minute
 from github_app.routing.hours import Hours, parse_hours
 from github_app.routing.profiles import Route, Waiting
 from github_app.routing.route import route
 from github_app.routing.rules import Admit, Rules
 
-# GitHub's ids of jobs are far below.
-_FIRST_ID = 1 << 62
 # How long a runner waits before another takes its place. Its sandbox lives for that and for its job, at most a day.
 LONGEST_WAIT_S = 12 * 3600
 LEAST_WAIT_S = 3600
@@ -44,8 +43,8 @@ class Seat:
         """Tell whether its runner is to be there at this moment (Unix seconds)."""
         return self.hours is None or self.hours.include(now)
 
-    def event(self, place: Place, *, branch: str = "main") -> JobEvent:
-        """What a job would say that asks for its runner."""
+    def event(self, place: Place, *, branch: str = "main", private: bool = True) -> JobEvent:
+        """What a job would say that asks for its runner; `private`: its repository is, if it is for one."""
         return JobEvent(
             action=Action.QUEUED,
             job_id=self.id,
@@ -55,7 +54,7 @@ class Seat:
             labels=self.labels,
             repository=self.repository,
             repository_id=place.repository_id,
-            private=True,
+            private=private,
             scope=place.scope,
             installation_id=place.installation_id,
             branch=branch,
@@ -76,7 +75,7 @@ class Seat:
 
 def is_seat(job_id: int) -> bool:
     """Tell whether an id is a seat's, and not a job's."""
-    return job_id >= _FIRST_ID
+    return job_id >= FIRST_SEAT
 
 
 def vacant(runner: RunnerRecord) -> JobEvent:
@@ -102,7 +101,7 @@ def seats_of(rules: Rules) -> tuple[Seat, ...]:
     """All seats that the file asks for."""
     profiles = [(f"profiles.{name}", each, (*_base(rules), f"profile:{name}")) for name, each in rules.profiles.items()]
     routes = [(f"routes.{each.name}", each, _literal(each, rules)) for each in rules.routes]
-    return tuple(seat for said in (*profiles, *routes) for seat in _seats(*said))
+    return tuple(seat for said in (*profiles, *routes) for seat in _seats(*said, rules.deployment))
 
 
 def waits_s(shape: Shape) -> int:
@@ -134,6 +133,12 @@ def problem(seat: Seat, rules: Rules) -> str | None:
             "its machine is another for each repository or branch (a cache, secrets, volumes, variables), so that a "
             'runner that waits fits few jobs: write warm_scope = ["owner/repo"], and no cache'
         )
+    refusal = None if "/" in seat.scope else hidden_refusal(found.shape, seat.labels, found.route, rules)
+    if refusal is not None:
+        return (
+            f"route {refusal!r} would refuse its jobs inside: what is made for no repository cannot tell whether a job "
+            f'has the labels of route {found.route!r}; write warm_scope = ["owner/repo"]'
+        )
     if waits_s(found.shape) < LEAST_WAIT_S:
         return "its timeout leaves no hour of the 24 that a sandbox lives to wait in: write a shorter one"
     return None
@@ -148,16 +153,17 @@ def _literal(route: Route, rules: Rules) -> tuple[str, ...]:
     return (*base, *(each for each in route.labels if each.lower() not in base))
 
 
-def _seats(source: str, said: Waiting, labels: tuple[str, ...]) -> list[Seat]:
+def _seats(source: str, said: Waiting, labels: tuple[str, ...], deployment: str) -> list[Seat]:
     hours = parse_hours(said.warm_hours) if said.warm_hours else None
     own = said.warm_labels or labels
     return [
-        Seat(_id(source, scope, number), source, scope, own, hours)
+        Seat(_id(deployment, source, scope, number), source, scope, own, hours)
         for scope in said.warm_scope
         for number in range(said.warm or 0)
     ]
 
 
-def _id(source: str, scope: str, number: int) -> int:
-    digest = hashlib.sha256(f"{source}\n{scope.lower()}\n{number}".encode()).digest()
-    return _FIRST_ID + (int.from_bytes(digest[:8], "big") >> 3)
+def _id(deployment: str, source: str, scope: str, number: int) -> int:
+    """The same for every process, and another for another deployment in the same organisation."""
+    digest = hashlib.sha256(f"{deployment}\n{source}\n{scope.lower()}\n{number}".encode()).digest()
+    return FIRST_SEAT + (int.from_bytes(digest[:8], "big") >> 3)

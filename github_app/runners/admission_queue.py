@@ -9,7 +9,7 @@ import structlog
 from github_app.clock import Clock
 from github_app.errors import ModalRunnerError
 from github_app.model import JobState
-from github_app.runners.admitting import Admissions, Admitted, Postponed
+from github_app.runners.admitting import UNDER_WAY, Admissions, Admitted, Postponed
 from github_app.runners.balance import Start, Wait
 from github_app.runners.capacity import IN_ALL
 from github_app.store import CLAIMS, JOBS, ModalDictStore
@@ -41,6 +41,9 @@ class AdmissionQueue:
         postponed: dict[str | int, Postponed] = {}
         while coming or under_way:
             while coming and len(under_way) < _AT_ONCE and admitted + len(under_way) < MOST_STARTS:
+                if coming[0].demand.is_seat and any(not each.demand.is_seat for each, _ in under_way):
+                    # What a job has to be asked about takes longer than a seat, which would have the last slot then.
+                    break
                 start = coming.popleft()
                 known = next((postponed[group] for group in _groups(start) if group in postponed), None)
                 under_way.append((start, asyncio.create_task(self._admit_or_leave(start, known))))
@@ -81,21 +84,19 @@ class AdmissionQueue:
         if known is not None:
             return known
         try:
-            if not await self._is_to_be_made(start):
+            # By the records as they are now: those before it in the round may have waited long. And two processes that
+            # drain one queue come to the same jobs: what the other has claimed costs no write.
+            claim, job = await asyncio.gather(
+                self._store.get(CLAIMS, start.key), self._store.get(JOBS, str(start.demand.job_id))
+            )
+            if not start.demand.is_seat and (job is None or job.state is not JobState.QUEUED):
                 return None
+            return await self.admit(start) if claim is None else UNDER_WAY
         except ModalRunnerError as error:
             return self.failed(start, error)
-        return await self.admit(start)
-
-    async def _is_to_be_made(self, start: Start) -> bool:
-        """By the records as they are now: those before it in the round may have waited long.
-
-        Two processes that drain one queue come to the same jobs: what the other has claimed costs no write.
-        """
-        claim, job = await asyncio.gather(
-            self._store.get(CLAIMS, start.key), self._store.get(JOBS, str(start.demand.job_id))
-        )
-        return claim is None and (start.demand.is_seat or (job is not None and job.state is JobState.QUEUED))
+        except Exception as error:  # what is not foreseen must not take the other launches with it
+            _log.exception("launch_failed", job=start.demand.job_id, error=type(error).__name__)
+            return Postponed(type(error).__name__, self._clock.now() + TRY_AGAIN_S, failed=True)
 
 
 def _groups(start: Start) -> tuple[str | int, ...]:

@@ -59,6 +59,9 @@ class Postponed:
         return self.limited or self.full is not None
 
 
+UNDER_WAY = Postponed("its launch is under way elsewhere")
+
+
 class Admissions:
     """Admits launches, one after the other or many at once."""
 
@@ -108,7 +111,9 @@ class Admissions:
         self, start: Start, admit: Callable[[Start], Awaitable["Admitted | Postponed"]]
     ) -> "Admitted | Postponed":
         gpu = _gpu_type(start)
-        if gpu and self._gpu_creates[gpu] >= GPU_CREATES_AT_ONCE:
+        # A job need not wait until those have their GPUs that nobody waits for.
+        most = GPU_CREATES_AT_ONCE - is_seat(start.demand.job_id)
+        if gpu and self._gpu_creates[gpu] >= most:
             self._gpu_awaited.add(gpu)
             return Postponed("other creations of this GPU type are under way", self._clock.now() + _SOON_S)
         # Counted from here on to the end of `run`, with no wait in between.
@@ -128,7 +133,7 @@ class Admissions:
             StoreError: the store did not answer; what was taken is released by age.
         """
         self._gpu_creates[_gpu_type(admitted.start)] -= 1
-        self._budget.give_back(admitted.start.demand.job.event.installation_id)
+        self._budget.give_back(admitted.start.demand.job.event.installation_id, admitted.since)
         await self._give_back(admitted.start, admitted.slots, claimed=True, since=admitted.since)
 
     async def _admit(self, start: Start) -> "Admitted | Postponed":
@@ -177,7 +182,7 @@ class Admissions:
             if isinstance(taken, Admitted):
                 return taken
         if paid.exception() is None and paid.result() is None:
-            self._budget.give_back(job.installation_id)
+            self._budget.give_back(job.installation_id, since)
         held = slots.result() if slots.exception() is None else None
         claimed = claim.exception() is None and claim.result()
         await self._give_back(start, held if isinstance(held, Taken) else Taken(), claimed=claimed, since=since)
@@ -242,10 +247,7 @@ def _taken(
         return _full(slots)
     if again is not None:
         return _limited(again)
-    return Admitted(start, slots, since) if claimed else _UNDER_WAY
-
-
-_UNDER_WAY = Postponed("its launch is under way elsewhere")
+    return Admitted(start, slots, since) if claimed else UNDER_WAY
 
 
 def _full(slots: Full) -> Postponed:

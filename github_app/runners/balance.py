@@ -5,6 +5,7 @@ what counts are the totals for each kind of machine. One surplus cannot breed an
 taken gets the taker's own, if that one fits.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -27,11 +28,15 @@ _REPLACED_BEFORE_S = 900.0
 
 @dataclass(frozen=True)
 class Demand:
-    """A queued job and the machine that it is to get; or a seat, whose runner is made by `release`."""
+    """A queued job and the machine that it is to get.
+
+    Or a seat, whose runner is made by `release`, and may get the jobs of `known_private` repositories too.
+    """
 
     job: JobRecord
     shape: Shape
     release: str = ""
+    known_private: tuple[str, ...] = ()
 
     @property
     def job_id(self) -> int:
@@ -86,7 +91,7 @@ class Plan:
     """What is missing (oldest first), what has to wait, what is too much.
 
     `starting` is too much as well, but is still being launched, or young: nobody knows yet what there is to end.
-    `seated` wait for jobs.
+    `seated` wait for jobs, and are no longer being launched.
     """
 
     starts: tuple[Start, ...]
@@ -137,7 +142,7 @@ def plan(
         + tuple(Wait(d, halted[d.job_id].reason, halted=True) for d in queued if d.job_id in halted),
         surplus=tuple(runner for runner in unneeded if not _is_starting(runner, claims, now)),
         starting=tuple(runner for runner in unneeded if _is_starting(runner, claims, now)),
-        seated=tuple(seated),
+        seated=tuple(runner for runner in seated if not _is_starting(runner, claims, now)),
     )
 
 
@@ -146,15 +151,23 @@ def holds(halt: Halt, job: JobRecord) -> bool:
     return halt.at >= job.urged_at
 
 
-def giving_way(fulls: Iterable[str], seated: Iterable[RunnerRecord]) -> list[RunnerRecord]:
-    """Say which runners that wait for jobs are to go, so that jobs get their slots: one for each group in `fulls`."""
-    left, going = list(seated), []
-    for group in fulls:
-        found = next((r for r in left if any(key.rpartition("/")[0] == group for key in r.slots)), None)
-        if found is not None:
-            left.remove(found)
-            going.append(found)
-    return going
+def giving_way(
+    fulls: Iterable[str], seated: Iterable[RunnerRecord], going: Mapping[str, str]
+) -> list[tuple[str, RunnerRecord]]:
+    """Say which runners that wait for jobs are to go, so that jobs get their slots: one for each group in `fulls`.
+
+    `going` has the groups of those that are on their way already, by name.
+    """
+    left = [runner for runner in seated if runner.name not in going]
+    missing = Counter(fulls)
+    missing.subtract(going.values())
+    found = []
+    for group in missing.elements():
+        runner = next((r for r in left if any(key.rpartition("/")[0] == group for key in r.slots)), None)
+        if runner is not None:
+            left.remove(runner)
+            found.append((group, runner))
+    return found
 
 
 def _seat(seats: list[Demand], idle: list[RunnerRecord], now: float) -> tuple[list[Demand], list[RunnerRecord]]:

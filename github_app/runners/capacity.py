@@ -75,6 +75,8 @@ class Slots:
         self._own: dict[str, float] = {}
         self._read_at = -math.inf
         self._reading: asyncio.Task[None] | None = None
+        # When a reading began that a reached cap was the cause of, and that reading.
+        self._last_reading: tuple[float, asyncio.Task[None] | None] = (-math.inf, None)
         self._young_until = clock.now() + _YOUNG_FOR_S
 
     async def take(self, repository: str, runner: str, profile: str | None = None) -> Taken | Full:
@@ -90,7 +92,7 @@ class Slots:
             return Taken()
         reading = self._read_if_old()
         slot = Slot(uuid.uuid4().hex, runner, began)
-        found = await asyncio.gather(*(self._take_one(group, cap, slot, reading) for group, cap in caps))
+        found = await asyncio.gather(*(self._take_one(group, cap, slot, reading, began) for group, cap in caps))
         taken = Taken(tuple(key for key in found if key is not None), slot.owner)
         if len(taken.keys) == len(caps):
             return taken
@@ -127,7 +129,9 @@ class Slots:
             self._taken.discard(key)
             self._own.pop(key, None)
 
-    async def _take_one(self, group: str, cap: int, slot: Slot, reading: "asyncio.Task[None] | None") -> str | None:
+    async def _take_one(
+        self, group: str, cap: int, slot: Slot, reading: "asyncio.Task[None] | None", began: float
+    ) -> str | None:
         """`reading` is under way where what is known is old."""
         key = await self._try(group, cap, slot, most=_GUESSES)
         if reading is not None:
@@ -140,7 +144,7 @@ class Slots:
                 self.given_back([key])
                 key = None
         elif key is None:
-            await self._read()
+            await self._read_since(began)
         # That a cap is reached is said of what was read now.
         return key or await self._try(group, cap, slot)
 
@@ -156,6 +160,15 @@ class Slots:
             self._own.pop(key, None)
             most -= 1
         return None
+
+    async def _read_since(self, moment: float) -> None:
+        """Read what is taken, or wait for another's reading that began no earlier: many find a cap reached at once."""
+        at, reading = self._last_reading
+        if reading is None or at < moment:
+            reading = asyncio.create_task(self._read())
+            reading.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._last_reading = (self._clock.now(), reading)
+        await asyncio.shield(reading)
 
     async def _read(self) -> None:
         began = self._clock.now()

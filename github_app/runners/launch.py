@@ -19,7 +19,7 @@ from github_app.model import (
     RunnerRecord,
     SandboxSpec,
 )
-from github_app.routing.warm import is_seat, waits_s
+from github_app.routing.warm import waits_s
 from github_app.runners.admitting import Admissions, Admitted
 from github_app.runners.balance import CLAIM_IS_STALE_S
 from github_app.runners.claims import Claims, Lease
@@ -136,9 +136,10 @@ class Launcher:
             _tags(job, name),
             jit.encoded,
             job.repository,
-            job.private,
+            job.private and not start.demand.is_seat,
             job.labels,
-            waits_s(shape) if is_seat(job.job_id) else 0,
+            waits_s(shape) if start.demand.is_seat else 0,
+            start.demand.known_private,
         )
         sandbox_id = await self._create(runner, spec)
         self._newborns.born(runner, sandbox_id)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 import structlog
@@ -10,28 +10,25 @@ import structlog
 from github_app.clock import Clock
 from github_app.errors import ModalRunnerError
 from github_app.model import JobEvent, RunnerRecord, runner_name
-from github_app.routing.route import route
-from github_app.routing.rules import Admit, Rules
 from github_app.routing.warm import is_seat
 from github_app.runners.admission_queue import MOST_STARTS, TRY_AGAIN_S, AdmissionQueue
 from github_app.runners.admitting import Admissions, Admitted, Postponed
 from github_app.runners.balance import (
     CLAIM_IS_STALE_S,
     YOUNG_FOR_S,
-    Demand,
     Plan,
     Start,
     Wait,
     giving_way,
     is_young,
-    plan,
 )
 from github_app.runners.ending import Endings
 from github_app.runners.launch import Launcher
 from github_app.runners.newborns import Newborns
+from github_app.runners.planning import Planner
 from github_app.runners.seats import Seats
 from github_app.runners.settling import Settling
-from github_app.store import CLAIMS, HALTS, JOBS, RUNNERS, ModalDictStore
+from github_app.store import RUNNERS, ModalDictStore
 
 # A runner that waits for jobs has ended by then, and its slots are free.
 _GIVES_WAY_WITHIN_S = 60.0
@@ -72,8 +69,8 @@ class Reconciler:
         endings: Endings,
         settling: Settling,
         newborns: Newborns,
+        planner: Planner,
         seats: Seats,
-        rules: Rules,
         clock: Clock,
     ) -> None:
         self._store = store
@@ -83,10 +80,10 @@ class Reconciler:
         self._launcher = launcher
         self._endings = endings
         self._settling = settling
-        self._rules = rules
+        self._planner = planner
         self._seats = seats
-        # Runners that waited for jobs and are ended for one that has to wait, and when that was.
-        self._giving_way: dict[str, float] = {}
+        # Runners that waited for jobs and are ended for one that has to wait: for which slots, and when that was.
+        self._giving_way: dict[str, tuple[str, float]] = {}
         self._clock = clock
         self._ending: set[str] = set()
         # Runners that nobody needs any more and whose launch is still under way.
@@ -138,7 +135,8 @@ class Reconciler:
             self._asked_again = True
         async with self._round:
             self._asked_again = self._postponed = False
-            found = await self.plan()
+            found = await self._planner.plan()
+            self._unwanted = {runner.name for runner in found.starting}
             surplus = [r for r in found.surplus if sweeping or not is_seat(r.started_for)]
             endings = [asyncio.create_task(self._end(runner)) for runner in surplus]
             launches: list[asyncio.Task[None]] = []
@@ -179,13 +177,12 @@ class Reconciler:
     def _making_way(self, fulls: list[str], seated: tuple[RunnerRecord, ...]) -> list[RunnerRecord]:
         """Whom to end for jobs that wait for a slot, beside those whose slots are about to be free."""
         now = self._clock.now()
-        self._giving_way = {name: at for name, at in self._giving_way.items() if now - at < _GIVES_WAY_WITHIN_S}
-        left = [runner for runner in seated if runner.name not in self._giving_way]
-        going = giving_way(fulls[len(self._giving_way) :], left)
-        self._giving_way |= {runner.name: now for runner in going}
-        for runner in going:
-            _log.info("runner_gives_way", runner=runner.name)
-        return going
+        lately = {name: each for name, each in self._giving_way.items() if now - each[1] < _GIVES_WAY_WITHIN_S}
+        going = giving_way(fulls, seated, {name: group for name, (group, _) in lately.items()})
+        self._giving_way = lately | {runner.name: (group, now) for group, runner in going}
+        for group, runner in going:
+            _log.info("runner_gives_way", runner=runner.name, group=group)
+        return [runner for _, runner in going]
 
     async def _finish(self, endings: list[asyncio.Task[bool]], launches: list[asyncio.Task[None]]) -> None:
         """Wait for what a round began. A launch may wait for a GPU for long; nothing waits for it."""
@@ -195,30 +192,12 @@ class Reconciler:
         await asyncio.gather(*launches, return_exceptions=True)
 
     async def plan(self) -> Plan:
-        """Read the records and say what is missing, what waits, and what is too much.
+        """Say what a round would do.
 
         Raises:
             StoreError: the store did not answer.
         """
-        # In the reverse of the order in which they are put: a runner is never seen without its claim and its job,
-        # which would make it one too many. And as of before the first: a claim that is old by the time when it is read,
-        # as where the process stood still, says nothing of runners that were read before.
-        now = self._clock.now()
-        runners = await self._store.all(RUNNERS)
-        claims = await self._store.all(CLAIMS)
-        demands = []
-        for job in (await self._store.all(JOBS)).values():
-            routed = route(job.event, self._rules)
-            if isinstance(routed, Admit):
-                demands.append(Demand(job, routed.shape))
-        demands += await self._seats.demands(runners.values())
-        halts = await self._store.all(HALTS)
-        found = plan(demands, runners, claims, halts, now)
-        # This process knows of some that there is something to end.
-        born = tuple(r for r in found.starting if self._newborns.id_of(r) and not is_young(r, now))
-        starting = tuple(runner for runner in found.starting if runner not in born)
-        self._unwanted = {runner.name for runner in starting}
-        return replace(found, surplus=found.surplus + born, starting=starting)
+        return await self._planner.plan()
 
     def begin(self, start: Start) -> Beginning:
         """Take what a launch needs, while its job is looked at and recorded. Then `launch`, or `withdraw`."""

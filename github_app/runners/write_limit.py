@@ -87,10 +87,11 @@ class WriteBudget:
             await self._clock.sleep(again - self._clock.now())
         return None
 
-    def give_back(self, installation_id: int) -> None:
-        """Take back a write that was spent and is not made."""
+    def give_back(self, installation_id: int, since: float) -> None:
+        """Take back a write that was spent after `since` (Unix time) and is not made, where its lane is still held."""
         left, good_until = self._left.get(installation_id, (0, 0.0))
-        self._left[installation_id] = (left + 1, good_until)
+        if since >= good_until - GOOD_FOR_S:
+            self._left[installation_id] = (min(left + 1, WRITES), good_until)
 
     def heed(self, installation_id: int, error: GitHubError) -> None:
         """Stop spending until GitHub's limit is over, when it has told us so."""

@@ -27,7 +27,7 @@
   def at($path): try getpath($path) catch null;
   def refuse($sentence): "refuse " + ($sentence | split("{repository}") | join($repository));
   at(["repository", "private"]) as $private
-| (if $private == true or ($private != false and ($repository | ascii_downcase) == $rules.private) then "private"
+| (if $private == true or ($private != false and any($rules.private[]; . == ($repository | ascii_downcase))) then "private"
    elif $private == false then "public" else "unknown" end) as $visibility
 | (if $event | startswith("pull_request") then at(["pull_request", "head", "repo", "full_name"])
    elif $event == "workflow_run" then at(["workflow_run", "head_repository", "full_name"])

@@ -1,11 +1,12 @@
 """The rules that settings and file make together, and what in them may not be meant."""
 
 import re
+from collections import Counter
 
 from pydantic import SecretStr
 
 from github_app.errors import ConfigError
-from github_app.model import Network, SandboxSpec, Shape
+from github_app.model import Network, Place, SandboxSpec, Scope, Shape
 from github_app.routing.admission import LONGEST, hook_rules
 from github_app.routing.caches import Caches
 from github_app.routing.catalog import RUNNER_VERSION
@@ -18,7 +19,8 @@ from github_app.routing.network import (
 )
 from github_app.routing.policy import Policy, is_full_name
 from github_app.routing.provisions import has_boundary
-from github_app.routing.rules import Rules
+from github_app.routing.route import route
+from github_app.routing.rules import Admit, Rules
 from github_app.routing.warm import Seat, problem, seats_of
 from github_app.settings.toml_file import Config
 from github_app.settings.variables import SECRET_LENGTH, RoutingSettings, Settings
@@ -54,6 +56,7 @@ def make_rules(settings: RoutingSettings, config: Config) -> Rules:
     env = {name: value.get_secret_value() for name, value in settings.sandbox_extra_env.items()}
     named = tuple(glob for route in config.routes if route.profile for glob in route.repositories if is_full_name(glob))
     return Rules(
+        deployment=settings.modal_app_name,
         labels=settings.runner_label,
         policy=Policy(settings.allowed_repos, named),
         defaults=config.defaults.model_copy(update={**said, "env": {**config.defaults.env, **env}}),
@@ -155,8 +158,21 @@ def _plain(seat: Seat, rules: Rules) -> tuple[str, ...]:
 def unfit(settings: RoutingSettings, config: Config) -> list[str]:
     """Where runners are to wait that would fit no job, a sentence each."""
     rules = make_rules(settings, config)
-    found = {(seat.source, why): None for seat in seats_of(rules) if (why := problem(seat, rules)) is not None}
-    return [f"{source}: {why}" for source, why in found]
+    seats = seats_of(rules)
+    of_profile = Counter(
+        routed.profile
+        for seat in seats
+        if isinstance(routed := route(seat.event(Place(Scope(seat.owner), 1)), rules), Admit)
+    )
+    over = [
+        f"profiles.{name}: {of_profile[name]} are to wait, and max_concurrent lets {each.max_concurrent} be there"
+        for name, each in config.profiles.items()
+        if each.max_concurrent is not None and of_profile[name] > each.max_concurrent
+    ]
+    if settings.max_concurrent is not None and len(seats) > settings.max_concurrent:
+        over.append(f"{len(seats)} runners are to wait, and MAX_CONCURRENT lets {settings.max_concurrent} be there")
+    found = {(seat.source, why): None for seat in seats if (why := problem(seat, rules)) is not None}
+    return [*(f"{source}: {why}" for source, why in found), *over]
 
 
 def refuse_unbounded(settings: RoutingSettings, config: Config) -> None:

@@ -1,6 +1,7 @@
 """What is wrong in the administrator's file, and on which of its lines."""
 
 import re
+from collections import Counter
 from typing import Any
 
 from github_app.routing.admission import KEPT
@@ -90,9 +91,14 @@ def _warm_mistakes(config: Config) -> list[tuple[Location, str]]:
     for place, each in said:
         if each.warm is None and (each.warm_labels or each.warm_scope or each.warm_hours):
             found.append((place, "how many runners are to wait is not said: write warm = 1"))
+        if len({scope.lower() for scope in each.warm_scope}) < len(each.warm_scope):
+            found.append(((*place, "warm_scope"), "a scope stands here twice"))
         if each.warm is not None and not each.warm_scope:
             found.append(((*place, "warm"), 'it is not said where: write warm_scope = "your-organisation"'))
+    names = Counter(route.name for route in config.routes)
     for number, route in enumerate(config.routes):
+        if route.warm is not None and names[route.name] > 1:
+            found.append((("routes", number, "warm"), f"another route has the name {route.name!r}, too"))
         if route.warm is not None and route.profile is None:
             found.append((("routes", number, "warm"), "this route gives no machine to wait on: it refuses"))
         if route.warm is not None and not route.warm_labels and any(set(each) & set("*?[") for each in route.labels):

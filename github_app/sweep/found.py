@@ -1,9 +1,13 @@
 """What a sweep has read, before it compares."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from github_app.model import RUNNER_NAME, Claim, JobRecord, Place, RunnerRecord, RunnerStatus, Shape
+
+# What actions/runner prints of a job, in its last lines.
+RAN_A_JOB = re.compile(r"\bRunning job: |\bJob .* completed with result: ")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ An absence counts only when two readings apart in time agree on it, or when ther
 """
 
 import math
-import re
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -20,7 +19,7 @@ from github_app.model import (
     SandboxStatus,
 )
 from github_app.routing.catalog import usd_per_minute
-from github_app.routing.warm import is_seat, vacant
+from github_app.routing.warm import is_seat
 from github_app.runners.balance import Demand, Start
 from github_app.runners.claims import Claims
 from github_app.runners.ending import Endings, SandboxTermination
@@ -30,17 +29,14 @@ from github_app.runners.settling import Settling
 from github_app.runners.versions import EXIT_CODE, RunnerVersion
 from github_app.store import HISTORY, JOBS, RUNNERS, ModalDictStore
 from github_app.sweep.finished import FinishedRunners
-from github_app.sweep.found import Found
+from github_app.sweep.found import RAN_A_JOB, Found
 from github_app.sweep.report import SweepReport
+from github_app.sweep.waiting import WaitingRunners
 
 ONLINE_DEADLINE_S = 300.0
 PICKUP_DEADLINE_S = 300.0
-# What actions/runner prints of a job, in its last lines.
-_RAN_A_JOB = re.compile(r"\bRunning job: |\bJob .* completed with result: ")
 # A runner that ran a job that is none of ours has not died; but somebody pays for each that takes its place.
 _LONGEST_AFTER_STRANGE_S = 300.0
-# A runner that waited for so long was worth its start.
-_WAITED_LONG_S = 3600.0
 # Of so many runners a sweep asks GitHub what they are busy with.
 _MOST_TAKEN = 20
 
@@ -74,6 +70,7 @@ class Supply:
         self._finished = finished
         self._ask_job = ask_job
         self._clock = clock
+        self._waiting = WaitingRunners(claims=claims, version=version, clock=clock)
 
     async def check_runner(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
         """Bring one record up to what GitHub and Modal say."""
@@ -88,7 +85,7 @@ class Supply:
             await self._check_absent(runner, found, report)
         elif runner.idle:
             await self._check_idle(runner, found, report)
-        elif self._is_overtime(runner, found) and not report.dry_run:
+        elif self._waiting.is_overtime(runner, found) and not report.dry_run:
             _log.warning("job_timed_out", runner=runner.name, job=runner.runs_job, timeout_s=runner.shape.timeout_s)
             await self._sandboxes.terminate(runner.sandbox_id)
         elif runner.runs_job is None:
@@ -97,16 +94,6 @@ class Supply:
             report.orphans_ended += await self._end(runner, report)
         elif runner.runs_job not in found.jobs and not report.dry_run:
             await self._check_left(runner, found, report)
-
-    def _is_overtime(self, runner: RunnerRecord, found: Found) -> bool:
-        """Tell whether a job runs longer than its time, on a runner whose sandbox lives for that and for its waiting.
-
-        Everywhere else it is Modal that ends the sandbox then.
-        """
-        job = found.jobs.get(runner.runs_job or 0)
-        if job is None or job.state is not JobState.RUNNING or not is_seat(runner.started_for):
-            return False
-        return self._clock.now() - max(job.recorded_at, job.changed_at) > runner.shape.timeout_s
 
     async def _check_left(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
         """A runner whose job is over, by an event that did not name it, or is known to nobody any more."""
@@ -144,7 +131,7 @@ class Supply:
             return
         idle = runner.idle
         if idle and is_seat(runner.started_for):
-            await self._put_off_seat(runner, f"it ended with {status.exit_code}", found)
+            await self._waiting.ended(runner, status, found)
         elif idle:
             # Its events may have been lost, and it has done its job.
             job = await self._ask_job(runner.started_for)
@@ -172,7 +159,7 @@ class Supply:
     async def _died(
         self, runner: RunnerRecord, job: JobRecord, status: SandboxStatus, found: Found, report: SweepReport
     ) -> None:
-        if _RAN_A_JOB.search(status.output):
+        if RAN_A_JOB.search(status.output):
             # A short one, between two sweeps, that is likely none of ours.
             report.runners_taken += 1
             reason = f"its runner {runner.name} ran another job, perhaps of a repository where the App is not installed"
@@ -190,7 +177,8 @@ class Supply:
         listed = found.github.get(runner.name)
         if runner.place not in found.places:
             return
-        if listed is None:
+        was_online = is_seat(runner.started_for) and runner.online_since is not None
+        if listed is None or (was_online and listed.status.status == "offline" and not listed.status.busy):
             await self._check_ghost(runner, found, report)
             return
         if runner.missing_since is not None and not report.dry_run:
@@ -200,7 +188,7 @@ class Supply:
         elif listed.status.status == "online" and runner.online_since is None:
             if not report.dry_run:
                 await change_runner(self._store, runner.name, online_since=now)
-        elif is_seat(runner.started_for) and runner.online_since is not None:
+        elif was_online:
             # It waits, for as long as it may.
             return
         elif runner.online_since is None and now - runner.started_at > ONLINE_DEADLINE_S:
@@ -235,16 +223,19 @@ class Supply:
             report.orphans_ended += await self._end(runner, report)
 
     async def _check_ghost(self, runner: RunnerRecord, found: Found, report: SweepReport) -> None:
-        """A runner that GitHub does not list, twice and apart in time, whose sandbox idles, is a ghost."""
+        """A runner that GitHub does not list, twice and apart in time, whose sandbox idles, is a ghost.
+
+        So is one that waited online, and is not.
+        """
         if not report.dry_run and await self._is_missing(runner):
             if is_seat(runner.started_for) and runner.idle:
-                await self._put_off_seat(runner, "GitHub does not list it any more", found)
+                await self._waiting.put_off(runner, "GitHub does not list it any more, or as offline", found)
             report.orphans_ended += await self._end(runner, report)
 
     async def _overdue(self, runner: RunnerRecord, hold: Hold, reason: str, found: Found, report: SweepReport) -> None:
         if is_seat(runner.started_for):
             if not report.dry_run:
-                await self._put_off_seat(runner, reason, found)
+                await self._waiting.put_off(runner, reason, found)
             report.runners_ended += await self._end(runner, report)
             return
         job = None if report.dry_run else await self._ask_job(runner.started_for)
@@ -252,26 +243,6 @@ class Supply:
             # Before the end: from then on a round may start the next attempt.
             await self._hold(runner, job, hold, reason, found)
         report.runners_ended += await self._end(runner, report)
-
-    async def _put_off_seat(self, runner: RunnerRecord, how: str, found: Found) -> None:
-        """Let a seat whose runner got no job stay empty for a while, longer each time that this happens soon.
-
-        GitHub may remove runners from JIT configs that idle for some minutes (actions/runner#4726).
-        """
-        waited_s = self._clock.now() - runner.started_at
-        seat_id, attempt = runner.started_for, int(runner.name.rsplit("-", 1)[1])
-        claim = found.claims.get(f"{seat_id}-{attempt}") or Claim("", 0.0)
-        job = JobRecord(vacant(runner), JobState.QUEUED, runner.started_at)
-        in_a_row = waited_s < _WAITED_LONG_S
-        start = Start(
-            Demand(job, runner.shape),
-            attempt,
-            claim.failures if in_a_row else 0,
-            claim.last_hold if in_a_row else None,
-            cost_usd=usd_per_minute(runner.shape) * waited_s / 60,
-        )
-        reason = f"runner {runner.name} waited {waited_s / 60:.0f} minutes for a job, and {how}"
-        await self._claims.put_off(start, Hold.WAITED_IN_VAIN, reason)
 
     async def _hold(
         self,

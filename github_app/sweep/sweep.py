@@ -144,9 +144,11 @@ class Sweep:
 
     async def _note_places(self, reach: Reach, report: SweepReport) -> None:
         """Keep where runners that wait are registered: for organisations, and repositories with jobs of ours lately."""
-        if not report.dry_run:
-            lately = {each.event.place for each in (await self._store.all(SEEN)).values() if each.event}
-            await self._seats.note({*lately, *reach.places})
+        if report.dry_run:
+            return
+        lately = [each.event.place for each in (await self._store.all(SEEN)).values() if each.event]
+        personal = {place for place in lately if place.repository_id and place.installation_id in reach.budgets}
+        await self._seats.note({*personal, *reach.places}, whole=reach.whole)
 
     async def _check_supply(self, reach: Reach, report: SweepReport) -> None:
         # Sandboxes first: a record of one that starts meanwhile is then read too.

@@ -112,6 +112,7 @@ def test_what_it_costs_follows_its_hours() -> None:
         ("[profiles.p]\nwarm_scope = 'octo-org'", "write warm = 1"),
         ("[profiles.p]\nwarm = 0\nwarm_scope = 'octo-org'", "greater than 0"),
         ("[profiles.p]\nwarm = 1\nwarm_scope = 'octo-org/a/b'", "neither an organisation nor"),
+        ("[profiles.p]\nwarm = 1\nwarm_scope = ['octo-org', 'Octo-Org']", "stands here twice"),
         ("[defaults]\nwarm = 1\nwarm_scope = 'octo-org'", "belongs to a profile or a route"),
         ("[[routes]]\nname = 'r'\nrefuse = 'No.'\nwarm = 1\nwarm_scope = 'octo-org'", "it refuses"),
         (
@@ -132,6 +133,25 @@ def test_what_is_not_said_or_not_meant_is_refused(toml: str, said: str) -> None:
         ("[profiles.p]\ntimeout = '23h'\nwarm = 1\nwarm_scope = 'octo-org'", "write a shorter one"),
         ("[profiles.p]\nwarm = 1\nwarm_scope = 'octo-org'\nwarm_labels = ['ubuntu-latest']", "would get no runner"),
         ("[profiles.p]\nwarm = 1\nwarm_scope = 'octo-org'\nwarm_labels = ['modal']", "comes under"),
+        ("[profiles.p]\nwarm = 3\nmax_concurrent = 2\nwarm_scope = 'octo-org'", "max_concurrent lets 2"),
+        (
+            """
+            [profiles.p]
+            gpu = "h100"
+            [[routes]]
+            name = "large"
+            labels = ["gpu:h100*"]
+            profile = "p"
+            warm = 1
+            warm_scope = "octo-org"
+            warm_labels = ["self-hosted", "modal", "gpu:h100"]
+            [[routes]]
+            name = "none else"
+            labels = ["gpu:*"]
+            refuse = "No GPU."
+            """,
+            "would refuse its jobs inside",
+        ),
     ],
 )
 def test_runners_that_would_wait_in_vain_are_refused(toml: str, said: str) -> None:

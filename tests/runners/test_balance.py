@@ -7,8 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from github_app.model import Claim, Gpu, Halt, Hold, JobState, Place, RunnerRecord, RunnerState, Scope, runner_name
-from github_app.runners.balance import CLAIM_IS_STALE_S, Demand, Plan, Start, Wait, fits, plan
+from github_app.model import (
+    FIRST_SEAT,
+    Claim,
+    Gpu,
+    Halt,
+    Hold,
+    JobState,
+    Place,
+    RunnerRecord,
+    RunnerState,
+    Scope,
+    runner_name,
+)
+from github_app.runners.balance import CLAIM_IS_STALE_S, Demand, Plan, Start, Wait, fits, giving_way, plan
 from tests.worlds.records import PLACE, SHAPE, job, runner
 
 GPU_SHAPE = msgspec.structs.replace(SHAPE, gpu=Gpu("H100"))
@@ -233,3 +245,50 @@ def test_a_young_runner_whose_job_and_claim_are_not_seen_yet_is_left(age: float,
     made = planned([], [young])
 
     assert (made.starting, made.surplus) == (((young,), ()) if left else ((), (young,)))
+
+
+def _seat(number: int = 0) -> int:
+    return FIRST_SEAT + number
+
+
+def test_seats_come_after_jobs_and_take_no_runner_from_them() -> None:
+    waits = own(_seat())
+    served = planned([demand(11, at=NOW), demand(_seat())], [waits])
+
+    assert [start.demand.job_id for start in served.starts] == [_seat()]
+    assert served.surplus == ()
+    # The runner of a job that is over is none that waits: its sandbox does not live for that.
+    assert planned([demand(_seat())], [own(11)]).surplus == (own(11),)
+
+
+def test_a_runner_that_waits_too_long_or_was_made_by_another_deployment_is_replaced() -> None:
+    old = msgspec.structs.replace(own(_seat()), started_at=NOW - 12 * 3600)
+    other = msgspec.structs.replace(own(_seat()), release="other")
+
+    for each in (old, other):
+        plan_ = planned([demand(_seat())], [each])
+        assert plan_.surplus == (each,)
+        assert [start.attempt for start in plan_.starts] == [1]
+
+
+def test_a_job_that_waits_for_long_is_not_left_to_a_runner_that_waits() -> None:
+    assert planned([demand(11, at=NOW - 80)], [own(_seat())]).starts == ()
+    assert [start.demand.job_id for start in planned([demand(11, at=NOW - 100)], [own(_seat())]).starts] == [11]
+
+
+def test_who_gives_way_holds_the_slot_that_is_missing_and_is_no_longer_being_launched() -> None:
+    seats = [demand(_seat(n)) for n in range(3)]
+    idle = [
+        msgspec.structs.replace(own(_seat(n)), slots=(f"profile:{profile}/1", f"*/{n}"))
+        for n, profile in enumerate(("a", "b"))
+    ]
+    starting = msgspec.structs.replace(own(_seat(2)), state=RunnerState.STARTING, slots=("profile:c/1",))
+    claims = {f"{_seat(2)}-1": Claim("x", NOW - 1)}
+    seated = planned(seats, [*idle, starting], claims).seated
+
+    assert set(seated) == set(idle)
+    assert giving_way(["profile:b"], seated, {}) == [("profile:b", idle[1])]
+    assert giving_way(["profile:c"], seated, {}) == []
+    assert giving_way(["*", "*", "*"], seated, {idle[0].name: "*"}) == [("*", idle[1])]
+    # What is on its way for another cap does not count.
+    assert giving_way(["*"], seated, {"modal-9-1": "profile:b"}) == [("*", idle[0])]

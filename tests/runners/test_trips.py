@@ -1,7 +1,10 @@
 """How many trips and calls a job costs: what makes a start slow and a burst dear. Counted, not timed."""
 
+import asyncio
+
 import pytest
 
+from github_app.runners.capacity import Slots
 from github_app.simulate import containers
 from github_app.simulate.deployment import Version
 from github_app.simulate.run import simulate
@@ -42,3 +45,22 @@ def test_a_burst_is_started_at_the_pace_that_githubs_limit_allows(monkeypatch: p
     assert len(ran.starts) == 300
     # 177 writes in 65 seconds are our share, and GitHub hands a job over within half a minute.
     assert max(ran.starts) < 300 / (172 / 65) + 40
+
+
+def test_many_jobs_over_a_full_cap_read_the_slots_hardly_more_often_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight launches that were admitted at once each read all slots to find that the cap is reached."""
+    reads: list[float] = []
+    monkeypatch.setattr(containers, "VERSIONS", (Version(1000, 5, None),))
+    read = Slots._read
+
+    async def counted(self: Slots) -> None:
+        reads.append(asyncio.get_running_loop().time())
+        await read(self)
+
+    monkeypatch.setattr(Slots, "_read", counted)
+    ran = simulate(plan_of(pushed(0, "octo-org/alpha", *[600.0] * 40), calm_at=60.0, containers=1))
+    quiet = [at for at in reads if 120 <= at < 480]
+
+    assert ran.violations == []
+    # A round at least every fifteen seconds, with two readings: that of a young process, and that of a full cap.
+    assert len(quiet) <= 2 * (480 - 120) / 15

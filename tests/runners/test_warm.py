@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from github_app.model import Hold
-from github_app.store import CLAIMS, RUNNERS
-from tests.worlds.steps import command
+from github_app.model import FIRST_SEAT, Hold
+from github_app.store import CLAIMS, JOBS, RUNNERS
+from tests.worlds.steps import command, send
 from tests.worlds.universe import Universe, universe
 
 _OTHER = ["self-hosted", "modal", "cpu:8"]
@@ -158,3 +158,42 @@ async def test_a_job_on_it_has_no_more_than_its_own_time(file: Path) -> None:
 
         # Its five minutes, and the quarter of an hour that every sandbox has beside them for start and end.
         assert 1200 <= it.clock.now() - began < 1600
+
+
+async def test_one_that_is_offline_is_replaced(file: Path) -> None:
+    async with waiting(file) as it:
+        await it.until(lambda: _online(it) == 1)
+        await it.sweep()
+        [before] = it.runners()
+        before.online = before.waiting = False
+        for _ in range(4):
+            before.online = before.waiting = False
+            await it.clock.sleep(60)
+            await it.sweep()
+        await it.until(lambda: _online(it) == 1 and before not in it.runners(), sweeping=True)
+
+
+async def test_no_delivery_can_name_a_seat(file: Path) -> None:
+    """Its id would have passed for one, and a dear machine been started for a job that GitHub does not know."""
+    async with waiting(file) as it:
+        await it.until(lambda: _online(it) == 1)
+        run = it.push({"forged": (_OTHER, 5)})
+        await it.github.webhooks.settle()
+        [sent] = [each for each in it.github.world.deliveries.values() if each.event == "workflow_job"][:1]
+        payload = {**sent.payload, "workflow_job": {**sent.payload["workflow_job"], "id": FIRST_SEAT + 5}}
+        [answer] = await send(it, payload)
+
+        assert run.jobs
+        assert answer.startswith("400")
+        assert await it.store.get(JOBS, str(FIRST_SEAT + 5)) is None
+
+
+async def test_jobs_whose_event_does_not_tell_whether_their_repository_is_private_are_admitted(file: Path) -> None:
+    """Such events are those of a schedule: the sandbox goes by what GitHub has said of a repository before."""
+    async with waiting(file) as it:
+        it.push({"before": (_LABELS, 5)})
+        await it.until_done(sweeping=True)
+        await it.clock.sleep(120)
+        [demand] = await it.parts.seats.demands()
+
+        assert demand.known_private == (it.repository.full_name,)

@@ -286,7 +286,7 @@ async def test_allowed_repos_reach_the_hook(sleeping_modal: SimulatedModal, monk
 
     assert rules["admitted"] == [as_regex("octo-org/*")]
     assert rules["named"] == ["other/tool"]
-    assert rules["private"] == "octo-org/app"
+    assert rules["private"] == ["octo-org/app"]
 
 
 async def test_the_threads_of_a_job_are_its_limit_in_vcpus(sleeping_modal: SimulatedModal) -> None:

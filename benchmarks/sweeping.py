@@ -1,0 +1,70 @@
+"""What a sweep costs when much is going on: many runners at work, and many jobs that wait for a slot."""
+
+import asyncio
+import time
+from collections import defaultdict
+from unittest import mock
+
+from benchmarks.rows import Row
+from github_app.simulate import containers
+from github_app.simulate.deployment import Version
+from github_app.simulate.loop import CONTAINER, SeededLoop
+from github_app.simulate.run import Universe, simulate
+from github_app.store import KINDS
+from github_app.sweep import Sweep
+from github_app.sweep.report import SweepReport
+from tests.worlds.simulated import plan_of, pushed
+
+_HOURS = 3 * 3600.0
+# Of each runner there are its job, its claim, its slot and itself; of each job that waits its record.
+_WAITING = 6
+
+
+def sweeps(*runners: int) -> list[Row]:
+    """The last of some sweeps over so many runners, and six times as many jobs that wait."""
+    return [_sweep(each) for each in runners]
+
+
+def _sweep(runners: int) -> Row:
+    cpu: list[float] = []
+    records: list[int] = []
+    universes: list[Universe] = []
+    spent: defaultdict[str, float] = defaultdict(float)
+    run, begin, step = Sweep.run, Universe.run, SeededLoop._step
+
+    def counted(self: SeededLoop, handle: asyncio.Handle) -> None:
+        began = time.process_time()
+        step(self, handle)
+        if of := handle._context.get(CONTAINER, ""):  # type: ignore[attr-defined]
+            spent[of] += time.process_time() - began
+
+    async def measured(self: Sweep, *, dry_run: bool = False) -> SweepReport:
+        report = await run(self, dry_run=dry_run)
+        # This very step is not counted yet, and is a short one.
+        cpu.append(spent[CONTAINER.get()])
+        [universe] = universes
+        if len(universe.boxes.all) == runners and len(cpu) > 5:
+            # Enough was seen.
+            universe.watch.broken("benchmark", "is over")
+        records.append(sum(len(universe.dicts.entries(f"simulated-{kind.name}")) for kind in KINDS))
+        return report
+
+    async def started(self: Universe) -> None:
+        universes.append(self)
+        await begin(self)
+
+    count = runners * (_WAITING + 1) // 10
+    plan = plan_of(*[pushed(n / 10, "octo-org/alpha", *[_HOURS] * 10) for n in range(count)], containers=1)
+    with (
+        mock.patch.object(containers, "VERSIONS", (Version(runners, runners, None),)),
+        mock.patch.object(Sweep, "run", measured),
+        mock.patch.object(SeededLoop, "_step", counted),
+        mock.patch.object(Universe, "run", started),
+    ):
+        simulate(plan)
+    return Row(
+        f"a sweep over {records[-1]:,} records and {runners:,} runners: CPU, both sides of every call",
+        cpu[-1],
+        "s",
+        goal="≤ 2, linear",
+    )
