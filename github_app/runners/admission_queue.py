@@ -33,37 +33,39 @@ class AdmissionQueue:
         self._clock = clock
 
     async def admit_all(self, starts: tuple[Start, ...]) -> AsyncIterator[Admitted | tuple[Wait, Postponed]]:
-        """Admit in order, each as soon as it can be; tell of those that have to wait. Never raises."""
+        """Begin in order, and tell of each as soon as it is admitted or has to wait. Never raises."""
         admitted = 0
         coming = deque(starts)
-        under_way: deque[tuple[Start, asyncio.Task[Admitted | Postponed | None]]] = deque()
+        under_way: dict[asyncio.Task[Admitted | Postponed | None], Start] = {}
         # By repository, IN_ALL, profile or installation: why nothing more of it starts in this round.
         postponed: dict[str | int, Postponed] = {}
         while coming or under_way:
             while coming and len(under_way) < _AT_ONCE and admitted + len(under_way) < MOST_STARTS:
-                if coming[0].demand.is_seat and any(not each.demand.is_seat for each, _ in under_way):
+                if coming[0].demand.is_seat and any(not each.demand.is_seat for each in under_way.values()):
                     # What a job has to be asked about takes longer than a seat, which would have the last slot then.
                     break
                 start = coming.popleft()
                 known = next((postponed[group] for group in _groups(start) if group in postponed), None)
-                under_way.append((start, asyncio.create_task(self._admit_or_leave(start, known))))
+                under_way[asyncio.create_task(self._admit_or_leave(start, known))] = start
             if not under_way:
                 _log.error("too_many_starts", wanted=len(starts), most=MOST_STARTS)
                 return
-            start, task = under_way.popleft()
-            match await task:
-                case Admitted() as each:
-                    admitted += 1
-                    yield each
-                case Postponed() as why:
-                    if why.full is not None:
-                        postponed[why.full.group] = why
-                    elif why.limited:
-                        postponed[start.demand.job.event.installation_id] = why
-                    elif why.failed:
-                        # What comes after would fare alike, each after its own patience.
-                        coming.clear()
-                    yield Wait(start.demand, why.reason, why.again, halted=why.halted), why
+            await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            for task in [task for task in under_way if task.done()]:
+                start = under_way.pop(task)
+                match task.result():
+                    case Admitted() as each:
+                        admitted += 1
+                        yield each
+                    case Postponed() as why:
+                        if why.full is not None:
+                            postponed[why.full.group] = why
+                        elif why.limited:
+                            postponed[start.demand.job.event.installation_id] = why
+                        elif why.failed:
+                            # What comes after would fare alike, each after its own patience.
+                            coming.clear()
+                        yield Wait(start.demand, why.reason, why.again, halted=why.halted), why
 
     async def admit(self, start: Start) -> Admitted | Postponed:
         """Admit one. Never raises what is foreseen."""

@@ -12,7 +12,7 @@ from github_app.model import Hold, JitConfig, JobEvent, Place, RunnerStatus
 from github_app.runners import retry
 from github_app.runners.balance import Start
 from github_app.runners.ending import PacedDeregistration, SandboxLookup
-from github_app.runners.write_limit import GOOD_FOR_S, WriteBudget
+from github_app.runners.write_limit import SENT_WITHIN_S, WriteBudget
 
 _log = structlog.get_logger(__name__)
 
@@ -81,7 +81,7 @@ class JitRequests:
                 reraise=True,
             ):
                 with trial:
-                    is_late = self._clock.now() - paid_at > GOOD_FOR_S
+                    is_late = self._clock.now() - paid_at > SENT_WITHIN_S
                     repeated = trial.retry_state.attempt_number > 1
                     return await self._ask(job, name, group, unpaid=repeated or is_late)
         except GitHubError as error:

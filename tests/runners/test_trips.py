@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from github_app.runners.capacity import Slots
+from github_app.runners.write_limit import LANES, PERIOD_S, WRITES
 from github_app.simulate import containers
 from github_app.simulate.deployment import Version
 from github_app.simulate.run import simulate
@@ -36,15 +37,15 @@ def test_the_trips_and_calls_of_a_job_are_few_and_hardly_a_dict_is_read_whole(
 
 def test_a_burst_is_started_at_the_pace_that_githubs_limit_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Web process and sweeps drained one queue and kept coming to the same jobs, each admitting one after the other:
-    300 jobs took three minutes, where GitHub's 180 writes a minute allow 100 seconds.
+    600 jobs took 380 seconds, where GitHub's 180 writes a minute allow 200.
     """
     monkeypatch.setattr(containers, "VERSIONS", (Version(1000, 1000, None),))
-    ran = simulate(plan_of(*[pushed(n / 10, "octo-org/alpha", *[20.0] * 10) for n in range(30)], containers=1))
+    ran = simulate(plan_of(*[pushed(n / 10, "octo-org/alpha", *[20.0] * 10) for n in range(60)], containers=1))
 
     assert ran.violations == []
-    assert len(ran.starts) == 300
-    # 177 writes in 65 seconds are our share, and GitHub hands a job over within half a minute.
-    assert max(ran.starts) < 300 / (172 / 65) + 40
+    assert len(ran.starts) == 600
+    # Our share for launches, and GitHub hands a job over within half a minute.
+    assert max(ran.starts) < 600 / (LANES * WRITES / PERIOD_S) + 40
 
 
 def test_many_jobs_over_a_full_cap_read_the_slots_hardly_more_often_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
