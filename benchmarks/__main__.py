@@ -16,12 +16,14 @@ from benchmarks.many import bursts
 from benchmarks.process import cold_start, memory
 from benchmarks.rows import Row
 from benchmarks.start import starts
+from benchmarks.sweeping import sweeps
 
 _HERE = Path(__file__).parent
 _DICT_MS = (0.0, 5.0, 30.0)
 _CAPS = {"MAX_CONCURRENT_PER_REPO": "1000"}
 _BURSTS = (300, 1_000)
-_PARTS = ("start", "intake", "burst", "process")
+_SWEPT = (100, 300)
+_PARTS = ("start", "intake", "burst", "sweep", "process")
 
 
 def main() -> None:
@@ -50,6 +52,8 @@ def _measure(part: str) -> Iterable[Row]:
         yield from asyncio.run(intake())
     elif part == "burst":
         yield from bursts(*_BURSTS)
+    elif part == "sweep":
+        yield from sweeps(*_SWEPT)
     else:
         yield from asyncio.run(memory())
         yield from asyncio.run(cold_start())
