@@ -103,7 +103,7 @@ async def _floor(plane: ControlPlane, number: int) -> float:
     """One call of a Dict and one JIT config, one after the other, with the same SDKs and no app in between."""
     async with _clients(plane) as (store, runners, place):
         await store.get(JOBS, "0")
-        await runners.find(place, "no-such-runner")
+        await runners.named(place, "no-such-runner")
         began = time.perf_counter()
         await store.get(JOBS, "0")
         await runners.create_jit_config(place, f"floor-{number}", ["self-hosted", "modal"], 1)

@@ -130,8 +130,7 @@ async def _removed_but(parts: Parts, runners: list[RunnerRecord]) -> list[Runner
     left = []
     for runner in runners:
         try:
-            listed = await parts.runners.find(runner.place, runner.name)
-            if listed is not None:
+            for listed in await parts.runners.named(runner.place, runner.name):
                 await parts.runners.remove(runner.place, listed.id)
         except GitHubError:
             left.append(runner)

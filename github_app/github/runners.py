@@ -102,14 +102,14 @@ class Runners:
 
         await self._ask("removal of a runner", place, call, object)
 
-    async def find(self, place: Place, name: str) -> RunnerStatus | None:
-        """Look a runner up by name.
+    async def named(self, place: Place, name: str) -> list[RunnerStatus]:
+        """Those of a name: one, or for a moment two, where GitHub's list still shows one that is gone.
 
         Raises:
             GitHubError: GitHub refused or did not answer.
         """
         found = await self._page(place, page=1, name=name)
-        return next((runner for runner in found.runners if runner.name == name), None)
+        return [runner for runner in found.runners if runner.name == name]
 
     async def list(self, place: Place) -> list[RunnerStatus]:
         """Every runner of a scope, also those that are not ours.

@@ -26,7 +26,7 @@ class RunnerRegistration(Protocol):
         """Register a runner."""
         ...
 
-    async def find(self, place: Place, name: str) -> RunnerStatus | None:
+    async def named(self, place: Place, name: str) -> list[RunnerStatus]:
         """Look a runner up by name."""
         ...
 
@@ -107,10 +107,10 @@ class JitRequests:
     async def _remove_leftover(self, job: JobEvent, name: str) -> None:
         """Remove what a lost answer of GitHub left: a runner of this name that never had a sandbox."""
         try:
-            found = await self._runners.find(job.place, name)
-            if found is not None and found.status == "offline" and await self._sandboxes.find(name) is None:
-                await self._deregistration.pay(job.place)
-                await self._deregistration.remove(job.place, found.id)
+            for found in await self._runners.named(job.place, name):
+                if found.status == "offline" and await self._sandboxes.find(name) is None:
+                    await self._deregistration.pay(job.place)
+                    await self._deregistration.remove(job.place, found.id)
         except ModalRunnerError as error:
             _log.warning("leftover_not_removed", runner=name, reason=str(error))
 

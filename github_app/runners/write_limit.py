@@ -149,8 +149,8 @@ class Deregistration(Protocol):
 class RunnersAtGitHub(Deregistration, Protocol):
     """Has GitHub forget runners, and looks them up."""
 
-    async def find(self, place: Place, name: str) -> RunnerStatus | None:
-        """Look a runner up by name."""
+    async def named(self, place: Place, name: str) -> list[RunnerStatus]:
+        """Look runners up by name."""
         ...
 
 
@@ -183,8 +183,7 @@ class PacedRunners:
         Raises:
             GitHubError: GitHub refused or did not answer.
         """
-        found = await self._runners.find(place, name)
-        return found is not None and found.id == runner_id
+        return any(found.id == runner_id for found in await self._runners.named(place, name))
 
     async def remove(self, place: Place, runner_id: int) -> None:
         """Deregister a runner, after `pay`.

@@ -1,12 +1,14 @@
 """What is not seen may come back: no absence writes what cannot be taken back."""
 
 import asyncio
+import copy
 from typing import Any
 
 import msgspec
 import pytest
 
 from github_app.model import JobState, RunnerState
+from github_app.runners.write_limit import PacedRunners, WriteBudget
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.state import Installation
 from github_app.store import CLAIMS, HISTORY, JOBS, REFUSALS, RUNNERS, SUSPECTS
@@ -235,3 +237,20 @@ async def test_an_installation_on_an_enterprise_is_passed_over(monkeypatch: pyte
         report = await it.sweep()
 
         assert report.problems == []
+
+
+async def test_a_runner_is_listed_though_another_of_its_name_comes_first() -> None:
+    """GitHub's list may show one that is gone beside its successor, and the first of them was taken for both."""
+    async with universe() as it:
+        it.push({"job": (PLAIN, 600)})
+        await it.until(lambda: it.job("job").status == "in_progress")
+        [runner] = it.runners()
+        gone = copy.copy(runner)
+        gone.id = 1
+        it.github.world.all_runners = it.github.world.runners = {1: gone, runner.id: runner}
+        place = next(iter((await it.store.all(RUNNERS)).values())).place
+        paced = PacedRunners(it.parts.runners, WriteBudget(it.store, it.clock), it.clock)
+
+        assert await paced.is_listed(place, runner.name, runner.id)
+        assert await paced.is_listed(place, runner.name, 1)
+        assert not await paced.is_listed(place, runner.name, 2)
