@@ -34,8 +34,9 @@ def pytest_configure() -> None:
 def own_log() -> Iterator[None]:
     """Where a command that runs in this process sends the log to ends with the test."""
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, before = root.handlers[:], root.level, structlog.get_config()
     yield
+    structlog.configure(**before)
     root.handlers[:] = handlers
     root.setLevel(level)
 

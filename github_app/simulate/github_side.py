@@ -16,6 +16,8 @@ from github_app.simulator.github.state import App, Installation, Job, Repository
 
 _PATH = ".github/workflows/simulated.yml"
 _LEASE_S = 600.0
+# GitHub was seen to remove runners that idled for two to six minutes.
+_IDLES_S = 120.0
 
 
 class GitHubSide:
@@ -92,6 +94,11 @@ class GitHubSide:
             self.site.actions.busy_lag_s = self._outcomes.redraw_busy_lag()
             self.site.lists_lag_s = self._outcomes.redraw_lists_lag()
             self.site.actions.end_leases(_LEASE_S)
+            for runner in list(self.site.world.runners.values()):
+                idles = runner.waiting and runner.job is None and self.site.clock() - runner.created_at > _IDLES_S
+                if idles and self._outcomes.removes_idle():
+                    self._tell("github", f"removes {runner.name}, which idles")
+                    self.site.actions.remove_runner(runner)
 
     async def push_all(self) -> None:
         """Push what is planned, each at its time."""

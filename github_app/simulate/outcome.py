@@ -20,7 +20,7 @@ FAULTS = frozenset(
         *("github-busy-lag", "github-deletes-busy", "github-lists-lag", "token-expiry"),
         *("dict-errors", "dict-lost-answers", "dict-reads-lag"),
         *("sandbox-create-fails", "sandbox-create-lost-answers", "modal-throttle", "modal-errors", "sandbox-lingers"),
-        *("runner-never-online", "runner-ghost", "runner-exit-0", "sandbox-death"),
+        *("runner-never-online", "runner-ghost", "runner-exit-0", "runner-idle-removed", "sandbox-death"),
         *("cancel", "approval", "rerun", "other-accounts", "strange-jobs", "clock-skew", "warm"),
         *BLOWS,
     }
@@ -135,6 +135,10 @@ class Outcomes:
             if self._strikes(f"runner-{conduct}", "runner", 0.02):
                 return conduct
         return None
+
+    def removes_idle(self) -> bool:
+        """Whether GitHub removes a runner that has idled for minutes (actions/runner#4726); asked every ten seconds."""
+        return self._strikes("runner-idle-removed", "runner", 0.03)
 
     # Modal
 

@@ -8,6 +8,7 @@ import modal
 import pytest
 from modal import _environments
 from modal._image import ImageBuilderVersion
+from structlog.testing import capture_logs
 
 from github_app.sandboxes import ImageRecipe, ModalSandboxes, runner_image
 from github_app.sandboxes.image import BUILDER_VARIABLE, BUILDER_VERSION, PACKAGES, pin_builder
@@ -57,13 +58,14 @@ async def test_the_builders_version_is_pinned_whatever_the_environments_is(monke
 
 
 async def test_where_modal_refuses_the_pin_its_environments_own_version_builds(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(BUILDER_VARIABLE, BUILDER_VERSION)
-    missing = await _prepare(Limits(builder="2026.10", builders=frozenset({"2026.10"})), runner_image("2.336.0"))
+    with capture_logs() as lines:
+        missing = await _prepare(Limits(builder="2026.10", builders=frozenset({"2026.10"})), runner_image("2.336.0"))
 
     assert missing == []
-    assert "image_builder_refused" in caplog.text
+    assert "image_builder_refused" in [line["event"] for line in lines]
 
 
 async def test_a_version_that_an_administrator_names_stays(monkeypatch: pytest.MonkeyPatch) -> None:
