@@ -53,6 +53,8 @@ class Vouchers:
         self._clock = clock
         self._vouched: OrderedDict[int, tuple[float, frozenset[str]]] = OrderedDict()
         self._denied: OrderedDict[int, tuple[float, str]] = OrderedDict()
+        # Questions that are under way.
+        self._asking = 0
         self._unknown = SharedBucket(store, "unknown-jobs", *_UNKNOWN, clock)
 
     def note(self, event: JobEvent) -> None:
@@ -72,9 +74,14 @@ class Vouchers:
         until, why = self._denied.get(event.job_id, (0.0, ""))
         if now < until:
             return Doubt(why, until)
-        if await self._unknown.left() < 1:
+        # Those that are being asked about may all turn out unknown.
+        if await self._unknown.left() - self._asking < 1:
             return Doubt("too many jobs were announced that GitHub does not know; it waits for the sweep", now + 60)
-        return await self._ask(event)
+        self._asking += 1
+        try:
+            return await self._ask(event)
+        finally:
+            self._asking -= 1
 
     def is_certain(self, start: Start) -> bool:
         """Tell whether nothing need be asked about its job: its machine is cheap, or GitHub has just vouched for it."""

@@ -50,7 +50,8 @@ def test_one_seed_has_one_history_in_every_process(seed: str, tmp_path: Path) ->
 
 
 def test_many_seeds_with_every_fault_hold() -> None:
-    ran = command("--seeds", "1..60", "--json")
+    # Two thirds of the jobs of `make simulate`: the whole of the tests has fifteen minutes.
+    ran = command("--seeds", "1..60", "--jobs", "24", "--json")
     report = json.loads(ran.stdout)
 
     assert report["violations"] == [], ran.stderr
