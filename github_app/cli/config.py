@@ -15,7 +15,7 @@ from github_app.errors import InputError
 from github_app.routing.rules import Rules
 from github_app.routing.warm import seats_of, usd_a_month
 from github_app.settings.load import load_config, load_routing_settings, settings_of
-from github_app.settings.make_rules import make_rules, refuse_unbounded, warnings
+from github_app.settings.make_rules import make_rules, refuse_unsound, warnings
 from github_app.settings.toml_file import FILE
 from github_app.settings.variables import Settings
 
@@ -39,7 +39,7 @@ def check(path: Annotated[Path | None, typer.Argument(help="The file; else as th
     if path is not None and not path.exists():
         raise InputError(f"{path}: there is no such file")
     loaded = load_config(found)
-    refuse_unbounded(settings, loaded)
+    refuse_unsound(settings, loaded)
     for warning in warnings(settings, loaded):
         typer.echo(f"warning: {warning}")
     for line in _waiting(make_rules(settings, loaded)):

@@ -16,7 +16,7 @@ from github_app.deployment.functions import application_file
 from github_app.errors import InputError
 from github_app.github import AppWebhook
 from github_app.settings.load import load_routing_settings, settings_of
-from github_app.settings.make_rules import refuse_unbounded, secrets_of
+from github_app.settings.make_rules import refuse_unsound, secrets_of
 from github_app.settings.variables import STORED, RoutingSettings
 from github_app.setup.progress import Progress
 
@@ -79,7 +79,7 @@ async def _redeploy(progress: Progress, changes: dict[str, str], *, keep_version
     stored, config = await stored_settings()
     name = stored["MODAL_APP_NAME"]
     settings = settings_of(stored | changes)
-    refuse_unbounded(settings, config)
+    refuse_unsound(settings, config)
     log.configure(settings.secrets() + secrets_of(config), logging.WARNING)
     progress.done(f"Secret {SettingsSecret(name).name}")
     parts = compose(settings, config, Clock())

@@ -18,7 +18,7 @@ from github_app.deployment.functions import application_file
 from github_app.errors import GitHubError, InputError
 from github_app.github import AppWebhook
 from github_app.settings.load import load_routing_settings, settings_of
-from github_app.settings.make_rules import refuse_unbounded
+from github_app.settings.make_rules import refuse_unsound
 from github_app.setup.progress import Progress
 
 # GitHub waits ten seconds for an answer: so long one that it signed before may still be under way.
@@ -57,7 +57,7 @@ def rotate_secret(
 async def _webhook_secret(progress: Progress) -> None:
     progress.begin("Modal: store a new secret beside the old one, and let the App take both")
     stored, config = await stored_settings()
-    refuse_unbounded(settings_of(stored), config)
+    refuse_unsound(settings_of(stored), config)
     file = rollout.configuration_file(load_routing_settings().modal_runner_config)
     secret = SettingsSecret(stored["MODAL_APP_NAME"])
     if "WEBHOOK_SECRET_OLD" not in stored:
@@ -91,7 +91,7 @@ async def _private_key(progress: Progress, pem_file: Path) -> None:
     progress.begin("GitHub: see that the new key is one of the App's")
     stored, config = await stored_settings()
     settings = settings_of(stored | {"GITHUB_PRIVATE_KEY": pem})
-    refuse_unbounded(settings, config)
+    refuse_unsound(settings, config)
     log.configure(settings.secrets(), logging.WARNING)
     parts = compose(settings, config, Clock())
     try:

@@ -81,20 +81,7 @@ def is_seat(job_id: int) -> bool:
 def vacant(runner: RunnerRecord) -> JobEvent:
     """What stands for a job, of a runner that waited for one."""
     place = runner.place
-    repository = f"{place.scope.owner}/{place.scope.repo or _ANY}"
-    return JobEvent(
-        action=Action.QUEUED,
-        job_id=runner.started_for,
-        run_id=0,
-        run_attempt=1,
-        job_name="a runner that waits",
-        labels=runner.labels,
-        repository=repository,
-        repository_id=place.repository_id,
-        private=True,
-        scope=place.scope,
-        installation_id=place.installation_id,
-    )
+    return Seat(runner.started_for, "left empty", str(place.scope), runner.labels).event(place)
 
 
 def seats_of(rules: Rules) -> tuple[Seat, ...]:

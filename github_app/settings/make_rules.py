@@ -175,7 +175,7 @@ def unfit(settings: RoutingSettings, config: Config) -> list[str]:
     return [*(f"{source}: {why}" for source, why in found), *over]
 
 
-def refuse_unbounded(settings: RoutingSettings, config: Config) -> None:
+def refuse_unsound(settings: RoutingSettings, config: Config) -> None:
     """Go no further where secrets rest on nothing, or runners would wait in vain.
 
     Raises:

@@ -17,7 +17,7 @@ from github_app.model import RunnerRelease
 from github_app.probe import Probe, Wanted, show_what_fails
 from github_app.routing.units import as_money
 from github_app.settings.load import settings_of
-from github_app.settings.make_rules import refuse_unbounded
+from github_app.settings.make_rules import refuse_unsound
 from github_app.settings.pasted import names
 from github_app.settings.toml_file import Config
 from github_app.settings.variables import STORED, RoutingSettings, Settings
@@ -70,7 +70,7 @@ class Setup:
             SetupError, DeploymentError, SandboxError, GitHubError, InputError: with what to do; to run it again is
             always safe.
         """
-        refuse_unbounded(self._routing, self._config)
+        refuse_unsound(self._routing, self._config)
         known = await self._modal()
         version = await self._version(known)
         if version and "GITHUB_APP_ID" in known:

@@ -12,7 +12,7 @@ from github_app.routing.route import route
 from github_app.routing.rules import Admit, Rules
 from github_app.routing.warm import is_seat, seats_of, usd_a_month, waits_s
 from github_app.settings.load import parse_config
-from github_app.settings.make_rules import make_rules, refuse_unbounded, warnings
+from github_app.settings.make_rules import make_rules, refuse_unsound, warnings
 from tests.worlds.records import event, routing_settings
 
 _BERLIN = ZoneInfo("Europe/Berlin")
@@ -156,7 +156,7 @@ def test_what_is_not_said_or_not_meant_is_refused(toml: str, said: str) -> None:
 )
 def test_runners_that_would_wait_in_vain_are_refused(toml: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        refuse_unbounded(routing_settings(), parse_config(toml))
+        refuse_unsound(routing_settings(), parse_config(toml))
 
 
 def test_it_is_said_who_else_takes_them() -> None:

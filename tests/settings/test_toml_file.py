@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from github_app.errors import ConfigError
 from github_app.settings.load import load_all, load_routing_settings, parse_config
-from github_app.settings.make_rules import make_rules, refuse_unbounded, unbounded, warnings
+from github_app.settings.make_rules import make_rules, refuse_unsound, unbounded, warnings
 from tests.worlds.records import routing_settings
 
 
@@ -106,7 +106,7 @@ def test_secrets_rest_on_a_boundary_or_are_refused(profile: str, settings: dict[
     assert (not unbounded(given, config)) is rests
     if not rests:
         with pytest.raises(ConfigError, match=r"profiles\.a: .*runner_group = ID"):
-            refuse_unbounded(given, config)
+            refuse_unsound(given, config)
         assert any("kept back" in each for each in warnings(given, config))
 
 
