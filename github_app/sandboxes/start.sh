@@ -143,11 +143,25 @@ fi
 # In Modal's VM runtime a signal to a process group is taken and not delivered: the listener is told by its number. A
 # shell of its own does that, without what this one was given.
 exec /bin/sh -euc '
+run=
+is_ours() {
+    of=$1
+    while [ "${of:-0}" -gt 1 ] && [ "$of" != "$run" ]; do
+        parent=0
+        while read -r key value _; do
+            [ "$key" != PPid: ] || parent=$value
+        done 2>/dev/null < "/proc/$of/status" || true
+        of=$parent
+    done
+    [ "$of" = "$run" ]
+}
 stop() {
     for comm in /proc/[0-9]*/comm; do
         read -r name 2>/dev/null < "$comm" || continue
-        pid=${comm#/proc/}
-        [ "$name" != Runner.Listener ] || kill -INT "${pid%/comm}" || true
+        [ "$name" = Runner.Listener ] || continue
+        pid=${comm#/proc/} pid=${pid%/comm}
+        # A job may run listeners of its own, and a simulated sandbox may see those of others.
+        ! is_ours "$pid" || kill -INT "$pid" || true
     done
 }
 trap stop INT TERM
@@ -155,7 +169,10 @@ trap stop INT TERM
 run=$!
 while :; do
     wait "$run" && code=0 || code=$?
-    # A signal ends the wait, and not the runner.
-    kill -0 "$run" 2>/dev/null || exit "$code"
+    # A signal ends the wait, and not the runner; one that has ended meanwhile is asked for its own code.
+    if ! kill -0 "$run" 2>/dev/null; then
+        [ "$code" -le 128 ] || { wait "$run" && own=0 || own=$?; [ "$own" = 127 ] || code=$own; }
+        exit "$code"
+    fi
 done
 ' stop env $as_user

@@ -525,18 +525,31 @@ async def _with_docker(folder: Path, programs: str, how: str) -> asyncio.subproc
     return process
 
 
-async def test_in_a_virtual_machine_the_listener_is_told_to_end_by_its_number(tmp_path: Path, programs: str) -> None:
+async def test_in_a_virtual_machine_its_own_listener_is_told_to_end_by_its_number(
+    tmp_path: Path, programs: str
+) -> None:
     """There a signal to a process group is taken and not delivered."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    other = await asyncio.create_subprocess_exec(sys.executable, "-c", _LISTENER, cwd=elsewhere)
+    while not (elsewhere / "listening").exists():
+        await asyncio.sleep(0.02)
     process = await _with_docker(tmp_path, programs, "vm")
     try:
         process.terminate()
         async with asyncio.timeout(10):
             code = await process.wait()
+        lives_on = other.returncode is None
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            other.kill()
+        ended = await other.wait()
 
     assert code == 42
+    assert lives_on
+    assert ended == -signal.SIGKILL
 
 
 async def test_with_a_gpu_docker_keeps_its_images_where_gvisor_can(tmp_path: Path, programs: str) -> None:
