@@ -59,6 +59,11 @@ class Key:
     example: str
     meaning: str
 
+    @property
+    def plainest(self) -> str:
+        """How to write it where what is meant is not known: with the cheapest card, for a hint costs nobody more."""
+        return f"gpu:{min(GPUS, key=lambda name: GPUS[name].usd_per_s)}" if self.read is _gpu else self.example
+
 
 def parse(labels: Sequence[str], ours: Sequence[str], passes: Sequence[str] = ()) -> NotOurs | Rejected | Wanted:
     """Read `labels` as the job wrote them; each of `ours` selects us, alone or before `/key=value` parts.
@@ -141,9 +146,9 @@ def _read_unknown(label: str, key: str, value: str, *, one_label: bool) -> Rejec
         return Rejected("docker", f"The label {label!r} says too much; write 'docker'.")
     near = lookalikes.near_miss(key, KEYS)
     if near or one_label:
-        nearest = KEYS[near or get_close_matches(key, KEYS, n=1, cutoff=0.0)[0]].example
-        if near and not isinstance(KEYS[near].read(value), Rejected):
-            nearest = f"{near}:{value}"
+        meant = near or get_close_matches(key, KEYS, n=1, cutoff=0.0)[0]
+        readable = not isinstance(KEYS[meant].read(value), Rejected)
+        nearest = f"{meant}:{value}" if readable else KEYS[meant].plainest
         return Rejected("label", f"The label {label!r} asks for {key!r}, which there is not. Nearest: {nearest!r}.")
     # Another system's label, unless it reads like a machine; the runner is registered with it.
     return _read_lookalike(label)
@@ -175,8 +180,10 @@ def _gpu(asked: str) -> Gpu | Rejected:
     """Read `TYPE`, `TYPE:N` or `TYPExN`."""
     kind, count = _kind_and_count(asked)
     if kind not in GPUS:
-        nearest = get_close_matches(asked, GPUS, n=1, cutoff=0.0)[0]
-        return Rejected("gpu", f"names no GPU of Modal. Nearest: 'gpu:{nearest}'. All: {', '.join(GPUS)}.")
+        nearest = lookalikes.nearest_card(kind, count)
+        hint = "" if nearest is None else f"Nearest: {nearest}. "
+        prices = ", ".join(f"{name} ${gpu.usd_per_s * 3600:.2f}" for name, gpu in GPUS.items())
+        return Rejected("gpu", f"names no GPU of Modal. {hint}All, with the price an hour: {prices}.")
     if not 1 <= count <= GPUS[kind].most:
         return Rejected("gpu-count", f"asks for {count} GPUs; Modal gives 1 to {GPUS[kind].most} of {kind}.")
     return Gpu(GPUS[kind].name, count)
@@ -185,7 +192,9 @@ def _gpu(asked: str) -> Gpu | Rejected:
 def _kind_and_count(asked: str) -> tuple[str, int]:
     for separator in (":", "x"):
         kind, found, digits = asked.rpartition(separator)
-        if found and kind in GPUS and digits.isascii() and digits.isdigit() and len(digits) <= 4:
+        # Of a name that there is not, an `x` may be a part.
+        counts = found and (kind in GPUS or separator == ":")
+        if counts and digits.isascii() and digits.isdigit() and len(digits) <= 4:
             return kind, int(digits)
     return asked, 1
 

@@ -1,7 +1,7 @@
 """Labels that read like a machine and ask for none: refused, for a job that meant a GPU must not run without one. Pure.
 
-Real workflows write `gpu-h100`, `8xh100`, `a100_80gb`, `cuda12`, `ram:64g`, `linux-arm64`, `macos14`. What an
-administrator has named passes.
+Real workflows write `gpu-h100`, `8xh100`, `a100_80gb`, `cuda12`, `ram:64g`, `8-cores`, `c5.2xlarge`, `linux-arm64`,
+`macos14`. What an administrator has named passes. A hint never costs more than what was written.
 """
 
 import re
@@ -12,7 +12,7 @@ from github_app.routing.globs import matches
 
 # A word of one of these says GPU whatever stands around it: families, and models whose name is nothing else.
 _FAMILY = (
-    r"(?:multi|high|ultra|mega)?(?:gpu|cuda|nvidia|rocm|geforce|radeon|rtx|gtx|dgx|hgx|tpu|blackwell)[a-z0-9]*|amd"
+    r"(?:multi|high|ultra|mega)?(?:gpu|cuda|nvidia|rocm|geforce|radeon|rtx|gtx|dgx|hgx|tpu|blackwell|vram)[a-z0-9]*|amd"
 )
 _MODEL = (
     r"(?:[abhpv]100|[bh]200|b300|[ah]800|a[456]000|a10g?|a[34]0|l4|l40s?|t4|k80|gh200|gb[23]00|mi[23]\d{2}x?)"
@@ -23,8 +23,16 @@ _SHORT = r"a2|a16|p4|m60|h20|tesla|titan|quadro|hopper|ampere|ada"
 _COUNTED = r"(?:\d{{1,2}}x?)?(?:{names})(?:x\d{{1,2}})?"
 _SURE_GPU = re.compile(_COUNTED.format(names=f"{_FAMILY}|{_MODEL}"))
 _SHORT_GPU = re.compile(_COUNTED.format(names=_SHORT))
-_SURE_MEMORY = re.compile(r"ram(?:\d{1,5})?|(?:ram|mem|memory)\d{1,5}[mg]i?b?|mem")
-_SHORT_MEMORY = re.compile(r"memory")
+_SURE_MEMORY = re.compile(r"ram(?:\d{1,5})?|(?:ram|mem|memory)\d{1,5}[mg]i?b?|mem|(?:high|hi|big)mem")
+_SHORT_MEMORY = re.compile(r"memory|\d{1,5}gi?b?")
+# "8-cores", "16cpu", "vcpus:8": how many are wished for stands in it, whatever stands beside it.
+_CORES = re.compile(r"(?<![a-z0-9])(?:(\d{1,4})-?v?(?:cpu|core)s?|v?(?:cpu|core)s?-?(\d{1,4}))(?![a-z0-9])")
+_SHORT_SIZE = re.compile(r"(\d{0,2})(x*)(?:small|large|l)|medium|big|huge|(?:high|hi)cpu")
+# As clouds call their machines: "c5.2xlarge". Those of the families g and p have a GPU.
+_CLOUDS = re.compile(r"([a-z])\d{1,2}[a-z]{0,4}")
+_GPU_CLOUDS = re.compile(r"(?:g\d|p\d)[a-z]{0,4}")
+# What other makers and generations call a card of which ours is the nearest in memory and price.
+_NEAREST_CARD = {"a10g": "a10", "l40": "l40s"}
 _SURE_PLATFORM = re.compile(r"(?:arm64|armhf|armv\d|aarch64|windows|macos|osx|darwin|win(?=\d))[a-z0-9]*")
 _SHORT_PLATFORM = re.compile(r"arm|mac|win")
 _SYSTEMS = frozenset({"linux", "ubuntu", "debian", "alpine", "runner", "runners"})
@@ -54,18 +62,65 @@ def platform(label: str) -> bool:
 def meant_hardware(label: str) -> str | None:
     """The label of ours that one was meant for which reads like hardware; None for any other."""
     words = _words(label)
-    if _says(words, _SURE_MEMORY, _SHORT_MEMORY):
+    gpu = _says(words, _SURE_GPU, _SHORT_GPU)
+    if not gpu and _says(words, _SURE_MEMORY, _SHORT_MEMORY):
         size = next((found[1] for word in words if (found := _SIZE.fullmatch(word))), "32g")
         return f"'memory:{size}'"
-    if not _says(words, _SURE_GPU, _SHORT_GPU):
+    if not gpu and (size := _size(words)) is not None:
+        return size
+    if not gpu:
         return None
+    return _card(words) or f"'gpu:TYPE' with one of {', '.join(GPUS)}"
+
+
+def nearest_card(kind: str, count: int) -> str | None:
+    """The label of ours for a card that there is not: the same by another name, or the cheapest slip of the pen.
+
+    None where it is another card: which of ours serves instead is for its author to say.
+    """
+    words = _words(kind)
+    if (same := _card(words, count)) is not None:
+        return same
+    if re.fullmatch(f"{_MODEL}|{_FAMILY}|{_SHORT}", kind):
+        return None
+    slips = [name for name in GPUS if _is_slip(kind, name)]
+    return _label_of(min(slips, key=lambda name: GPUS[name].usd_per_s), count) if slips else None
+
+
+def _card(words: Sequence[str], count: int | None = None) -> str | None:
+    """The label of ours for the card that these words name; `count` where it is known already."""
     # As we write it: "a100_80gb", "a10080gb" and "a100-80" are "a100-80gb".
     written = re.sub(r"a100-?([48]0)(?:gb?)?(?![0-9])", r"a100-\1gb", "-".join(words))
     known = next((name for name in sorted(GPUS, key=len, reverse=True) if _names(written, name)), None)
-    if known is None:
+    if known is None and (other := next((name for name in _NEAREST_CARD if _names(written, name)), None)):
+        return _label_of(_NEAREST_CARD[other], _count(written, other) if count is None else count)
+    return None if known is None else _label_of(known, _count(written, known) if count is None else count)
+
+
+def _label_of(card: str, count: int) -> str:
+    return f"'gpu:{card}:{count}'" if 1 < count <= GPUS[card].most else f"'gpu:{card}'"
+
+
+def _size(words: Sequence[str]) -> str | None:
+    """The label of ours for a size that is no memory: by cores, by a word, or by a cloud's name for its machine."""
+    if not _NONE_OF_IT.isdisjoint(words):
+        return None
+    if (cores := _CORES.search("-".join(words))) is not None:
+        return f"'cpu:{int(cores[1] or cores[2])}'"
+    sizes = [found for word in words if (found := _SHORT_SIZE.fullmatch(word))]
+    others = [word for word in words if not _SHORT_SIZE.fullmatch(word) and not _NEUTRAL.fullmatch(word)]
+    if not sizes or not all(_CLOUDS.fullmatch(word) for word in others):
+        return None
+    if any(_GPU_CLOUDS.fullmatch(word) for word in others):
         return f"'gpu:TYPE' with one of {', '.join(GPUS)}"
-    count = _count(written, known)
-    return f"'gpu:{known}:{count}'" if 1 < count <= GPUS[known].most else f"'gpu:{known}'"
+    return f"'cpu:{_vcpus(sizes[0])}'"
+
+
+def _vcpus(size: re.Match[str]) -> int:
+    """How many a size has at the largest cloud, where `large` is two and `4xlarge` sixteen."""
+    if not size[2]:
+        return 2
+    return 4 * int(size[1] or len(size[2]))
 
 
 def near_miss(key: str, keys: Iterable[str]) -> str | None:

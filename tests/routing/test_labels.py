@@ -77,6 +77,8 @@ def test_every_gpu_may_be_had_up_to_its_most_and_not_beyond(kind: str) -> None:
         ("gpu:l40", "gpu:l4"),
         ("gpu:rtx-pro-600", "gpu:rtx-pro-6000"),
         ("gpu:a100-80", "gpu:a100-80gb"),
+        ("gpu:100", "gpu:a100"),
+        ("gpu:h1000:2", "gpu:h100:2"),
     ],
 )
 def test_an_unknown_gpu_is_rejected_with_the_nearest(label: str, nearest: str) -> None:
@@ -84,6 +86,15 @@ def test_an_unknown_gpu_is_rejected_with_the_nearest(label: str, nearest: str) -
 
     assert isinstance(rejected, Rejected)
     assert f"'{nearest}" in rejected.sentence
+
+
+@pytest.mark.parametrize("label", ["gpu:v100", "gpu:p100:2", "gpu:rtx4090", "gpu:2", "gpu:zz9"])
+def test_another_card_is_rejected_with_all_that_there_are_and_their_price(label: str) -> None:
+    rejected = parse(["modal", label], OURS)
+
+    assert isinstance(rejected, Rejected)
+    assert "Nearest" not in rejected.sentence
+    assert all(f"{name} ${gpu.usd_per_s * 3600:.2f}" in rejected.sentence for name, gpu in GPUS.items())
 
 
 @pytest.mark.parametrize("label", ["gpu:", "gpu::", "gpu:h100:", "gpu:h100:two", "gpu:h100:99999", "gpu:h100:²"])
@@ -147,6 +158,12 @@ def test_another_platform_is_rejected(label: str) -> None:
         ("ram:64g", "'memory:64g'"),
         ("ram=32", "'memory:32'"),
         ("mem-heavy", "'memory:32g'"),
+        *((size, "'memory:64") for size in ("64gb", "ubuntu-64g", "mem:64g")),
+        *((cores, "'cpu:8'") for cores in ("8-cores", "8core", "8vcpu", "cpu8", "cpu-8", "cores:8", "vcpus:8")),
+        *((size, "'cpu:2'") for size in ("large", "small", "linux-large", "machine-large", "m7i.large", "medium")),
+        *((size, "'cpu:8'") for size in ("2xlarge", "xxl", "xxlarge", "c5.2xlarge")),
+        *(("xlarge", "'cpu:4'"), ("ubuntu-latest-16-cores", "'cpu:16'"), ("highmem", "'memory:32g'")),
+        *((cloud, "'gpu:TYPE'") for cloud in ("g5.xlarge", "p4d.24xlarge", "vram:24g")),
     ],
 )
 def test_a_label_that_reads_like_hardware_is_refused_with_the_nearest_of_ours(label: str, meant: str) -> None:
@@ -161,7 +178,17 @@ def test_a_label_that_reads_like_hardware_is_refused_with_the_nearest_of_ours(la
     "label",
     [
         *("no-gpu", "team-a2", "p4-perforce", "tesla-team", "arm-team", "ada-lovelace", "amd64"),
-        *("win-team", "gpt-eval", "program", "memcached", "winter", "armory", "machine-large"),
+        *(
+            "win-team",
+            "gpt-eval",
+            "program",
+            "memcached",
+            "winter",
+            "armory",
+            "xl-team",
+            "large-language-models",
+            "cpu",
+        ),
         *("api-v300", "mem0-tests", "memory-leak-tests", "team-b42"),
     ],
 )
@@ -185,7 +212,8 @@ def test_a_glob_that_names_nothing_lets_nothing_pass() -> None:
     ("label", "nearest"),
     [
         *(("gup:h100", "gpu:h100"), ("vcpu:8", "cpu:8"), ("memroy:8g", "memory:8g"), ("timout:2h", "timeout:2h")),
-        ("gpus:2", "gpu:h100:2"),
+        # A hint costs nobody more than what was written.
+        ("gpus:2", "gpu:t4"),
     ],
 )
 def test_a_slip_in_a_key_of_ours_is_refused_with_what_was_meant(label: str, nearest: str) -> None:
