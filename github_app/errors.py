@@ -47,6 +47,9 @@ class DeliveryError(ModalRunnerError):
 
 
 class _ServiceError(ModalRunnerError):
+    # Nothing at all can be asked of the service: there is no network, or no token.
+    no_way = False
+
     def __init__(self, message: str, *, retryable: bool, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retryable = retryable

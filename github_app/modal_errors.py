@@ -1,6 +1,7 @@
 """Where the errors of Modal's SDK become ours: one table, with what differs between the adapters as data."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,42 @@ _RETRYABLE = (
     modal.exception.TimeoutError,
 )
 
+LOG_IN = "run `modal setup`, or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET"
+REACH = "see that this machine reaches api.modal.com (network, proxy, firewall), and what status.modal.com says"
+_NO_TOKEN = f"Modal's token is missing or refused: {LOG_IN}"
+_NO_NETWORK = f"Modal cannot be reached: {REACH}"
+
 OurError = type[DeploymentError] | type[SandboxError] | type[StoreError]
+
+
+class FirstAnswer:
+    """How long a command waits for Modal's first answer of all: without a network the SDK would try for minutes.
+
+    What runs for good waits as long as each call may take.
+    """
+
+    def __init__(self) -> None:
+        self._seconds: float | None = None
+        self._until: float | None = None
+
+    def within(self, seconds: float) -> None:
+        """Wait no longer than this, from the first call on."""
+        self._seconds = seconds
+
+    def came(self) -> None:
+        """There is a way to Modal."""
+        self._seconds = None
+
+    def left_s(self) -> float | None:
+        """What is left to wait; None when it has come, or nobody is in a hurry."""
+        if self._seconds is None:
+            return None
+        if self._until is None:
+            self._until = time.monotonic() + self._seconds
+        return max(0.0, self._until - time.monotonic())
+
+
+first_answer = FirstAnswer()
 
 
 @dataclass(frozen=True)
@@ -36,16 +72,29 @@ class Boundary:
     @asynccontextmanager
     async def __call__(self, call: str, deadline_s: float | None = None) -> AsyncIterator[None]:
         """Raise every failure of the SDK in the block as an error of ours that names `call`."""
-        seconds = self.deadline_s if deadline_s is None else deadline_s
+        seconds, left_s = self.deadline_s if deadline_s is None else deadline_s, first_answer.left_s()
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds if left_s is None else min(seconds, left_s)):
                 yield
+            first_answer.came()
         except TimeoutError as error:
+            if left_s is not None:
+                raise self._no_way(_NO_NETWORK, retryable=True) from error
             raise self.raises(f"{call}: Modal did not answer in {seconds:.0f} s", retryable=True) from error
+        except modal.exception.AuthError as error:
+            raise self._no_way(_NO_TOKEN, retryable=False) from error
         except tuple(self.special) as error:
             ours, sentence = next(found for kind, found in self.special.items() if isinstance(error, kind))
             raise ours(f"{call}: {sentence}", retryable=False) from error
         except modal.exception.Error as error:
+            if isinstance(error, modal.exception.ConnectionError) and left_s is not None:
+                raise self._no_way(_NO_NETWORK, retryable=True) from error
             # An error about a Secret does not quote its values.
             retryable = isinstance(error, _RETRYABLE)
             raise self.raises(f"{call}: {type(error).__name__}: {error}", retryable=retryable) from error
+
+    def _no_way(self, sentence: str, *, retryable: bool) -> DeploymentError | SandboxError | StoreError:
+        """The same sentence for every call."""
+        error = self.raises(sentence, retryable=retryable)
+        error.no_way = True
+        return error

@@ -27,8 +27,10 @@ from github_app.cli.soak import soak
 from github_app.cli.status import status
 from github_app.cli.sweep import sweep
 from github_app.cli.uninstall import uninstall
+from github_app.cli.why import why
 from github_app.errors import ConfigError, InputError, ModalRunnerError
 from github_app.foreign_text import visible
+from github_app.modal_errors import first_answer
 
 app = typer.Typer(
     name="modal-runner",
@@ -41,7 +43,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "A deployment on Modal": (setup, doctor, probe, status, logs, retry, redeploy, rotate_secret, uninstall),
+    "A deployment on Modal": (setup, doctor, probe, status, why, logs, retry, redeploy, rotate_secret, uninstall),
     "Further": (explain, sweep, runner_version, serve),
     "On this machine, with no account": (demo, simulate, soak),
 }
@@ -49,6 +51,10 @@ for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
 app.add_typer(config, name="config", rich_help_panel="Further")
+
+
+# No command says later than this that Modal is out of reach.
+_FIRST_ANSWER_S = 10.0
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001 - as typer calls it
@@ -69,6 +75,7 @@ def _options(
 
 def main() -> None:
     """Run the command line."""
+    first_answer.within(_FIRST_ANSWER_S)
     try:
         app()
     except ModalRunnerError as error:

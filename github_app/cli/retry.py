@@ -1,21 +1,18 @@
 """`modal-runner retry`: a job is tried again, whatever failed before."""
 
 import asyncio
-import re
 import time
 from typing import Annotated
 
 import msgspec
 import typer
 
+from github_app.cli.jobs import job_id_of
 from github_app.clock import Clock
-from github_app.errors import InputError
 from github_app.model import JobRecord, JobState
 from github_app.runners.claims import Claims
 from github_app.settings.load import load_routing_settings
 from github_app.store import HISTORY, JOBS, ModalDictStore
-
-_JOB_PAGE = re.compile(r"https?://[^/]+/[^/]+/[^/]+/actions/runs/\d+/job/(\d+)([?#].*)?")
 
 
 def retry(
@@ -39,21 +36,6 @@ def retry(
         typer.echo(f"Job {job_id} is {found.state.value}: it waits for no runner.", err=True)
         raise typer.Exit(1)
     typer.echo(f"Job {job_id} of {found.event.repository} is tried again by the next sweep, within a minute.")
-
-
-def job_id_of(text: str) -> int:
-    """Read a job's id, or the address of its page.
-
-    Raises:
-        InputError: it is neither.
-    """
-    page = _JOB_PAGE.fullmatch(text)
-    digits = page[1] if page else text
-    if not digits.isascii() or not digits.isdigit():
-        raise InputError(
-            f"{text!r}: give a job's id, or its page: https://github.com/OWNER/REPO/actions/runs/RUN/job/JOB"
-        )
-    return int(digits)
 
 
 async def _urge(job_id: int) -> JobRecord | None:

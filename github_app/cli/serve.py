@@ -14,6 +14,7 @@ from github_app import log
 from github_app.clock import Clock
 from github_app.compose import Parts, compose
 from github_app.errors import InputError
+from github_app.modal_errors import first_answer
 from github_app.settings.load import load_all
 from github_app.settings.make_rules import secrets_of, warnings
 from github_app.settings.toml_file import Config
@@ -37,6 +38,8 @@ def serve(
 
     Example: modal-runner serve --host 0.0.0.0 --port 8000
     """
+    # What runs for good waits as long as each call may take.
+    first_answer.came()
     settings, config = load_all()
     log.configure(settings.secrets() + secrets_of(config))
     # A soak compresses time by giving the clock another scale; nothing else differs.

@@ -1,12 +1,17 @@
 """Where a command finds the App's settings: in the environment when they stand there, else in its Modal Secret."""
 
+import contextlib
+import logging
 import os
 import sys
+from collections.abc import AsyncIterator
 
 from github_app import log
+from github_app.clock import Clock
+from github_app.compose import Parts, compose
 from github_app.deployment import SettingsSecret
 from github_app.deployment.rollout import configuration_file
-from github_app.errors import DeploymentError, InputError
+from github_app.errors import DeploymentError, InputError, ModalRunnerError
 from github_app.foreign_text import visible
 from github_app.settings.load import load_all, load_config, load_routing_settings, settings_of
 from github_app.settings.make_rules import secrets_of
@@ -41,8 +46,10 @@ async def stored_settings(*, makes_app: bool = True) -> tuple[dict[str, str], Co
     return {**stored, "MODAL_APP_NAME": routing.modal_app_name}, config
 
 
-async def deployed_settings() -> tuple[Settings, Config]:
+async def deployed_settings(level: int = logging.INFO) -> tuple[Settings, Config]:
     """The settings of the App, from the environment or from the Modal Secret, and the administrator's file.
+
+    From then on the log shows what is of this `level`, and none of their secrets.
 
     Raises:
         ConfigError: what is there is not right.
@@ -54,8 +61,23 @@ async def deployed_settings() -> tuple[Settings, Config]:
     else:
         stored, config = await stored_settings()
         settings = settings_of(stored)
-    log.configure(settings.secrets() + secrets_of(config))
+    log.configure(settings.secrets() + secrets_of(config), level)
     return settings, config
+
+
+@contextlib.asynccontextmanager
+async def connected() -> AsyncIterator[tuple[Parts | None, str | None]]:
+    """A way to GitHub as the App, where its credentials can be had; else None, and why not."""
+    try:
+        settings, config = await deployed_settings(logging.CRITICAL)
+    except ModalRunnerError as error:
+        yield None, str(error)
+        return
+    parts = compose(settings, config, Clock())
+    try:
+        yield parts, None
+    finally:
+        await parts.connection.close()
 
 
 async def routing_settings() -> tuple[RoutingSettings, Config]:
@@ -63,6 +85,7 @@ async def routing_settings() -> tuple[RoutingSettings, Config]:
 
     Raises:
         ConfigError: what is there is not right.
+        DeploymentError: there is no way to Modal at all.
     """
     try:
         stored, config = await stored_settings(makes_app=False)
@@ -70,6 +93,8 @@ async def routing_settings() -> tuple[RoutingSettings, Config]:
     except InputError:
         pass
     except DeploymentError as error:
+        if error.no_way:
+            raise
         told = visible(str(error))
         print(f"The deployment's settings cannot be read, so those of this shell are used: {told}", file=sys.stderr)  # noqa: T201
     settings = load_routing_settings()

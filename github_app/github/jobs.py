@@ -31,6 +31,16 @@ class Meter(Protocol):
         """Take one payment back."""
 
 
+class Unmetered:
+    """Pays for nothing: what a person asks for by hand."""
+
+    def spend(self) -> None:
+        """Nothing."""
+
+    def refund(self) -> None:
+        """Nothing."""
+
+
 class _Repositories(msgspec.Struct):
     repositories: list[Repository]
 
@@ -131,6 +141,23 @@ class Jobs:
             runner_id=job.runner_id or None,
             conclusion=job.conclusion,
         )
+
+    async def job_in(self, repository: Repository, installation_id: int, job_id: int) -> JobEvent | None:
+        """A job that no delivery has told of, as an event; None for a status that is none of ours to act on.
+
+        Raises:
+            GitHubError: 404 when it is unknown.
+        """
+        owner, repo = repository.full_name.split("/")
+        job = await self._connection.as_installation(
+            "job",
+            lambda github: github.rest.actions.async_get_job_for_workflow_run(owner, repo, job_id),
+            Job,
+            installation_id=installation_id,
+            permissions=_READ,
+        )
+        action = _ACTIONS.get(job.status)
+        return None if action is None else job_event(action, job, repository, installation_id)
 
     async def run_of(self, job: JobEvent) -> RunFacts:
         """What only the record of a job's run tells; costs a call.

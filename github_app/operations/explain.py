@@ -1,38 +1,81 @@
 """What becomes of a job, in words and numbers: what `modal-runner explain` prints."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from github_app.model import JobEvent, Shape
-from github_app.routing.catalog import usd_per_minute
+from github_app.routing.catalog import DISK_GIB, most_usd, usd_per_minute
+from github_app.routing.labels import meaningless
+from github_app.routing.machine import ENDING_S, PICKUP_DEADLINE_S
 from github_app.routing.route import route
 from github_app.routing.rules import Admit, Ignore, Refuse, Rules
+from github_app.routing.units import as_size, as_time
+
+_VM = "in Modal's VM runtime, as on any Linux machine; memory is fixed at the request"
+_GVISOR = "under gVisor, for a GPU: `docker run` needs --network host; services: with ports and container: do not work"
+_ANOTHER_GROUP = (
+    "the job asks for the runner group {asked}; its runner is registered in {given}. GitHub gives the job to no other "
+    "group's runners, so these have to be the same (runner_group of a profile or of the defaults, RUNNER_GROUP_ID)"
+)
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """The fields are what `--json` prints."""
+    """The fields are what `--json` prints.
+
+    `price_usd_per_minute` and `_hour` are what the machine costs at least; `most_usd` what the job can cost until its
+    time-out. `passes_through` are labels that say nothing about the machine. `notes` may change what is to be done.
+    """
 
     decision: str
-    reason: str | None
-    route: str | None
-    profile: str | None
-    sandbox: dict[str, Any] | None
-    price_usd_per_minute: float | None
+    reason: str | None = None
+    route: str | None = None
+    profile: str | None = None
+    sandbox: dict[str, Any] | None = None
+    price_usd_per_minute: float | None = None
+    price_usd_per_hour: float | None = None
+    most_usd: float | None = None
+    passes_through: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def explain(event: JobEvent, rules: Rules) -> Explanation:
-    """Say what the rules make of a job."""
+def explain(event: JobEvent, rules: Rules, *, group: str | None = None) -> Explanation:
+    """Say what the rules make of a job; `group` is the runner group that its workflow asks for."""
+    others = tuple(meaningless(event.labels, rules.labels))
     match route(event, rules):
         case Ignore(reason):
-            return Explanation("ignore", reason, None, None, None, None)
+            return Explanation("ignore", reason)
         case Refuse(_, sentence, written):
-            return Explanation("refuse", sentence, written, None, None, None)
+            return Explanation("refuse", sentence, written)
         case Admit(shape, written, profile):
-            return Explanation("run", None, written, profile, _sandbox(shape), usd_per_minute(shape))
+            minute = usd_per_minute(shape)
+            return Explanation(
+                "run",
+                route=written,
+                profile=profile,
+                sandbox=_sandbox(shape),
+                price_usd_per_minute=minute,
+                price_usd_per_hour=round(minute * 60, 4),
+                most_usd=most_usd(shape),
+                passes_through=others,
+                notes=_notes(event, shape, group),
+            )
+
+
+def _notes(event: JobEvent, shape: Shape, group: str | None) -> tuple[str, ...]:
+    if group is None:
+        return ()
+    if event.scope.repo is not None:
+        return (f"the job asks for the runner group {group}; a personal account's repositories have only 'Default'",)
+    given = (
+        "the organisation's default group" if shape.runner_group is None else f"the group of id {shape.runner_group}"
+    )
+    return (_ANOTHER_GROUP.format(asked=repr(group), given=given),)
 
 
 def _sandbox(shape: Shape) -> dict[str, Any]:
+    runtime = "vm" if shape.docker and shape.gpu is None else "gvisor"
     return {
         "gpu": {"type": shape.gpu.type, "count": shape.gpu.count} if shape.gpu else None,
         "cpu": shape.cpu[0] * 2,
@@ -47,5 +90,56 @@ def _sandbox(shape: Shape) -> dict[str, Any]:
         },
         "volumes": dict(shape.volumes),
         "docker": shape.docker,
-        "runtime": "vm" if shape.docker and shape.gpu is None else "gvisor",
+        "runtime": runtime,
+        "cpu_limit": shape.cpu[1] * 2,
+        "memory_limit_mib": shape.memory_mib[1],
+        "disk_gib": DISK_GIB,
+        "job_timeout_s": shape.timeout_s - PICKUP_DEADLINE_S - ENDING_S,
+        "runner_group": shape.runner_group,
+        "docker_limits": {"vm": _VM, "gvisor": _GVISOR}[runtime] if shape.docker else None,
     }
+
+
+def in_words(found: Explanation) -> str:
+    """The same for a person, a line for each fact."""
+    return "\n".join(_lines(found))
+
+
+def _lines(found: Explanation) -> Iterator[str]:
+    if found.sandbox is None:
+        yield f"{found.decision}: {found.reason}"
+    else:
+        yield "run"
+        yield from (f"  {name:<8} {value}" for name, value in _facts(found, found.sandbox).items())
+    if found.passes_through:
+        yield f"say nothing about the machine, and are registered as they are: {', '.join(found.passes_through)}"
+    yield from (f"note: {each}" for each in found.notes)
+
+
+def _facts(found: Explanation, box: dict[str, Any]) -> dict[str, str]:
+    gpu, network = box["gpu"], box["network"]
+    reach = f"{len(network['domains'])} domains, {len(network['cidrs'])} ranges"
+    job = as_time(box["job_timeout_s"])
+    return {
+        "route": found.route or "none",
+        "profile": found.profile or "none",
+        "gpu": f"{gpu['type']} x{gpu['count']}" if gpu else "none",
+        "cpu": _up_to(f"{box['cpu']:g} vCPU", f"{box['cpu_limit']:g}"),
+        "memory": _up_to(as_size(box["memory_mib"]), as_size(box["memory_limit_mib"])),
+        "disk": f"{box['disk_gib']} GiB at most, which cannot be chosen",
+        "timeout": f"{job} for the job, and 15 minutes to be picked up and to end",
+        "region": box["region"] or "any",
+        "image": box["image"],
+        "network": network["mode"] + ("" if network["mode"] == "open" else f" ({reach})"),
+        "volumes": ", ".join(f"{path}: {name}" for path, name in box["volumes"].items()) or "none",
+        "docker": f"yes, {box['docker_limits']}" if box["docker"] else "no",
+        "runtime": box["runtime"],
+        "group": "the default one" if box["runner_group"] is None else f"id {box['runner_group']}",
+        "price": f"${found.price_usd_per_hour:.2f} an hour, ${found.price_usd_per_minute:.4f} a minute at list prices, "
+        "and more for what is used beyond the request",
+        "at most": f"${found.most_usd:.2f}, if it uses all that it may until its time-out",
+    }
+
+
+def _up_to(request: str, limit: str) -> str:
+    return request if request.split()[0] == limit else f"{request}, billed when used up to {limit}"

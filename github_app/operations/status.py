@@ -8,8 +8,9 @@ import msgspec
 from github_app.model import Claim, JobRecord, JobState, RunnerRecord
 from github_app.routing.route import route
 from github_app.routing.rules import Admit, Rules
+from github_app.routing.units import as_time
 from github_app.routing.warm import Seat, seats_of, usd_a_month
-from github_app.runners.balance import Demand, plan
+from github_app.runners.balance import Demand, failed_before, plan
 from github_app.runners.versions import RunnerVersion
 from github_app.store import CLAIMS, HALTS, JOBS, PARKED, PLACES, REFUSALS, RUNNERS, SLOTS, ModalDictStore
 
@@ -84,7 +85,12 @@ async def read_status(store: ModalDictStore, rules: Rules, version: RunnerVersio
     routed = [(job, route(job.event, rules)) for job in jobs.values()]
     demands = [Demand(job, found.shape) for job, found in routed if isinstance(found, Admit)]
     planned = plan(demands, runners, claims, await store.all(HALTS), now)
-    waits = {wait.demand.job_id: (wait.reason, wait.until) for wait in planned.waits}
+    waits: dict[int, tuple[str, float | None]] = {
+        each.started_for: (_awaited(each, failed_before(claims, each.started_for), now), None)
+        for each in runners.values()
+        if each.idle
+    }
+    waits |= {wait.demand.job_id: (wait.reason, wait.until) for wait in planned.waits}
     slots = Counter(key.rpartition("/")[0] for key in await store.all(SLOTS))
     return Status(
         stopped=await version.refused(),
@@ -135,7 +141,21 @@ def _warm(
     return found
 
 
-def _job(job: JobRecord, waits: dict[int, tuple[str, float | None]]) -> JobStatus:
+def _awaited(runner: RunnerRecord, failed: str | None, now: float) -> str:
+    """What a job waits for whose runner is made: its sandbox, its runner, or GitHub; `failed`: why the last one did."""
+    again = f"; the one before came to nothing: {failed}" if failed else ""
+    if runner.sandbox_id is None:
+        return f"Modal to give runner {runner.name} its sandbox, for {as_time(round(now - runner.started_at))}{again}"
+    if runner.online_since is None:
+        return f"runner {runner.name} to come online, for {as_time(round(now - runner.started_at))}{again}"
+    idle_for = as_time(round(now - runner.online_since))
+    return (
+        f"runner {runner.name} is online, and GitHub has not given it the job for {idle_for}: "
+        f"`modal-runner why {runner.started_for}`"
+    )
+
+
+def _job(job: JobRecord, waits: Mapping[int, tuple[str, float | None]]) -> JobStatus:
     event = job.event
     reason, until = waits.get(event.job_id, (None, None)) if job.state is JobState.QUEUED else (None, None)
     return JobStatus(

@@ -17,6 +17,7 @@ from github_app.compose import Parts, images_of
 from github_app.deployment import Functions, look_up_workspace
 from github_app.errors import ModalRunnerError
 from github_app.github import AppWebhook, Jobs
+from github_app.github.jobs import Unmetered
 from github_app.github.wire import Repository
 from github_app.model import Gpu, Hold, Place, Scope
 from github_app.probe import on_github
@@ -44,16 +45,6 @@ class Wanted:
     gpu: Gpu | None = None
     docker: bool = False
     registered: bool = False
-
-
-class _Free:
-    """Pays for nothing."""
-
-    def spend(self) -> None:
-        """Nothing."""
-
-    def refund(self) -> None:
-        """Nothing."""
 
 
 class Probe:
@@ -139,7 +130,7 @@ class Probe:
     async def _learn_repositories(self, installation_id: int) -> None:
         # One that is suspended lists none.
         with contextlib.suppress(ModalRunnerError):
-            listed, _ = await Jobs(self._parts.connection).repositories(installation_id, 1, _Free())
+            listed, _ = await Jobs(self._parts.connection).repositories(installation_id, 1, Unmetered())
             self._names |= {name for repository in listed for name in (repository.full_name, repository.name)}
 
     async def _on_modal(self, wanted: Wanted) -> list[ProbeResult]:
@@ -176,7 +167,7 @@ class Probe:
     async def _registration(self) -> list[ProbeResult]:
         for each in await self._parts.app.installations():
             if each.organization:
-                repositories, _ = await Jobs(self._parts.connection).repositories(each.id, 1, _Free())
+                repositories, _ = await Jobs(self._parts.connection).repositories(each.id, 1, Unmetered())
                 place = Place(Scope(each.organization), each.id)
                 return await self._github.registration(place, _first(repositories))
         why = "the App is installed on no organisation: install it on one, run it again"

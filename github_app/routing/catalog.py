@@ -39,6 +39,8 @@ NARROW_REGIONS = (
     *("ap-northeast", "ap-southeast", "ap-south", "ap-melbourne", "jp", "au"),
 )
 REGIONS = (*BROAD_REGIONS, *NARROW_REGIONS)
+# The quota of a container; there is no parameter for it.
+DISK_GIB = 512
 # A sandbox lives at most so long.
 LONGEST_S = 24 * 3600
 # What a pinned region multiplies the price by.
@@ -54,12 +56,21 @@ def gpu_key(gpu: Gpu) -> str:
 
 def usd_per_minute(shape: Shape) -> float:
     """What a machine costs at least; Modal bills the larger of what is requested and what is used."""
-    per_second = shape.cpu[0] * _CORE_USD_PER_S + shape.memory_mib[0] / 1024 * _GIB_USD_PER_S
+    return round(60 * _usd_per_s(shape, shape.cpu[0], shape.memory_mib[0]), 6)
+
+
+def most_usd(shape: Shape) -> float:
+    """What a machine costs that uses all it may until its time-out ends it."""
+    return round(shape.timeout_s * _usd_per_s(shape, max(shape.cpu), max(shape.memory_mib)), 2)
+
+
+def _usd_per_s(shape: Shape, cores: float, memory_mib: int) -> float:
+    per_second = cores * _CORE_USD_PER_S + memory_mib / 1024 * _GIB_USD_PER_S
     if shape.gpu is not None:
         per_second += shape.gpu.count * GPUS[gpu_key(shape.gpu)].usd_per_s
     if shape.region is not None:
         per_second *= _BROAD_FACTOR if shape.region in BROAD_REGIONS else _NARROW_FACTOR
-    return round(per_second * 60, 6)
+    return per_second
 
 
 # The version of actions/runner where the settings name none; `setup` and `redeploy` ask GitHub for the newest.

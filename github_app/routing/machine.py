@@ -13,8 +13,8 @@ _HOURS = 3600
 # GitHub re-queues an assigned job that is not picked up at once; a runner that waits this long waits for nobody.
 PICKUP_DEADLINE_S = 300
 # To report and to end.
-_ENDING_S = 600
-LONGEST_JOB_S = LONGEST_S - PICKUP_DEADLINE_S - _ENDING_S
+ENDING_S = 600
+LONGEST_JOB_S = LONGEST_S - PICKUP_DEADLINE_S - ENDING_S
 # The job's own limit where nothing is said, as on GitHub's runners.
 JOB_TIMEOUT_S = 6 * _HOURS
 # Two vCPU are one physical core of Modal's. Modal bills the larger of request and use, so the limit may be generous.
@@ -51,7 +51,7 @@ def shape_of(event: JobEvent, wanted: Wanted, profile: Profile, rules: Rules) ->
     return Shape(
         cpu=plain_cpu if vcpu is None else (vcpu / 2, vcpu / 2),
         memory_mib=plain_memory if memory is None else (memory, memory),
-        timeout_s=min(LONGEST_S, job_s + PICKUP_DEADLINE_S + _ENDING_S),
+        timeout_s=min(LONGEST_S, job_s + PICKUP_DEADLINE_S + ENDING_S),
         gpu=gpu,
         region=wanted.region or profile.region,
         image=wanted.image or profile.image or "default",

@@ -241,6 +241,14 @@ def _last_attempts(claims: Mapping[str, Claim]) -> dict[int, int]:
     return last
 
 
+def failed_before(claims: Mapping[str, Claim], job_id: int) -> str | None:
+    """Why the last attempt for a job that came to nothing did; None where none has."""
+    attempts = sorted(
+        (int(key.split("-")[1]), claim) for key, claim in claims.items() if int(key.split("-")[0]) == job_id
+    )
+    return next((claim.reason for _, claim in reversed(attempts) if claim.hold is not None and claim.reason), None)
+
+
 def _decide(
     demand: Demand,
     attempt: int | None,

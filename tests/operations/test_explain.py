@@ -27,17 +27,26 @@ def test_a_job_that_runs_is_explained_to_a_program() -> None:
     told = json.loads(done.stdout)
 
     assert done.exit_code == 0
-    assert list(told) == ["decision", "reason", "route", "profile", "sandbox", "price_usd_per_minute"]
+    assert list(told) == [
+        *("decision", "reason", "route", "profile", "sandbox", "price_usd_per_minute"),
+        *("price_usd_per_hour", "most_usd", "passes_through", "notes"),
+    ]
     assert list(told["sandbox"]) == [
-        *("gpu", "cpu", "memory_mib", "timeout_s", "region", "image", "network", "volumes", "docker", "runtime")
+        *("gpu", "cpu", "memory_mib", "timeout_s", "region", "image", "network", "volumes", "docker", "runtime"),
+        *("cpu_limit", "memory_limit_mib", "disk_gib", "job_timeout_s", "runner_group", "docker_limits"),
     ]
     assert told["decision"] == "run"
     assert told["sandbox"]["gpu"] == {"type": "H100", "count": 2}
-    assert told["sandbox"]["cpu"] == 8
+    assert told["sandbox"]["cpu"] == told["sandbox"]["cpu_limit"] == 8
+    assert (told["sandbox"]["memory_mib"], told["sandbox"]["memory_limit_mib"]) == (2048, 32768)
     assert told["sandbox"]["network"] == {"mode": "open", "domains": [], "cidrs": []}
     # Two H100 at $0.001097 a second, four cores and two GiB.
     assert told["price_usd_per_minute"] == pytest.approx(
         60 * (2 * 0.001097 + 4 * 0.00003942 + 2 * 0.00000667), abs=1e-6
+    )
+    # Until its time-out it may use 32 GiB.
+    assert told["most_usd"] == pytest.approx(
+        (6 * 3600 + 900) * (2 * 0.001097 + 4 * 0.00003942 + 32 * 0.00000667), abs=0.01
     )
 
 
@@ -71,7 +80,66 @@ def test_a_person_reads_words(tmp_path: Path) -> None:
     assert "a minute" in done.stdout
 
 
-@pytest.mark.parametrize("runs_on", ['["modal"', '{"a": 1}', "", "modal, gpu:h100", "[self-hosted, modal]"])
+@pytest.mark.parametrize(
+    "runs_on",
+    [
+        "modal/gpu=t4",
+        '["self-hosted", "modal", "gpu:t4"]',
+        '[self-hosted, modal, "gpu:t4"]',
+        "[self-hosted, modal, 'gpu:t4']",
+        'runs-on:\n  - self-hosted\n  - modal\n  - "gpu:t4"',
+        'runs-on: [modal, "gpu:t4"]',
+        '{group: gpus, labels: [modal, "gpu:t4"]}',
+    ],
+)
+def test_what_people_have_at_hand_is_taken(runs_on: str) -> None:
+    done = _run("explain", runs_on, "--json")
+
+    assert json.loads(done.stdout)["sandbox"]["gpu"] == {"type": "T4", "count": 1}
+    assert done.stderr == ""
+
+
+def test_a_label_that_github_refuses_between_brackets_is_told_with_its_quotes() -> None:
+    done = _run("explain", "[self-hosted, modal, gpu:t4]")
+
+    assert done.exit_code == 0
+    assert 'write "gpu:t4"' in done.stderr
+
+
+def test_a_runner_group_that_the_job_asks_for_is_held_against_the_runners() -> None:
+    note = json.loads(_run("explain", "{group: gpus, labels: [modal]}", "--json").stdout)["notes"][0]
+
+    assert "asks for the runner group 'gpus'" in note
+    assert "the organisation's default group" in note
+
+
+def test_every_job_of_a_file_is_explained_as_far_as_the_file_tells(tmp_path: Path) -> None:
+    (tmp_path / "ci.yml").write_text(
+        "on: push\njobs:\n"
+        "  train:\n    strategy: {matrix: {gpu: ['gpu:t4', h100]}}\n    runs-on: [modal, '${{ matrix.gpu }}']\n"
+        "    steps: [{run: 'true'}]\n"
+        "  lint:\n    runs-on: ubuntu-latest\n    steps: [{run: 'true'}]\n"
+        "  late:\n    needs: lint\n    runs-on: ${{ fromJSON(needs.lint.outputs.where) }}\n    steps: [{run: 'true'}]\n"
+        "  quoted:\n    runs-on: [modal, gpu:l4]\n    if: false\n    steps: [{run: 'true'}]\n"
+    )
+    done = _run("explain", "--workflow", "ci.yml", "--json")
+    jobs = {job["job"]: job for job in json.loads(done.stdout)["jobs"]}
+
+    assert done.exit_code == 1
+    assert {name: (job["explanation"] or {}).get("decision") for name, job in jobs.items()} == {
+        "train (gpu:t4)": "run",
+        "train (h100)": "refuse",
+        "lint": "ignore",
+        "late": None,
+        "quoted": "run",
+    }
+    assert "decided when it runs" in jobs["late"]["why"]
+    assert "ci.yml:15: GitHub refuses gpu:l4" in done.stderr
+    assert isinstance(_run("explain", "--workflow", "none.yml").exception, InputError)
+    assert isinstance(_run("explain").exception, InputError)
+
+
+@pytest.mark.parametrize("runs_on", ['["modal"', '{"a": 1}', "", "modal, gpu:h100", "${{ matrix.gpu }}", "[]", "[1]"])
 def test_what_is_no_list_of_labels_is_told(runs_on: str) -> None:
     assert isinstance(_run("explain", runs_on).exception, InputError)
 

@@ -552,6 +552,22 @@ async def test_in_a_virtual_machine_its_own_listener_is_told_to_end_by_its_numbe
     assert ended == -signal.SIGKILL
 
 
+async def test_a_docker_daemon_that_ends_is_told_at_once_with_its_last_words(tmp_path: Path, programs: str) -> None:
+    (tmp_path / "bin").mkdir()
+    for name, text in (("docker", "exit 1"), ("dockerd", "echo no overlay here; exit 1")):
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}/bin:{programs}", "RUNNER_HOME": str(tmp_path), "MODAL_RUNNER_DOCKER": "vm"}
+    process = await asyncio.create_subprocess_exec(
+        *("/bin/sh", "-euc", START), env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(30):
+        printed, _ = await process.communicate()
+
+    assert process.returncode == 1
+    assert b"dockerd has ended: no overlay here" in printed
+
+
 async def test_with_a_gpu_docker_keeps_its_images_where_gvisor_can(tmp_path: Path, programs: str) -> None:
     process = await _with_docker(tmp_path, programs, "gvisor")
     os.killpg(process.pid, signal.SIGKILL)

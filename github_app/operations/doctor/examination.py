@@ -6,6 +6,7 @@ from github_app.clock import Clock
 from github_app.compose import compose
 from github_app.deployment import SettingsSecret, look_up_workspace
 from github_app.errors import ConfigError, DeploymentError, ModalRunnerError
+from github_app.modal_errors import LOG_IN, REACH
 from github_app.operations.doctor.check import Check, Report, failed, guarded, ok, unknown
 from github_app.operations.doctor.github_lines import OnGitHub
 from github_app.operations.doctor.modal_lines import OnModal
@@ -18,7 +19,6 @@ from github_app.store import ModalDictStore
 
 _SETUP = "run `modal-runner setup --org ORGANISATION`"
 _REDEPLOY = "run `modal-runner redeploy`"
-_LOG_IN = "run `modal setup`, or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET"
 _ON_MODAL = ("deployment", "runner-image", "records", "sweep", "modal-limits")
 _ON_GITHUB = (
     *("app", "clock", "permissions", "installations", "webhook"),
@@ -44,12 +44,12 @@ async def examine(routing: RoutingSettings, config: Config, given: Callable[[], 
         await _all(modal.checks(), report)
         web_url = modal.web_url
     else:
-        report.checks += [unknown(name, "there is no way to Modal", _LOG_IN) for name in _ON_MODAL]
+        report.checks += [unknown(name, "there is no way to Modal", "see the line `modal-token`") for name in _ON_MODAL]
     await _github(settings, config, web_url, report)
     if modal is not None:
         report.checks.append(await guarded("probe", modal.probe(), "run `modal-runner probe`"))
     else:
-        report.checks.append(unknown("probe", "there is no way to Modal", _LOG_IN))
+        report.checks.append(unknown("probe", "there is no way to Modal", "see the line `modal-token`"))
     report.ok = all(check.status == "ok" for check in report.checks)
     return report
 
@@ -58,7 +58,7 @@ async def _token() -> Check:
     try:
         workspace = await look_up_workspace()
     except DeploymentError as error:
-        return failed("modal-token", str(error), _LOG_IN)
+        return failed("modal-token", str(error), REACH if error.retryable else LOG_IN)
     return ok("modal-token", f"workspace {workspace.name or '(unnamed)'}")
 
 
@@ -72,7 +72,11 @@ async def _settings(
         if given is not None:
             settings = given()
         elif not has_modal:
-            report.checks.append(unknown("settings", "there is no way to Modal, and the environment has none", _LOG_IN))
+            report.checks.append(
+                unknown(
+                    "settings", "there is no way to Modal, and the environment has none", "see the line `modal-token`"
+                )
+            )
             return None
         else:
             stored = await secret.read(STORED.values(), makes_app=False)

@@ -6,6 +6,7 @@ from datetime import UTC
 
 from github_app.compose import Parts
 from github_app.github import AppRecord, AppWebhook, Installation, Jobs, RunnerGroup, RunnerGroups, barriers
+from github_app.github.jobs import Unmetered
 from github_app.github.manifest import registration_manifest
 from github_app.github.wire import Repository
 from github_app.model import Place, Scope
@@ -19,16 +20,6 @@ _LEVELS = {"read": 1, "write": 2, "admin": 3}
 _SKEW_S = 30.0
 _SOON_S = 7 * 24 * 3600.0
 _MOST_PAGES = 20
-
-
-class _Free:
-    """Pays for nothing: a doctor asks a few times, by hand."""
-
-    def spend(self) -> None:
-        """Nothing."""
-
-    def refund(self) -> None:
-        """Nothing."""
 
 
 class OnGitHub:
@@ -261,7 +252,7 @@ class OnGitHub:
         for each in self._installations:
             page, more = 1, each.has_repositories and not each.suspended_at
             while more and page <= _MOST_PAGES:
-                batch, more = await self._jobs.repositories(each.id, page, _Free())
+                batch, more = await self._jobs.repositories(each.id, page, Unmetered())
                 found += batch
                 page += 1
         return found

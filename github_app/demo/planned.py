@@ -1,0 +1,47 @@
+"""The jobs of a workflow's file, as far as the file alone tells: what `explain --workflow` asks about."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from github_app.errors import InputError
+from github_app.simulator.workflow import WorkflowError, load
+from github_app.simulator.workflow.expressions import Scope
+from github_app.simulator.workflow.model import Job
+from github_app.simulator.workflow.planning import plan
+
+_STATUS = {"success": True, "always": True, "failure": False, "cancelled": False}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One job, or one combination of its matrix. `undecided`: only its run tells its labels, and why."""
+
+    name: str
+    labels: tuple[str, ...]
+    group: str | None
+    undecided: str | None
+
+
+def jobs_of(path: Path, github: Mapping[str, Any]) -> tuple[list[Planned], tuple[str, ...]]:
+    """Every job of a file in a run with this `github` context, and what GitHub would not take of it.
+
+    Raises:
+        InputError: it cannot be read, or is no workflow (file, line, reason).
+    """
+    try:
+        workflow = load(path.read_text("utf-8", "replace"), str(path))
+    except OSError as error:
+        raise InputError(f"--workflow {path}: {error.strerror}") from None
+    except WorkflowError as error:
+        raise InputError(str(error)) from None
+    contexts = {"github": github, "vars": {}, "inputs": {}}
+    return [each for job in workflow.jobs.values() for each in _planned(job, contexts)], workflow.warnings
+
+
+def _planned(job: Job, contexts: Mapping[str, Any]) -> list[Planned]:
+    needs = {need: {"result": "success", "outputs": {}} for need in job.needs}
+    # Whether it runs at all is not asked here: what it would get is.
+    made = plan(replace(job, condition="always()"), Scope({**contexts, "needs": needs}, _STATUS))
+    return [Planned(each.name, each.labels, each.group, each.error) for each in made.instances]
