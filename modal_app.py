@@ -10,10 +10,12 @@ from pathlib import Path
 
 import modal
 
+import github_app
 from github_app.routing.catalog import RUNNER_VERSION
 from github_app.sandboxes.image import checksum, pin_builder, runner_image
 
 _HERE = Path(__file__).parent
+_PACKAGE = Path(github_app.__file__).parent
 _NAME = os.environ.get("MODAL_APP_NAME", "modal-runner")
 # A GPU create may block for 21 minutes inside a delivery's background task.
 _TIMEOUT_S = 1800
@@ -22,9 +24,7 @@ image = (
     modal.Image.debian_slim(python_version="3.12")
     .pip_install_from_requirements(str(_HERE / "requirements" / "app.txt"))
     .env({"MODAL_APP_NAME": _NAME, "MODAL_RUNNER_CONFIG": "/root/modal-runner.toml"})
-    .add_local_dir(
-        _HERE / "github_app", "/root/github_app", ignore=["**/__pycache__", "simulator", "demo", "simulate", "soak"]
-    )
+    .add_local_dir(_PACKAGE, "/root/github_app", ignore=["**/__pycache__", "simulator", "demo", "simulate", "soak"])
 )
 _VERSION = os.environ.get("RUNNER_VERSION") or RUNNER_VERSION
 _SHA256 = os.environ.get("RUNNER_SHA256") or checksum(_VERSION)

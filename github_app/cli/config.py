@@ -11,15 +11,18 @@ import typer
 from pydantic import SecretStr
 
 from github_app.cli.source import stored_settings
+from github_app.deployment import rollout
+from github_app.deployment.deployed_file import deployed_text, text_of
 from github_app.errors import InputError
+from github_app.foreign_text import visible
 from github_app.routing.rules import Rules
 from github_app.routing.warm import seats_of, usd_a_month
 from github_app.settings.load import load_config, load_routing_settings, settings_of
 from github_app.settings.make_rules import make_rules, refuse_unsound, warnings
+from github_app.settings.masked import MASK, CannotMaskError, masked
 from github_app.settings.toml_file import FILE
-from github_app.settings.variables import Settings
+from github_app.settings.variables import STORED, Settings
 
-_MASK = "********"
 config = typer.Typer(
     help="Check and show modal-runner.toml and the settings.\n\nExample: modal-runner config check",
     no_args_is_help=True,
@@ -64,23 +67,60 @@ def _waiting(rules: Rules) -> Iterator[str]:
 def show(
     *,
     deployed: Annotated[
-        bool, typer.Option("--deployed", help="What the deployment's Modal Secret says, not the environment.")
+        bool, typer.Option("--deployed", help="What is deployed, and not the environment and the file of this folder.")
+    ] = False,
+    file: Annotated[bool, typer.Option("--file", help="Print modal-runner.toml itself, and nothing else.")] = False,
+    unmasked: Annotated[
+        bool, typer.Option("--unmasked", help="With --file: with the values of env and secret_env.")
     ] = False,
 ) -> None:
-    """Print the effective settings and the file; secrets are masked.
+    """Print each setting and each value of the file, and where it comes from; secrets are masked.
 
-    Example: modal-runner config show --deployed
+    Exit code 0: printed; 1: with --file: there is none; 2: something is not right.
+
+    Examples:
+
+    modal-runner config show --deployed
+
+    modal-runner config show --deployed --file --unmasked > modal-runner.toml
     """
+    if file:
+        _print_file(deployed=deployed, unmasked=unmasked)
     if deployed:
         stored, loaded = asyncio.run(stored_settings())
         effective = dict(settings_of(stored))
+        given, place = {name for name, variable in STORED.items() if stored.get(variable)}, "Secret"
+        of_file = "deployed file" if deployed_text(stored) else "file of this folder, for the deployed one is not known"
     else:
         settings = load_routing_settings()
         effective, loaded = {**_given(), **dict(settings)}, load_config(settings.modal_runner_config)
+        given, place = {name for name in Settings.model_fields if os.environ.get(name.upper())}, "environment"
+        of_file = str(settings.modal_runner_config or FILE)
     for name in Settings.model_fields:
-        typer.echo(f"{name.upper()}={_shown(effective[name])}")
+        typer.echo(f"{name.upper()}={_shown(effective[name])}  # {place if name in given else 'default'}")
     for key, value in _flat(loaded.model_dump(mode="json", exclude_defaults=True, by_alias=True)):
-        typer.echo(f"{key} = {_MASK if '.env.' in key or '.secret_env.' in key else json.dumps(value)}")
+        said = json.dumps(MASK if ".env." in key or ".secret_env." in key else value)
+        typer.echo(visible(f"{key} = {said}  # {of_file}"))
+
+
+def _print_file(*, deployed: bool, unmasked: bool) -> None:
+    if deployed:
+        stored, _ = asyncio.run(stored_settings())
+        text = deployed_text(stored)
+    else:
+        found = rollout.configuration_file(load_routing_settings().modal_runner_config)
+        text = text_of(found) if found else None
+    if text is None:
+        where = "deployed, as far as it is known" if deployed else "here"
+        typer.echo(f"no {FILE} is {where}", err=True)
+        raise typer.Exit(1)
+    try:
+        typer.echo(text if unmasked else visible(masked(text), lines=True), nl=False)
+    except CannotMaskError:
+        raise InputError(
+            f"{FILE} is written so that its variables cannot be masked: --unmasked shows all of it"
+        ) from None
+    raise typer.Exit
 
 
 def _given() -> dict[str, object]:
@@ -99,9 +139,9 @@ def _shown(value: object) -> str:
     if value is None or value in ((), {}) or "Undefined" in type(value).__name__:
         return ""
     if isinstance(value, dict):
-        return " ".join(f"{name}={_MASK}" for name in value)
+        return " ".join(f"{name}={MASK}" for name in value)
     if isinstance(value, SecretStr):
-        return _MASK if value.get_secret_value() else ""
+        return MASK if value.get_secret_value() else ""
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +15,11 @@ from github_app.cli.source import stored_settings
 from github_app.clock import Clock
 from github_app.compose import compose
 from github_app.deployment import SettingsSecret, look_up_workspace, rollout
+from github_app.deployment.deployed_file import deployed_text, text_of
 from github_app.deployment.functions import application_file
 from github_app.errors import GitHubError, InputError
 from github_app.github import AppWebhook
+from github_app.settings import pasted
 from github_app.settings.load import load_routing_settings, settings_of
 from github_app.settings.make_rules import refuse_unsound
 from github_app.setup.progress import Progress
@@ -58,7 +61,7 @@ async def _webhook_secret(progress: Progress) -> None:
     progress.begin("Modal: store a new secret beside the old one, and let the App take both")
     stored, config = await stored_settings()
     refuse_unsound(settings_of(stored), config)
-    file = rollout.configuration_file(load_routing_settings().modal_runner_config)
+    text = _as_deployed(stored)
     secret = SettingsSecret(stored["MODAL_APP_NAME"])
     if "WEBHOOK_SECRET_OLD" not in stored:
         # Else an earlier run was stopped after this, and GitHub may still sign with the old one.
@@ -67,7 +70,7 @@ async def _webhook_secret(progress: Progress) -> None:
     settings = settings_of(stored)
     log.configure(settings.secrets(), logging.WARNING)
     workspace = await look_up_workspace()
-    url = await rollout.deploy(settings, workspace, file)
+    url = await rollout.deploy(settings, workspace, text)
     progress.done()
     progress.begin("GitHub: sign with the new one from now on")
     parts = compose(settings, config, Clock())
@@ -79,7 +82,7 @@ async def _webhook_secret(progress: Progress) -> None:
     progress.begin("Modal: forget the old one")
     await asyncio.sleep(_UNDER_WAY_S)
     await secret.store({"WEBHOOK_SECRET_OLD": ""})
-    await rollout.deploy(settings, workspace, file)
+    await rollout.deploy(settings, workspace, text)
     progress.done()
 
 
@@ -88,8 +91,13 @@ async def _private_key(progress: Progress, pem_file: Path) -> None:
         pem = pem_file.expanduser().read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--private-key {pem_file}: it cannot be read ({type(error).__name__})") from None
+    try:
+        pasted.private_key(pem)
+    except ValueError as error:
+        raise InputError(f"--private-key {pem_file}: {error}") from None
     progress.begin("GitHub: see that the new key is one of the App's")
     stored, config = await stored_settings()
+    text = _as_deployed(stored)
     settings = settings_of(stored | {"GITHUB_PRIVATE_KEY": pem})
     refuse_unsound(settings, config)
     log.configure(settings.secrets(), logging.WARNING)
@@ -105,6 +113,11 @@ async def _private_key(progress: Progress, pem_file: Path) -> None:
     progress.done(record.name)
     progress.begin("Modal: store it, and let the App use it")
     await SettingsSecret(stored["MODAL_APP_NAME"]).store({"GITHUB_PRIVATE_KEY": pem})
-    file = rollout.configuration_file(load_routing_settings().modal_runner_config)
-    await rollout.deploy(settings, await look_up_workspace(), file)
+    await rollout.deploy(settings, await look_up_workspace(), text)
     progress.done()
+
+
+def _as_deployed(stored: Mapping[str, str]) -> str:
+    """The administrator's file stays as it is deployed; where that is not known, the one here is meant."""
+    here = rollout.configuration_file(load_routing_settings().modal_runner_config)
+    return deployed_text(stored) or text_of(here)

@@ -71,7 +71,9 @@ def setup(
 
     modal-runner setup --org octo-org --host ghes.example.com --no-browser
     """
-    if personal == (org is not None):
+    if personal and org is not None:
+        raise InputError(f"--org {org} and --personal were both given: the App goes to one of them")
+    if not personal and org is None:
         raise InputError("say where: --org ORGANISATION, or --personal for your own account")
     if login is not None and not (personal and _LOGIN.fullmatch(login)):
         raise InputError(f"--login {login!r}: give your account's name, with --personal")

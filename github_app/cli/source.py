@@ -10,12 +10,13 @@ from github_app import log
 from github_app.clock import Clock
 from github_app.compose import Parts, compose
 from github_app.deployment import SettingsSecret
+from github_app.deployment.deployed_file import FILE_VARIABLE, deployed_text
 from github_app.deployment.rollout import configuration_file
 from github_app.errors import DeploymentError, InputError, ModalRunnerError
 from github_app.foreign_text import visible
-from github_app.settings.load import load_all, load_config, load_routing_settings, settings_of
+from github_app.settings.load import load_all, load_config, load_routing_settings, parse_config, settings_of
 from github_app.settings.make_rules import secrets_of
-from github_app.settings.toml_file import Config
+from github_app.settings.toml_file import FILE, Config
 from github_app.settings.variables import STORED, RoutingSettings, Settings
 
 _CREDENTIALS = ("GITHUB_APP_ID", "GITHUB_PRIVATE_KEY", "GITHUB_PRIVATE_KEY_PATH", "WEBHOOK_SECRET")
@@ -27,7 +28,9 @@ def in_environment() -> bool:
 
 
 async def stored_settings(*, makes_app: bool = True) -> tuple[dict[str, str], Config]:
-    """The variables in the Modal Secret, with the App's name, and the administrator's file.
+    """The variables in the Modal Secret, with the App's name, and the administrator's file as it is deployed.
+
+    Of a deployment that an older version has made the file is not known: that of this folder is taken.
 
     Raises:
         ConfigError: the file, or the environment that decides about jobs, is not right.
@@ -35,14 +38,16 @@ async def stored_settings(*, makes_app: bool = True) -> tuple[dict[str, str], Co
         DeploymentError: Modal refused or did not answer.
     """
     routing = load_routing_settings()
-    config = load_config(configuration_file(routing.modal_runner_config))
     secret = SettingsSecret(routing.modal_app_name)
-    stored = await secret.read(STORED.values(), makes_app=makes_app)
+    stored = await secret.read([*STORED.values(), FILE_VARIABLE], makes_app=makes_app)
     if stored is None:
         raise InputError(
             f"there is no Modal Secret {secret.name}: run `modal-runner setup`, or set MODAL_APP_NAME if the App has "
             "another name"
         )
+    text = deployed_text(stored)
+    file = None if text else configuration_file(routing.modal_runner_config)
+    config = parse_config(text, f"{FILE} of the deployment") if text else load_config(file)
     return {**stored, "MODAL_APP_NAME": routing.modal_app_name}, config
 
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import sys
 import time
+from collections.abc import Awaitable
 from typing import Annotated
 
 import typer
@@ -14,7 +15,7 @@ from github_app.cli.source import stored_settings
 from github_app.clock import Clock
 from github_app.compose import Parts, compose
 from github_app.deployment import SettingsSecret, stop_app
-from github_app.errors import ConfigError, GitHubError, InputError, SandboxError
+from github_app.errors import ConfigError, DeploymentError, GitHubError, InputError, ModalRunnerError, SandboxError
 from github_app.github import AppWebhook
 from github_app.model import RunnerRecord
 from github_app.sandboxes import ModalSandboxes
@@ -35,7 +36,9 @@ def uninstall(
     It says what it found, and asks. Stopped half-way, it goes on when it is run again. The App at GitHub has no button
     for programs: the link to delete it is printed at the end. Caches (Modal Volumes) and the runner's image stay.
 
-    Exit code 0: removed; 1: a step failed, or the answer was no; 2: the command is wrong.
+    Each step says whether it was done, skipped (there was nothing to do) or failed.
+
+    Exit code 0: all is gone; 1: a step failed, or the answer was no; 2: the command is wrong.
 
     Example: modal-runner uninstall
     """
@@ -54,7 +57,9 @@ def uninstall(
             raise InputError("nobody is there to ask: give --yes to remove all this")
         if not typer.confirm("Remove all this, and end the jobs that run?"):
             raise typer.Exit(1)
-    asyncio.run(_remove(name, Progress(console)))
+    if not asyncio.run(_remove(name, Progress(console))):
+        console.print("\nNot all is gone: mend what failed above, and run this again.")
+        raise typer.Exit(1)
     console.print("\nRemoved. Caches stay: `modal volume list` shows them.")
 
 
@@ -71,46 +76,93 @@ async def _found(name: str) -> tuple[int, list[RunnerRecord]]:
     return len(await sandboxes.running()), runners
 
 
-async def _remove(name: str, progress: Progress) -> None:
+async def _remove(name: str, progress: Progress) -> bool:
+    """Do each step, whatever came of the one before; tell whether all is gone."""
     progress.begin("Modal: stop the functions, so that nothing new starts, and end the sandboxes")
-    parts, page = await _credentials(name)
+    parts, page, without = await _credentials(name)
     try:
-        await stop_app(name)
-        await stop_app(f"{name}-sandboxes")
-        progress.done()
-        # Now that nothing starts any more, these are all.
-        runners = list((await ModalDictStore(name, create=False).all(RUNNERS)).values())
+        stopped = await _step(progress, _stop(name))
         progress.begin("GitHub: deregister the runners")
-        progress.done(await _deregister(parts, runners) if parts else "the App's credentials are not there")
+        gone = await _step(progress, _deregistered(name, parts, without)) and stopped
     finally:
         if parts is not None:
             await parts.connection.close()
-    progress.begin("Modal: delete the records and the Secret")
-    await ModalDictStore(name).delete_everything()
-    await SettingsSecret(name).delete()
+    if not stopped:
+        progress.begin("Modal: delete the records and the Secret")
+        progress.skipped("what still runs needs them")
+        return False
+    progress.begin("Modal: delete the records")
+    gone &= await _step(progress, ModalDictStore(name).delete_everything())
+    progress.begin("Modal: delete the Secret")
+    gone &= await _step(progress, _delete_secret(name))
     rescue_file(name).unlink(missing_ok=True)
-    progress.done()
     progress.begin("GitHub: what is left to you")
-    progress.done(f"delete the App at {page}" if page else "delete the App on its settings page, if it still is there")
+    progress.skipped(f"delete the App at {page}" if page else "delete the App on its settings page, if it is there")
+    return gone
 
 
-async def _credentials(name: str) -> tuple[Parts | None, str | None]:
-    """The App's credentials in use, and the page on which it is deleted; nothing where they are gone or wrong."""
+async def _step(progress: Progress, work: Awaitable[str | None]) -> bool:
+    """Say what came of a step: it is done, with what it returns, or was not to be done, or failed."""
+    try:
+        progress.done(await work or "")
+    except _Nothing as nothing:
+        progress.skipped(str(nothing))
+    except ModalRunnerError as error:
+        progress.failed(str(error))
+        return False
+    return True
+
+
+class _Nothing(Exception):  # noqa: N818 - a step that has nothing to do
+    """There was nothing to do, and why."""
+
+
+async def _stop(name: str) -> None:
+    if not (await stop_app(name) | await stop_app(f"{name}-sandboxes")):
+        raise _Nothing(f"no App {name} runs on Modal")
+
+
+async def _deregistered(name: str, parts: Parts | None, without: str) -> str:
+    # Now that nothing starts any more, these are all.
+    runners = list((await ModalDictStore(name, create=False).all(RUNNERS)).values())
+    if not runners:
+        raise _Nothing("none is recorded")
+    if parts is None:
+        raise InputError(
+            f"{len(runners)} are recorded, and GitHub cannot be asked, for {without}; GitHub removes them by itself "
+            "within a day, and they are listed in the organisation's settings > Actions > Runners"
+        )
+    return await _deregister(parts, runners)
+
+
+async def _delete_secret(name: str) -> None:
+    secret = SettingsSecret(name)
+    if not await secret.holds():
+        raise _Nothing(f"there is no Secret {secret.name}")
+    await secret.delete()
+
+
+async def _credentials(name: str) -> tuple[Parts | None, str | None, str]:
+    """The App's credentials in use, the page on which it is deleted, and why there are none."""
     try:
         stored, config = await stored_settings()
     except InputError:
-        return None, None
+        return None, None, f"there is no Secret {SettingsSecret(name).name}"
+    except DeploymentError as error:
+        if error.no_way:
+            raise
+        return None, None, f"the Secret cannot be read ({error})"
     try:
         settings = settings_of(stored)
     except ConfigError:
-        return None, None
+        return None, None, f"what the Secret {SettingsSecret(name).name} holds is not right"
     parts = compose(settings, config, Clock())
     try:
         record = await AppWebhook(parts.connection).app()
     except GitHubError:
-        return parts, None
+        return parts, None, ""
     page = settings.host.app_settings_page(record.slug, None if record.owner.type == "User" else record.owner.login)
-    return parts, f"{page}/advanced"
+    return parts, f"{page}/advanced", ""
 
 
 async def _deregister(parts: Parts, runners: list[RunnerRecord]) -> str:

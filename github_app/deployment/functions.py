@@ -84,7 +84,7 @@ def application_file() -> Path:
     Raises:
         InputError: it is in neither place.
     """
-    for folder in (Path(__file__).parents[2], Path.cwd()):
+    for folder in (Path(__file__).parents[2], Path.cwd(), Path(__file__).parent / "packaged"):
         if (folder / _FILE).is_file():
             return folder / _FILE
     raise InputError(f"{_FILE} is not here: run this in a checkout of Modal Runner")

@@ -6,8 +6,8 @@ import modal.exception
 from github_app.deployment.errors import deployment_errors
 
 
-async def stop_app(name: str, client: modal.Client | None = None) -> None:
-    """Stop an App with its containers and sandboxes, if it is there. It is for good.
+async def stop_app(name: str, client: modal.Client | None = None) -> bool:
+    """Stop an App with its containers and sandboxes, if it is there, and tell whether it was. It is for good.
 
     Raises:
         DeploymentError: Modal refused or did not answer.
@@ -16,5 +16,6 @@ async def stop_app(name: str, client: modal.Client | None = None) -> None:
         try:
             app = await modal.App.lookup.aio(name, client=client)
         except modal.exception.NotFoundError:
-            return
+            return False
         await app.stop.aio(client=client)
+        return True

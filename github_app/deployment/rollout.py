@@ -4,7 +4,7 @@
 """
 
 import contextlib
-import os
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +12,10 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from github_app.compose import images_of
-from github_app.deployment import Functions, Workspace
+from github_app.deployment import Functions, SettingsSecret, Workspace
+from github_app.deployment.deployed_file import FILE_VARIABLE
 from github_app.deployment.functions import application_file
-from github_app.errors import DeploymentError, GitHubError, InputError
+from github_app.errors import ConfigError, DeploymentError, GitHubError, InputError
 from github_app.github import AppWebhook, Installation, Runners, newest_public_release
 from github_app.model import Place, RunnerRelease, Scope
 from github_app.sandboxes import ModalSandboxes
@@ -28,14 +29,20 @@ from github_app.store.notes import Swept
 
 
 def configuration_file(given: Path | None) -> Path | None:
-    """The administrator's file that is deployed: the one `given`, else the one beside modal_app.py, if there is one."""
+    """The administrator's file that is to be deployed: the one `given`, else that of this folder, else that beside
+    modal_app.py, if there is one.
+
+    Raises:
+        ConfigError: the one that is given is not there.
+    """
     if given is not None:
+        if not given.exists():
+            raise ConfigError([f"MODAL_RUNNER_CONFIG: there is no file {given}"])
         return given
-    try:
-        beside = application_file().parent / FILE
-    except InputError:
-        beside = Path(FILE)
-    return beside if beside.exists() else None
+    places = [Path()]
+    with contextlib.suppress(InputError):
+        places.append(application_file().parent)
+    return next((file for folder in places if (file := folder / FILE).exists()), None)
 
 
 def version_variables(release: RunnerRelease) -> dict[str, str]:
@@ -85,17 +92,21 @@ async def build_images(settings: RoutingSettings, config: Config) -> str:
     return f"Modal refuses this version of its image builder, so its environment's builds: {refused}" if refused else ""
 
 
-async def deploy(settings: RoutingSettings, workspace: Workspace, file: Path | None) -> str:
+async def deploy(settings: RoutingSettings, workspace: Workspace, text: str) -> str:
     """Deploy the functions and return the address for the webhook: read back, else as Modal makes it.
 
-    `file` is the administrator's, and is deployed too.
+    `text` is the administrator's file; it is deployed too, and kept in the Secret.
 
     Raises:
         InputError: modal_app.py is not here.
         DeploymentError: Modal's command failed, or the web function is not there afterwards.
     """
     functions = Functions(settings.modal_app_name)
-    await functions.deploy(_deploy_variables(settings, file))
+    await SettingsSecret(settings.modal_app_name).store({FILE_VARIABLE: text})
+    with tempfile.TemporaryDirectory(prefix="modal-runner-") as folder:
+        file = Path(folder) / FILE
+        file.write_text(text, encoding="utf-8")
+        await functions.deploy(_deploy_variables(settings, file))
     # So that the doctor knows that the first sweep is not overdue.
     await ModalDictStore(settings.modal_app_name).put(SWEEPS, "deployed", Swept(time.time(), 0))
     url = await functions.web_url() or workspace.web_url(settings.modal_app_name, "web")
@@ -104,14 +115,14 @@ async def deploy(settings: RoutingSettings, workspace: Workspace, file: Path | N
     return f"{url}/webhook"
 
 
-def _deploy_variables(settings: RoutingSettings, file: Path | None) -> Mapping[str, str]:
+def _deploy_variables(settings: RoutingSettings, file: Path) -> Mapping[str, str]:
     """What modal_app.py reads while it is deployed."""
     release = RunnerRelease(settings.runner_version, settings.runner_sha256)
     return {
         **version_variables(release),
         "KEEP_WARM": str(settings.keep_warm),
         "SWEEP_CRON": settings.sweep_cron,
-        "MODAL_RUNNER_CONFIG": str(file.resolve()) if file else os.devnull,
+        "MODAL_RUNNER_CONFIG": str(file.resolve()),
     }
 
 

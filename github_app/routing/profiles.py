@@ -204,6 +204,17 @@ class Route(Waiting):
             and (self.branch is None or matches_exactly(event.branch or "", self.branch))
         )
 
+    def takes_all_of(self, later: "Route") -> bool:
+        """Tell whether whatever `later` matches is matched by this route too, as far as their words show."""
+        return (
+            self.org in {None, later.org}
+            and (not self.repositories or (bool(later.repositories) and {*later.repositories} <= {*self.repositories}))
+            and {*self.labels} <= {*later.labels}
+            and self.workflow in {None, later.workflow}
+            and self.branch in {None, later.branch}
+            and (not self.events or (bool(later.events) and {*later.events} <= {*self.events}))
+        )
+
     @property
     def file(self) -> str | None:
         """The glob of the workflow's file, from the repository's root; None where its name is meant."""

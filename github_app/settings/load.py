@@ -47,6 +47,17 @@ def settings_of(variables: Mapping[str, str]) -> Settings:
     return _load_as(_Given, {name: variables[key] for name, key in names.items() if variables.get(key)})
 
 
+def problems_of(given: Mapping[str, str]) -> list[str]:
+    """What is wrong with single settings by themselves, by their names as fields."""
+    try:
+        _Given(**given)  # type: ignore[arg-type]  # pydantic converts
+    except ValidationError as error:
+        # What is missing besides is in the Secret.
+        wrong = [(str(each["loc"][0]), each) for each in error.errors() if each["loc"]]
+        return [_problem(each["type"], field, each["msg"]) for field, each in wrong if field in given]
+    return []
+
+
 class _Given(Settings):
     """Settings that come from what they are made with alone."""
 
@@ -130,7 +141,7 @@ def parse_config(text: str, name: str = FILE) -> Config:
     except RecursionError:
         raise ConfigError([f"{name}: it is nested too deep"]) from None
     except ValidationError as error:
-        problems = [(each["loc"], sentence(each["type"], each["msg"])) for each in error.errors()]
+        problems = [(each["loc"], sentence(each["type"], each["msg"], each["loc"])) for each in error.errors()]
         raise ConfigError(numbered(name, text, problems + unknown_names(raw))) from None
     if wrong := unknown_names(raw) + contradictions(found):
         raise ConfigError(numbered(name, text, wrong))

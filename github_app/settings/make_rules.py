@@ -132,8 +132,26 @@ def warnings(settings: RoutingSettings, config: Config) -> list[str]:
         for route in config.routes
         if route.forks and route.profile and config.profiles[route.profile].gives_own
     ]
+    found += _unreached(config)
     if cached and config.cache.shared:
         found.append("cache.shared: a job of any repository can write what the jobs of the others run")
+    return found
+
+
+def _unreached(config: Config) -> list[str]:
+    """Routes that an earlier one leaves nothing to, and profiles that nothing leads to."""
+    found = []
+    for number, later in enumerate(config.routes):
+        earlier = next((each for each in config.routes[:number] if each.takes_all_of(later)), None)
+        if earlier is not None:
+            found.append(f"routes.{later.name}: no job comes to it, for routes.{earlier.name} before it takes them all")
+    led_to = {each.profile for each in config.routes}
+    found += [
+        f"profiles.{name}: no route leads to it, and what gives volumes, variables, secrets or a runner group cannot "
+        "be asked for by a label"
+        for name, profile in config.profiles.items()
+        if profile.private and name not in led_to
+    ]
     return found
 
 

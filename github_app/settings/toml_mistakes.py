@@ -2,7 +2,10 @@
 
 import re
 from collections import Counter
-from typing import Any
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel
 
 from github_app.routing.admission import KEPT
 from github_app.routing.globs import matches_exactly
@@ -27,13 +30,27 @@ def numbered(name: str, text: str, problems: list[tuple[Location, str]]) -> list
     ]
 
 
-def sentence(kind: str, message: str) -> str:
+def sentence(kind: str, message: str, location: Location = ()) -> str:
     """What pydantic found, in words that need no pydantic."""
     if kind == "extra_forbidden":
-        return "there is no such key"
+        nearest = get_close_matches(str(location[-1]), _keys_at(location[:-1]), n=1, cutoff=0.5) if location else []
+        return f"there is no such key; {nearest[0]!r} was meant" if nearest else "there is no such key"
     if kind == "tuple_type":
         return "has to be a list"
     return message.removeprefix("Value error, ")
+
+
+def _keys_at(location: Location) -> list[str]:
+    """The keys that there are at a place in the file."""
+    model: type[BaseModel] = Config
+    for part in location:
+        field = model.model_fields.get(str(part)) if isinstance(part, str) else None
+        if field is None:
+            # A name of a profile's, or a number of a route's: the table is of the kind that was found already.
+            continue
+        kinds = [each for each in (field.annotation, *get_args(field.annotation)) if isinstance(each, type)]
+        model = next((each for each in kinds if issubclass(each, BaseModel)), model)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _line(text: str, location: Location) -> int:

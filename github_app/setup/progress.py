@@ -43,6 +43,18 @@ class Progress:
         step.done, step.detail = True, detail
         self._print(f"   [green]done[/]{': ' if detail else ''}{escape(visible(detail))}")
 
+    def skipped(self, why: str) -> None:
+        """There was nothing to do."""
+        self._not_done("skipped", "yellow", why)
+
+    def failed(self, why: str) -> None:
+        """The step did not come true; the next ones are tried all the same."""
+        self._not_done("failed", "red", why)
+
+    def _not_done(self, how: str, colour: str, why: str) -> None:
+        self.steps[-1].detail = f"{how}: {why}"
+        self._print(f"   [{colour}]{how}[/]: {escape(visible(why))}")
+
     def tell(self, text: str) -> None:
         """Say something about the step under way."""
         self.steps[-1].detail = text

@@ -10,6 +10,7 @@ from pathlib import Path
 from github_app.clock import Clock
 from github_app.compose import compose
 from github_app.deployment import SettingsSecret, Workspace, look_up_workspace, rollout
+from github_app.deployment.deployed_file import FILE_VARIABLE, refuse_to_drop, text_of
 from github_app.errors import DeploymentError, GitHubError, InputError, ModalRunnerError, SetupError
 from github_app.foreign_text import visible
 from github_app.github import AppRecord, AppWebhook, Installation, NewApp, Runners
@@ -52,7 +53,7 @@ class Setup:
         self._wish = wish
         self._routing = routing
         self._config = config
-        self._file = file
+        self._text = text_of(file)
         self._progress = progress
         self._port = port
         self._env_file = env_file
@@ -99,7 +100,9 @@ class Setup:
                     "the file if the Secret is right, or the Secret if the file is"
                 )
             await keep(self._secret, self._wish.app_name, left, self._progress)
-        known = left or await self._secret.read(STORED.values()) or {}
+        known = left or await self._secret.read([*STORED.values(), FILE_VARIABLE]) or {}
+        refuse_to_drop(known, self._text)
+        known.pop(FILE_VARIABLE, None)
         if "GITHUB_APP_ID" not in known and await self._secret.holds("GITHUB_APP_ID"):
             raise SetupError(
                 f"The Secret {self._secret.name} holds an App, and its values could not be read in a sandbox: run this "
@@ -248,7 +251,7 @@ class Setup:
         checked = "its checksum checked" if release.sha256 else "without a checksum"
         self._progress.done(". ".join(filter(None, (f"actions/runner {release.version}, {checked}", told))))
         self._progress.begin("Modal: deploy the web function and the sweep")
-        url = await rollout.deploy(settings, self._workspace, self._file)
+        url = await rollout.deploy(settings, self._workspace, self._text)
         self._progress.done(url)
         return url
 
@@ -265,7 +268,7 @@ class Setup:
         await self._secret.store(rollout.version_variables(release))
         newer = settings.model_copy(update={"runner_version": release.version, "runner_sha256": release.sha256})
         await rollout.build_images(newer, self._config)
-        await rollout.deploy(newer, self._workspace, self._file)
+        await rollout.deploy(newer, self._workspace, self._text)
         self._settings = newer
         self._progress.done(release.version)
 

@@ -164,6 +164,30 @@ def test_config_check_tells_what_is_wrong(tmp_path: Path) -> None:
     assert isinstance(_run("config", "check", "none.toml").exception, InputError)
 
 
+def test_config_check_suggests_what_was_meant_and_warns_of_what_is_never_reached(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text(
+        "[profils.p]\ngpu = 'h100'\n[profiles.q]\ngpuu = 'h100'\n[limits]\ngpu = ['t4']\n"
+    )
+    (tmp_path / "never.toml").write_text(
+        '[profiles.p]\nenv = {A = "b"}\n[profiles.asked]\ngpu = "t4"\n'
+        '[[routes]]\nname = "wide"\nlabels = ["gpu:*"]\nrefuse = "No."\n'
+        '[[routes]]\nname = "narrow"\nlabels = ["gpu:*", "team"]\nbranch = "main"\nrefuse = "No."\n'
+        '[[routes]]\nname = "other"\nlabels = ["team"]\nrefuse = "No."\n'
+    )
+    error = _run("config", "check", "bad.toml").exception
+    never = _run("config", "check", "never.toml").stdout
+
+    assert isinstance(error, ConfigError)
+    told = "\n".join(error.problems)
+    assert "bad.toml:1: profils: there is no such key; 'profiles' was meant" in told
+    assert "bad.toml:4: profiles.q.gpuu: there is no such key; 'gpu' was meant" in told
+    assert "'gpus' was meant" in told
+    assert "routes.narrow: no job comes to it, for routes.wide before it takes them all" in never
+    assert "routes.other" not in never
+    assert "profiles.p: no route leads to it" in never
+    assert "profiles.asked" not in never
+
+
 def test_config_show_masks_every_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "modal-runner.toml").write_text(
         '[defaults.env]\nTOKEN = "ca\\u006eary-in-file"\nP = "1"\n[profiles.p]\ngpu = "h100"\n'

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,9 +14,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from grpclib import GRPCError, Status
 
 from github_app.github.manifest import load_manifest
+from github_app.model import Place, RunnerRecord, Scope
 from github_app.sandboxes.image import BUILDER_VERSION
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.faults import NoFaults
+from github_app.store import RUNNERS, ModalDictStore
+from tests.worlds.modal_workshop import connect
+from tests.worlds.records import SHAPE
 from tests.worlds.setup_run import PATH, WORKFLOW, Site, site
 
 _LINES = (
@@ -267,6 +272,10 @@ async def test_uninstalling_asks_then_ends_the_jobs_that_run_and_leaves_nothing_
     kept = it.secret
     code, text = await it.run("uninstall", "--yes")
     again = await it.run("uninstall", "--yes")
+    unread = RunnerRecord("modal-1-1", 1, Place(Scope("octo-org"), 1), ("modal",), SHAPE, 7, time.time())
+    async with connect(it.modal) as client:
+        await ModalDictStore("modal-runner", client).put(RUNNERS, unread.name, unread)
+    orphaned = await it.run("uninstall", "--yes")
     left = await it.run("status", "--json")
 
     assert (unasked[0], "--yes" in unasked[1], bool(kept)) == (2, True, True)
@@ -278,6 +287,10 @@ async def test_uninstalling_asks_then_ends_the_jobs_that_run_and_leaves_nothing_
     assert [each for each in it.modal.sandboxes() if each.ended_at is None] == []
     assert f"/organizations/octo-org/settings/apps/{next(iter(it.github.world.apps.values())).slug}" in text
     assert again[0] == 0, again[1]
+    assert again[1].count("skipped: ") == 4
+    assert "skipped: there is no Secret modal-runner-settings" in again[1]
+    assert orphaned[0] == 1
+    assert "failed: 1 are recorded, and GitHub cannot be asked, for there is no Secret" in orphaned[1]
 
 
 async def test_an_idle_runner_is_deregistered_when_the_app_is_removed(it: Site) -> None:
@@ -305,16 +318,39 @@ async def test_the_administrators_file_that_is_named_is_checked_and_then_deploye
     named = {**it.environment, "MODAL_RUNNER_CONFIG": "b.toml"}
     code, text = await it.run("redeploy", environment=named)
     explained = await it.run("explain", "modal", "--repo", "octo-org/octo-repo", "--deployed", environment=named)
+    deployed = [file.read_text() for file in it.modal.container_files("modal-runner.toml")]
     (it.folder / "b.toml").write_text("[nonsense]\n")
     wrong = await it.run("redeploy", environment=named)
+    elsewhere = {**it.environment, "MODAL_RUNNER_CONFIG": ""}
+    (it.folder / "modal-runner.toml").unlink()
+    shown = await it.run("config", "show", "--deployed", environment=elsewhere)
+    text_of_it = await it.run("config", "show", "--deployed", "--file", environment=elsewhere)
+    dropped = await it.run("redeploy", "--keep-version", environment=elsewhere)
+    rotated = await it.run("rotate-secret", environment=elsewhere)
+    kept = await it.run("config", "show", "--deployed", "--file", environment=elsewhere)
+    (it.folder / "modal-runner.toml").write_text('[limits]\ncpu = 2\n[defaults.env]\nTOKEN = "canary-token"\n')
+    changed = await it.run("redeploy", "--keep-version", "--yes", environment=elsewhere)
+    meant = await it.run("redeploy", "--keep-version", "--no-config", environment=elsewhere)
+    none_left = await it.run("config", "show", "--deployed", "--file", environment=elsewhere)
     examined = await it.run("doctor", environment=named)
-    deployed = [file.read_text() for file in it.modal.container_files("modal-runner.toml")]
 
     assert code == 0, text
     assert (explained[0], "Not here." in explained[1]) == (1, True)
     assert 'refuse = "Not here."' in deployed[-1]
     assert (wrong[0], "nonsense" in wrong[1]) == (2, True)
     assert (examined[0], "configuration" in examined[1]) == (1, True)
+    assert 'routes[0].refuse = "Not here."  # deployed file' in shown[1]
+    assert "GITHUB_APP_ID" in shown[1]
+    assert re.search(r"MAX_CONCURRENT=\d+  # Secret", shown[1])
+    assert text_of_it == kept == (0, '[[routes]]\nname = "none"\nrefuse = "Not here."\n')
+    assert (dropped[0], "config show --deployed --file" in dropped[1]) == (2, True)
+    assert rotated[0] == 0, rotated[1]
+    assert changed[0] == 0, changed[1]
+    assert '-refuse = "Not here."' in changed[1]
+    assert "+cpu = 2" in changed[1]
+    assert "canary-token" not in changed[1]
+    assert meant[0] == 0, meant[1]
+    assert none_left[0] == 1
 
 
 async def test_the_sweep_by_hand_finds_its_settings_in_the_secret(it: Site) -> None:

@@ -486,7 +486,7 @@ async def test_modal_out_of_reach_is_told_in_a_sentence(it: Site) -> None:
     ("arguments", "says"),
     [
         ((), "--org ORGANISATION, or --personal"),
-        (("--org", "octo-org", "--personal"), "--org ORGANISATION, or --personal"),
+        (("--org", "octo-org", "--personal"), "--org octo-org and --personal were both given"),
         (("--org", "https://github.com/octo-org"), "as in github.com/NAME"),
         (("--org", "octo-org", "--host", "https://ghes.example.com"), "the name of the host alone"),
         (("--org", "octo-org", "--name", "x" * 35), "1 to 34 characters"),

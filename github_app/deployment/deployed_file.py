@@ -1,0 +1,63 @@
+"""The administrator's file of a deployment: kept in its Secret, so that it can be read back and is not lost unseen."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+
+from github_app.errors import ConfigError, InputError
+from github_app.settings.masked import CannotMaskError, masked
+from github_app.settings.toml_file import FILE
+
+# Beside the settings, which a sandbox of a minute reads in one go.
+FILE_VARIABLE = "MODAL_RUNNER_FILE"
+_LONGEST = 60_000
+
+
+def text_of(file: Path | None) -> str:
+    """What is to be deployed; empty without a file.
+
+    Raises:
+        ConfigError: it cannot be read, or is too long for a Secret.
+    """
+    if file is None:
+        return ""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{file}: cannot be read ({type(error).__name__})"]) from None
+    if len(text.encode()) > _LONGEST:
+        raise ConfigError([f"{file}: it is longer than the {_LONGEST:,} bytes that a deployment keeps of it"])
+    return text
+
+
+def deployed_text(stored: Mapping[str, str]) -> str | None:
+    """The file that is deployed; None where there is none, or an older version deployed it."""
+    return stored.get(FILE_VARIABLE) or None
+
+
+def refuse_to_drop(stored: Mapping[str, str], text: str) -> None:
+    """Deploy no emptiness over a file: its routes, limits and refusals would be gone without a word.
+
+    Raises:
+        InputError: there is a file, and none is to be deployed.
+    """
+    if deployed_text(stored) and not text:
+        raise InputError(
+            f"the deployment has a {FILE}, and there is none here: its routes, profiles and limits would be gone. "
+            f"`modal-runner config show --deployed --file --unmasked > {FILE}` brings it here; "
+            "`modal-runner redeploy --no-config` drops it"
+        )
+
+
+def difference(before: str | None, after: str) -> list[str]:
+    """What changes in the file, as a unified diff with the values of variables masked; no line when nothing does."""
+    if (before or "") == after:
+        return []
+    try:
+        old, new = masked(before or ""), masked(after)
+    except CannotMaskError:
+        return [f"{FILE} changes; it is written so that its variables cannot be masked, and is not shown"]
+    lines = difflib.unified_diff(
+        old.splitlines(), new.splitlines(), f"{FILE} as deployed", f"{FILE} as it lies here", lineterm="", n=2
+    )
+    return list(lines) or [f"values of variables change in {FILE}"]
