@@ -91,6 +91,10 @@ def test_a_workflow_is_one_that_github_reads_and_its_jobs_are_admitted(page: Pat
         assert "run" in decisions or labels == ("ubuntu-latest",), labels
 
 
+def test_a_label_without_its_quotes_is_found() -> None:
+    assert "GitHub refuses gpu:t4" in load(_workflow("runs-on: [self-hosted, modal, gpu:t4]\n"), "page.md").warnings[0]
+
+
 def _event(labels: tuple[str, ...]) -> JobEvent:
     return JobEvent(
         action=Action.QUEUED,
