@@ -4,8 +4,10 @@ import re
 import shlex
 from pathlib import Path
 
+import click
 import pytest
 import typer
+from modal.cli.entry_point import entrypoint_cli
 from typer.testing import CliRunner
 
 from github_app.cli.main import app
@@ -80,17 +82,23 @@ def test_the_price_of_a_plain_runner_is_right() -> None:
     assert f"${price:.4f} a minute" in (DOCS / "labels.md").read_text(encoding="utf-8").replace("\n", " ")
 
 
-def _commands() -> list[str]:
+def _lines(text: str) -> list[str]:
+    """The lines of a page that a shell would run: those of shell blocks, and the steps of workflows."""
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    steps = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    lines = [line.partition("   #")[0].strip() for block in blocks for line in block.splitlines()]
+    return lines + [line.strip().removeprefix("- run: ") for step in steps for line in step.splitlines()]
+
+
+def _commands(program: str = "modal-runner") -> list[str]:
     """Every command line of ours in the docs: lines of blocks, and what the text has between backticks."""
     found = []
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-        lines = [line.partition("   #")[0].strip() for block in blocks for line in block.splitlines()]
-        lines += re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+        lines = _lines(text) + re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
         parts = [part.strip() for line in lines for part in line.split("&&")]
-        found += [re.sub(r"^(\w+=\S+ )*(\.venv/bin/)?", "", part) for part in parts]
-    return sorted({each for each in found if each.startswith("modal-runner ")})
+        found += [re.sub(r"^(\w+=\S+ )*(\.\w+/bin/)?", "", part) for part in parts]
+    return sorted({each for each in found if each.startswith(f"{program} ")})
 
 
 def _words(command: str) -> list[str]:
@@ -118,7 +126,21 @@ def test_a_command_in_the_docs_is_one_that_there_is_with_its_options(command: st
         problem = str(error)
 
     # An argument that the text leaves out is no mistake of the options.
-    assert "Missing argument" in problem or not problem or not rest
+    assert problem.startswith(("Missing argument", "Missing parameter")) or not problem or not rest
+
+
+@pytest.mark.parametrize("command", _commands("modal"))
+def test_a_command_of_modals_in_the_docs_is_one_that_its_own_command_line_has(command: str) -> None:
+    group: click.Command = entrypoint_cli
+    words = _words(command)
+    context = group.make_context("modal", [], resilient_parsing=True)
+    while isinstance(group, click.Group):
+        name, found, words = group.resolve_command(context, words)
+        assert found is not None
+        context = found.make_context(name, list(words), parent=context, resilient_parsing=True)
+        options = {option for each in found.params for option in each.opts}
+        assert {word for word in words if word.startswith("--")} <= options or isinstance(found, click.Group)
+        group = found
 
 
 @pytest.mark.parametrize(
@@ -129,9 +151,10 @@ def test_a_command_in_the_docs_is_one_that_there_is_with_its_options(command: st
         if each.startswith(("modal-runner explain '", "modal-runner config ")) and "--deployed" not in each
     ],
 )
-def test_a_command_that_needs_no_account_runs(command: str, tmp_path: Path) -> None:
+def test_a_command_that_needs_no_account_runs(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if command == "modal-runner config":
         return
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "docs").symlink_to(DOCS)
     (tmp_path / "modal-runner.toml").write_text((DOCS / "modal-runner.example.toml").read_text())
     run = CliRunner().invoke(app, _words(command), catch_exceptions=False)
@@ -155,7 +178,7 @@ def test_every_link_between_the_pages_leads_somewhere() -> None:
 
 
 def test_what_idle_costs_is_reckoned_right() -> None:
-    guide = (ROOT / "DEPLOY.md").read_text(encoding="utf-8")
+    guide = (DOCS / "operating.md").read_text(encoding="utf-8")
     core, gib = (float(each) for each in re.findall(r"\$(0\.0000\d+) a (?:core|GiB)", guide))
     minutes, cores, gibs = (
         float(each.replace(",", ""))
