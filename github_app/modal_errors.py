@@ -1,7 +1,6 @@
 """Where the errors of Modal's SDK become ours: one table, with what differs between the adapters as data."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from dataclasses import dataclass, field
 import modal.exception
 
 from github_app.errors import DeploymentError, SandboxError, StoreError
+from github_app.modal_wait import first_answer
 
 # May be none the next time: no machine free, a throttle, a cap, an outage.
 _RETRYABLE = (
@@ -25,36 +25,6 @@ _NO_TOKEN = f"Modal's token is missing or refused: {LOG_IN}"
 _NO_NETWORK = f"Modal cannot be reached: {REACH}"
 
 OurError = type[DeploymentError] | type[SandboxError] | type[StoreError]
-
-
-class FirstAnswer:
-    """How long a command waits for Modal's first answer of all: without a network the SDK would try for minutes.
-
-    What runs for good waits as long as each call may take.
-    """
-
-    def __init__(self) -> None:
-        self._seconds: float | None = None
-        self._until: float | None = None
-
-    def within(self, seconds: float) -> None:
-        """Wait no longer than this, from the first call on."""
-        self._seconds = seconds
-
-    def came(self) -> None:
-        """There is a way to Modal."""
-        self._seconds = None
-
-    def left_s(self) -> float | None:
-        """What is left to wait; None when it has come, or nobody is in a hurry."""
-        if self._seconds is None:
-            return None
-        if self._until is None:
-            self._until = time.monotonic() + self._seconds
-        return max(0.0, self._until - time.monotonic())
-
-
-first_answer = FirstAnswer()
 
 
 @dataclass(frozen=True)

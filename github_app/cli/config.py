@@ -1,6 +1,5 @@
 """`modal-runner config`: the administrator's file and the settings, checked and shown."""
 
-import asyncio
 import json
 import os
 from collections.abc import Iterator
@@ -10,9 +9,6 @@ from typing import Annotated
 import typer
 from pydantic import SecretStr
 
-from github_app.cli.source import stored_settings
-from github_app.deployment import rollout
-from github_app.deployment.deployed_file import deployed_text, text_of
 from github_app.errors import InputError
 from github_app.foreign_text import visible
 from github_app.routing.rules import Rules
@@ -84,6 +80,12 @@ def show(
 
     modal-runner config show --deployed --file --unmasked > modal-runner.toml
     """
+    # `check` needs none of these, and not the second that they take.
+    import asyncio
+
+    from github_app.cli.source import stored_settings
+    from github_app.deployment.deployed_file import deployed_text
+
     if file:
         _print_file(deployed=deployed, unmasked=unmasked)
     if deployed:
@@ -104,6 +106,12 @@ def show(
 
 
 def _print_file(*, deployed: bool, unmasked: bool) -> None:
+    import asyncio
+
+    from github_app.cli.source import stored_settings
+    from github_app.deployment import rollout
+    from github_app.deployment.deployed_file import deployed_text, text_of
+
     if deployed:
         stored, _ = asyncio.run(stored_settings())
         text = deployed_text(stored)

@@ -1,14 +1,12 @@
 """`modal-runner explain`: what becomes of a job with these labels, of every job of a file, or of one at GitHub."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
-from github_app.cli.jobs import job_at, job_page
-from github_app.cli.source import stored_settings
+from github_app.cli.pages import job_page
 from github_app.errors import InputError
 from github_app.foreign_text import ascii_json, visible
 from github_app.model import Action, JobEvent, RunFacts, Scope
@@ -84,6 +82,11 @@ def explain(
     if runs_on is None:
         _explain_file(Path(workflow or ""), base, rules, as_json=as_json)
     if job_page(runs_on or ""):
+        # Only who asks Modal and GitHub pays for importing their SDKs.
+        import asyncio
+
+        from github_app.cli.jobs import job_at
+
         base = asyncio.run(job_at(runs_on or ""))
         wanted = RunsOn(base.labels)
     else:
@@ -125,6 +128,10 @@ def _explain_file(path: Path, base: JobEvent, rules: Rules, *, as_json: bool) ->
 
 
 def _rules_of_the_deployment() -> Rules:
+    import asyncio
+
+    from github_app.cli.source import stored_settings
+
     stored, config = asyncio.run(stored_settings(makes_app=False))
     return make_rules(settings_of(stored), config)
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from github_app.cli.pages import job_id_of, job_page
 from github_app.errors import InputError
 from github_app.foreign_text import coloured
 from github_app.model import RUNNER_NAME, RunnerRecord, runner_name
@@ -18,7 +19,10 @@ _MOST_ATTEMPTS = 10
 
 def logs(
     which: Annotated[
-        str, typer.Argument(help="A job's id, or a runner's name (modal-<job>-<attempt>).", metavar="JOB|RUNNER")
+        str,
+        typer.Argument(
+            help="A job's id or page, or a runner's name (modal-<job>-<attempt>).", metavar="JOB|URL|RUNNER"
+        ),
     ],
     lines: Annotated[int, typer.Option(help="How many lines from the end.", min=1, max=10_000)] = 200,
     *,
@@ -34,8 +38,10 @@ def logs(
 
     Example: modal-runner logs modal-41230001-1
     """
+    if job_page(which):
+        which = str(job_id_of(which))
     if not which.isascii() or not (which.isdigit() or RUNNER_NAME.fullmatch(which)):
-        raise InputError(f"{which!r}: give a job's id, or a runner's name like modal-41230001-1")
+        raise InputError(f"{which!r}: give a job's id or page, or a runner's name like modal-41230001-1")
     found = asyncio.run(_logs(which, lines))
     for name, output in found:
         typer.echo(f"== {name}\n{output if raw else coloured(output)}", color=True if raw else None)

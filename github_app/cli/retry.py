@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from github_app.cli.jobs import job_id_of
+from github_app.cli.pages import job_id_of
 from github_app.clock import Clock
 from github_app.model import JobRecord, JobState
 from github_app.runners.claims import Claims

@@ -14,7 +14,7 @@ from github_app import log
 from github_app.clock import Clock
 from github_app.compose import Parts, compose
 from github_app.errors import InputError
-from github_app.modal_errors import first_answer
+from github_app.modal_wait import first_answer
 from github_app.settings.load import load_all
 from github_app.settings.make_rules import secrets_of, warnings
 from github_app.settings.toml_file import Config

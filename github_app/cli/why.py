@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from github_app import log
-from github_app.cli.jobs import job_id_of, repository_of
+from github_app.cli.pages import job_id_of, repository_of
 from github_app.cli.source import connected, routing_settings
 from github_app.clock import Clock
 from github_app.foreign_text import ascii_json, visible

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from github_app.errors import InputError
 
 _FORMS = (
@@ -36,6 +34,9 @@ def read(text: str) -> RunsOn:
     if text and not any(character in text for character in "{}[],\"'\n") and ": " not in text:
         # A single label may hold what YAML would take for something else.
         return RunsOn((text,))
+    # Only a list needs the parser.
+    import yaml
+
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         value = yaml.safe_load(text)
@@ -57,6 +58,8 @@ def read(text: str) -> RunsOn:
 
 def _unquoted(node: Any, *, in_flow: bool) -> list[str]:
     """Labels that GitHub's parser does not take between brackets, though others do."""
+    import yaml
+
     if isinstance(node, yaml.ScalarNode):
         if in_flow and node.style is None and ":" in node.value:
             return [f'GitHub refuses {node.value} between brackets without quotes; write "{node.value}"']

@@ -15,9 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import typer.main
 
-from github_app.cli.main import app, main
+from github_app.cli.main import COMMANDS, main
 
 SLEEPY = """
 on: push
@@ -356,7 +355,7 @@ def test_serve_that_cannot_reach_modal_ends_with_a_sentence(command_line: Comman
     assert "Traceback" not in ran.stderr
 
 
-@pytest.mark.parametrize("command", sorted(typer.main.get_group(app).commands))
+@pytest.mark.parametrize("command", sorted(name for commands in COMMANDS.values() for name in commands))
 def test_the_help_of_each_command_says_what_it_does_and_gives_an_example(
     here: Callable[..., tuple[int, str, str]], command: str
 ) -> None:

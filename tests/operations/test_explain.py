@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from github_app.cli.main import app
+from github_app.cli.main import application
 from github_app.errors import ConfigError, InputError
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "modal-runner.example.toml"
@@ -19,7 +19,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _run(*arguments: str) -> Result:
-    return CliRunner().invoke(app, arguments)
+    return CliRunner().invoke(application(None), arguments)
 
 
 def test_a_job_that_runs_is_explained_to_a_program() -> None:

@@ -10,7 +10,7 @@ import typer
 from modal.cli.entry_point import entrypoint_cli
 from typer.testing import CliRunner
 
-from github_app.cli.main import app
+from github_app.cli.main import COMMANDS, application
 from github_app.model import Shape
 from github_app.operations.tables import domains_table, labels_table, licences_table, settings_table
 from github_app.routing.catalog import usd_per_minute
@@ -109,7 +109,7 @@ def _words(command: str) -> list[str]:
 def test_a_command_in_the_docs_is_one_that_there_is_with_its_options(command: str) -> None:
     """It is parsed as it would be, up to where it would begin to run."""
     words = _words(command)
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(application(None))
     if words[0].startswith("--"):
         return
     context = group.make_context("modal-runner", words[:1], resilient_parsing=True)
@@ -157,7 +157,7 @@ def test_a_command_that_needs_no_account_runs(command: str, tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docs").symlink_to(DOCS)
     (tmp_path / "modal-runner.toml").write_text((DOCS / "modal-runner.example.toml").read_text())
-    run = CliRunner().invoke(app, _words(command), catch_exceptions=False)
+    run = CliRunner().invoke(application(None), _words(command), catch_exceptions=False)
 
     assert run.exit_code in ({0, 1} if "owner/name" in command else {0}), run.output
 
@@ -196,8 +196,16 @@ def test_the_readme_stays_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 150
 
 
+def test_what_is_listed_of_a_command_is_the_first_sentence_of_its_help() -> None:
+    listed = {name: summary for commands in COMMANDS.values() for name, summary in commands.items()}
+    group = typer.main.get_group(application(None))
+    shown = {name: " ".join((found.help or "").split("\n\n")[0].split()) for name, found in group.commands.items()}
+
+    assert shown == listed
+
+
 def test_every_command_has_help_with_an_example_and_its_exit_codes() -> None:
-    for command in app.registered_commands:
+    for command in application(None).registered_commands:
         text = (command.callback.__doc__ or "") if command.callback else ""
 
         assert "Example" in text, command.callback
