@@ -48,6 +48,11 @@ def test_it_is_installed_by_pip_into_an_empty_environment_and_works(wheel: Path,
     where = _run(python, "-c", "import github_app; print(github_app.__file__)")
     help_text = _run(command, "setup", "--help")
     explained = _run(command, "explain", '["modal", "gpu:h100"]', "--repo", "octo-org/train")
+    # Without a checkout `modal deploy` takes what the wheel brings, and finds the package and its locked requirements.
+    packaged = _run(
+        python, "-c", "from github_app.deployment.functions import application_file as a; print(a())"
+    ).strip()
+    deployable = _run(python, "-c", f"import runpy; print(runpy.run_path({packaged!r})['app'].name)")
     manifest = _run(
         python, "-c", "from github_app.github.manifest import load_manifest; print(load_manifest()['public'])"
     )
@@ -56,6 +61,8 @@ def test_it_is_installed_by_pip_into_an_empty_environment_and_works(wheel: Path,
     assert "--personal" in help_text
     assert "H100" in explained
     assert manifest.strip() == "False"
+    assert packaged.startswith(str(site))
+    assert deployable.strip() == "modal-runner"
 
 
 def _run(*command: str) -> str:
