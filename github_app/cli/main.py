@@ -117,9 +117,6 @@ def main() -> None:
     except ModalRunnerError as error:
         print(f"modal-runner: {visible(str(error), lines=True)}", file=sys.stderr)  # noqa: T201
         sys.exit(2 if isinstance(error, ConfigError | InputError) else 1)
-    except KeyboardInterrupt:
-        print("modal-runner: stopped", file=sys.stderr)  # noqa: T201
-        sys.exit(130)
     except BrokenPipeError:
         # Whoever read this has seen enough (Python's docs, "Note on SIGPIPE").
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

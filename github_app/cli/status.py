@@ -20,12 +20,18 @@ from github_app.store import ModalDictStore
 
 _EVERY_S = 2.0
 _MOST_REFUSALS = 5
+# Six columns need so many characters.
+_NARROW = 72
+_LONGEST_ID = 14
 
 
 def status(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds until Ctrl-C.")] = False,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Shorten no sandbox's id, however narrow the terminal is.")
+    ] = False,
 ) -> None:
     """Show jobs, what they wait for, runners, caps and refusals, as recorded on Modal. Needs Modal's token alone.
 
@@ -33,15 +39,16 @@ def status(
 
     Example: modal-runner status --watch
     """
-    found = asyncio.run(_status(watch=watch))
+    found = asyncio.run(_status(watch=watch, wide=wide))
     if as_json:
         typer.echo(ascii_json(found))
     elif not watch:
-        Console().print(_shown(found))
+        console = Console()
+        console.print(_shown(found, console.width, wide=wide))
     raise typer.Exit(1 if found.stopped else 0)
 
 
-async def _status(*, watch: bool) -> Status:
+async def _status(*, watch: bool, wide: bool) -> Status:
     settings, config = await routing_settings()
     rules = make_rules(settings, config)
     store = ModalDictStore(settings.modal_app_name, create=False)
@@ -50,16 +57,18 @@ async def _status(*, watch: bool) -> Status:
         return await read_status(store, rules, version, time.time())
     with Live(auto_refresh=False) as live:
         while True:
-            live.update(_shown(await read_status(store, rules, version, time.time())), refresh=True)
+            found = await read_status(store, rules, version, time.time())
+            live.update(_shown(found, live.console.width, wide=wide), refresh=True)
             await asyncio.sleep(_EVERY_S)
 
 
-def _shown(found: Status) -> Table:
+def _shown(found: Status, width: int, *, wide: bool) -> Table:
     table = Table.grid(padding=(0, 1))
     if found.stopped:
         table.add_row(_text(f"STOPPED: {found.stopped}", "bold red"))
-    table.add_row(_jobs(found))
-    table.add_row(_runners(found))
+    narrow = width < _NARROW
+    table.add_row(_jobs(found, narrow=narrow))
+    table.add_row(_runners(found, narrow=narrow, wide=wide))
     for each in found.warm:
         why = f" ({each.waits_for})" if each.waits_for else ""
         waits = f"{each.waiting} of {each.wanted} runners wait for jobs of {each.scope}{why}"
@@ -73,22 +82,47 @@ def _shown(found: Status) -> Table:
     return table
 
 
-def _jobs(found: Status) -> Table:
-    table = Table("Job", "Repository", "State", "For", "Runner, or what it waits for", title=f"{len(found.jobs)} jobs")
+def _jobs(found: Status, *, narrow: bool) -> Table:
+    columns = ("Job", "Repository", "State", "For", "Runner, or what it waits for")
+    table = _table(columns, f"{len(found.jobs)} jobs", narrow=narrow)
     for job in found.jobs:
         until = f" (until {time.strftime('%H:%M:%S', time.localtime(job.until))})" if job.until else ""
         waits = f"{job.waits_for}{until}" if job.waits_for else ""
         cells = (f"{job.id} {job.name}", job.repository, job.state, _age(job.since), job.runner or waits)
-        table.add_row(*map(_text, cells))
+        _add(table, cells, narrow=narrow)
     return table
 
 
-def _runners(found: Status) -> Table:
-    table = Table("Runner", "State", "For", "Runs job", "Sandbox", "GPU", title=f"{len(found.runners)} runners")
+def _runners(found: Status, *, narrow: bool, wide: bool) -> Table:
+    columns = ("Runner", "State", "For", "Runs job", "Sandbox", "GPU")
+    table = _table(columns, f"{len(found.runners)} runners", narrow=narrow)
     for each in found.runners:
-        cells = (each.name, each.state, _age(each.since), str(each.job or ""), each.sandbox or "", each.gpu or "")
-        table.add_row(*map(_text, cells))
+        sandbox = each.sandbox or ""
+        shown = sandbox if wide or narrow else _shortened(sandbox)
+        cells = (each.name, each.state, _age(each.since), str(each.job or ""), shown, each.gpu or "")
+        _add(table, cells, narrow=narrow)
     return table
+
+
+def _table(columns: tuple[str, ...], title: str, *, narrow: bool) -> Table:
+    """A table; on a narrow terminal one thing stands under the other."""
+    if not narrow:
+        return Table(*columns, title=title)
+    table = Table(title=title, show_header=False, box=None, pad_edge=False)
+    table.add_column(overflow="fold")
+    return table
+
+
+def _add(table: Table, cells: tuple[str, ...], *, narrow: bool) -> None:
+    if narrow:
+        table.add_row(_text("  ".join(each for each in cells if each)))
+    else:
+        table.add_row(*map(_text, cells))
+
+
+def _shortened(text: str) -> str:
+    """An id whose two ends tell it from others; --wide and --json have all of it."""
+    return text if len(text) <= _LONGEST_ID else f"{text[:7]}…{text[-5:]}"
 
 
 def _text(text: str, style: str = "") -> Text:

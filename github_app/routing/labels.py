@@ -226,7 +226,11 @@ def _region(asked: str) -> str | Rejected:
 def _name(asked: str) -> str | Rejected:
     if NAME.fullmatch(asked):
         return asked
-    return Rejected("name", "has no name after it; use up to 40 of a-z, 0-9, '.', '_' and '-'.")
+    if not asked:
+        return Rejected("name", "has no name after it.")
+    return Rejected(
+        "name", "has what is no name after it; use up to 40 of a-z, 0-9, '.', '_' and '-', a letter or digit first."
+    )
 
 
 KEYS: dict[str, Key] = {

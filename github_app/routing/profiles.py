@@ -175,6 +175,7 @@ class Route(Waiting):
     """Jobs that match all of this get `profile`, or are refused with the sentence of `refuse`. Globs ignore case, but
     those of branches and files.
 
+    `runner_group`: GitHub does not tell which group a job asks for; a route may say which one its runners join.
     `labels`: each glob matches something that the job asks for, in whatever form, or by the profile that it names;
     `branch` is that of the code, for a pull request its head. `workflow` is a file, or else a name, which is any
     author's to choose. `events` and a file cost a call to GitHub for each run.
@@ -191,6 +192,7 @@ class Route(Waiting):
     events: tuple[str, ...] = ()
     forks: bool = False
     profile: Name | None = None
+    runner_group: Annotated[int, Field(gt=0)] | None = None
     refuse: str | None = None
 
     def fits(self, event: JobEvent, asks: Sequence[str]) -> bool:

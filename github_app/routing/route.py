@@ -107,7 +107,8 @@ def _machine(event: JobEvent, wanted: Wanted, found: Route | None, rules: Rules)
     if profile.private and not (found and found.profile):
         return Refuse("profile", f"The label 'profile:{name}' cannot be asked for: only a route leads to that profile.")
     personal = event.scope.repo is not None
-    bare = profile.needs_boundary and not has_boundary(profile, rules.defaults, in_repository=personal)
+    grouped = found is not None and found.runner_group is not None
+    bare = profile.needs_boundary and not (grouped or has_boundary(profile, rules.defaults, in_repository=personal))
     merged = filled(profile.model_copy(update={"volumes": {}}) if bare else profile, rules.defaults)
     refusal = beyond(wanted, merged, rules)
     if refusal is not None:
@@ -124,5 +125,7 @@ def _machine(event: JobEvent, wanted: Wanted, found: Route | None, rules: Rules)
             made_for=made_for(event, found, shape.made_for) if profile.gives_own else shape.made_for,
             forks=repositories(event, found) if found.forks else (),
         )
+        if found.runner_group is not None:
+            shape = msgspec.structs.replace(shape, runner_group=found.runner_group)
     shape = msgspec.structs.replace(shape, profile=name, bare=bare)
     return Admit(shape, found.name if found else None, name, wanted.cache)

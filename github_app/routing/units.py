@@ -2,18 +2,18 @@
 
 import re
 
-_SIZE = re.compile(r"(\d{1,7})(m|mb|mib|g|gb|gib)?", re.ASCII)
+_SIZE = re.compile(r"(\d{1,7})(m|mb|mib|g|gb|gib|t|tb|tib)?", re.ASCII)
+_MEBIBYTES = {"m": 1, "g": 1024, "t": 1024 * 1024}
 _TIME = re.compile(r"(\d{1,5})(s|m|h)", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 def mebibytes(text: str) -> int | None:
-    """Read `32g`, `32gib` or `512m`; a bare number is GiB. None for anything else, zero included."""
+    """Read `32g`, `32gib`, `512m` or `1t`; a bare number is GiB. None for anything else, zero included."""
     found = _SIZE.fullmatch(text.lower())
     if found is None:
         return None
-    number = int(found[1])
-    return (number if (found[2] or "g").startswith("m") else number * 1024) or None
+    return int(found[1]) * _MEBIBYTES[(found[2] or "g")[0]] or None
 
 
 def seconds(text: str) -> int | None:

@@ -158,12 +158,16 @@ def _unreached(config: Config) -> list[str]:
 def unbounded(settings: RoutingSettings, config: Config) -> list[str]:
     """The profiles whose secrets rest on nothing, a sentence each: they are not given, and nothing new is deployed."""
     defaults = make_rules(settings, config).defaults
+    routes = {name: [each for each in config.routes if each.profile == name] for name in config.profiles}
+    grouped = {name for name, led in routes.items() if led and all(each.runner_group for each in led)}
     return [
         f"profiles.{name}: it gives secrets or volumes, and any job with the right labels can take its runners: write "
         'runner_group = ID, of a group that admits its repositories alone, or trust = "labels" if every repository may '
         'have them (on a personal account trust = "repository")'
         for name, profile in config.profiles.items()
-        if profile.needs_boundary and profile.trust != "repository" and not has_boundary(profile, defaults)
+        if profile.needs_boundary
+        and profile.trust != "repository"
+        and not (name in grouped or has_boundary(profile, defaults))
     ]
 
 

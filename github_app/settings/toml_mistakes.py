@@ -116,7 +116,7 @@ def _warm_mistakes(config: Config) -> list[tuple[Location, str]]:
     for number, route in enumerate(config.routes):
         if route.warm is not None and names[route.name] > 1:
             found.append((("routes", number, "warm"), f"another route has the name {route.name!r}, too"))
-        if route.warm is not None and route.profile is None:
+        if route.warm is not None and route.refuse is not None:
             found.append((("routes", number, "warm"), "this route gives no machine to wait on: it refuses"))
         if route.warm is not None and not route.warm_labels and any(set(each) & set("*?[") for each in route.labels):
             found.append((("routes", number, "warm"), "its labels have wildcards: write warm_labels = [...] in full"))
@@ -129,8 +129,9 @@ def contradictions(config: Config) -> list[tuple[Location, str]]:
     """What each key allows and the file as a whole does not."""
     found: list[tuple[Location, str]] = []
     for number, route in enumerate(config.routes):
-        if (route.profile is None) == (route.refuse is None):
-            found.append((("routes", number), "a route has either a profile or a sentence to refuse with"))
+        if (route.profile is None and route.runner_group is None) == (route.refuse is None):
+            why = "a route has either a profile or a sentence to refuse with, or a runner_group alone"
+            found.append((("routes", number), why))
         given = config.profiles.get(route.profile or "")
         if given is not None and given.private and route.workflow is not None and route.file is None:
             why = "is a name that every author of a workflow can choose; write its file, like 'deploy.yml'"

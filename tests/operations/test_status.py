@@ -58,6 +58,23 @@ async def test_the_command_needs_modals_token_and_nothing_of_github() -> None:
         assert list(json.loads(output)) == _KEYS
 
 
+async def test_it_fits_a_narrow_terminal_and_whole_ids_can_be_had() -> None:
+    async with universe() as it:
+        it.push({"a-job-with-quite-a-long-name": (PLAIN, 1800)})
+        await it.until(lambda: it.job("a-job-with-quite-a-long-name").status == "in_progress")
+        await it.github.webhooks.settle()
+        sandbox = it.sandboxes(running=True)[0].id
+        narrow = await command(it, "status", COLUMNS="50")
+        usual = await command(it, "status", COLUMNS="80")
+        wide = await command(it, "status", "--wide", COLUMNS="140")
+
+        assert max(len(line) for line in narrow[1].splitlines()) <= 50
+        assert max(len(line) for line in usual[1].splitlines()) <= 80
+        assert sandbox in narrow[1].replace("\n", "")
+        assert f"{sandbox[:7]}…{sandbox[-5:]}" in usual[1]
+        assert sandbox in wide[1]
+
+
 async def test_the_log_of_a_runner_is_found_by_its_name_and_by_its_job_after_both_have_ended() -> None:
     async with universe() as it:
         it.push({"job": (PLAIN, 5)})

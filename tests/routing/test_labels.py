@@ -239,6 +239,22 @@ def test_a_label_that_was_meant_to_be_ours_is_not_and_says_what_is_between(label
     assert hint in answer.reason
 
 
+@pytest.mark.parametrize(
+    ("label", "reason"),
+    [
+        ("cache:../x", "has what is no name after it"),
+        ("cache:", "has no name after it"),
+        ("memory:1x", "is no size of at least 128 MiB"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_for_the_true_reason(label: str, reason: str) -> None:
+    rejected = parse(["modal", label], OURS)
+
+    assert isinstance(rejected, Rejected)
+    assert reason in rejected.sentence
+    assert parse(["modal", "memory:1t"], OURS) == Wanted(memory_mib=1024 * 1024)
+
+
 def test_two_gpus_are_a_conflict() -> None:
     rejected = parse(["modal", "gpu:h100", "gpu:t4"], OURS)
 

@@ -16,7 +16,7 @@ from github_app.routing.network import github_domains
 from github_app.routing.route import needs_run, route
 from github_app.routing.rules import Admit, Ignore, Refuse, Rules
 from github_app.settings.load import parse_config
-from github_app.settings.make_rules import make_rules
+from github_app.settings.make_rules import make_rules, refuse_unsound
 from tests.worlds.records import event, routing_settings
 
 DEPLOY = ".github/workflows/deploy.yml"
@@ -223,6 +223,24 @@ def test_a_workflows_name_with_a_slash_is_a_name() -> None:
     toml = "[[routes]]\nname = 'no'\nworkflow = 'Load / *'\nrefuse = 'No.'\n"
 
     assert refusal(toml=toml, workflow="Load / stress").sentence == "No."
+
+
+def test_a_route_gives_its_runner_group_with_and_without_a_profile_and_secrets_may_rest_on_it() -> None:
+    toml = (
+        '[profiles.p]\nsecrets = ["s"]\nrunner_group = 4\n[profiles.q]\nsecrets = ["s"]\n'
+        '[[routes]]\nname = "own"\nlabels = ["a"]\nprofile = "p"\n'
+        '[[routes]]\nname = "other"\nlabels = ["b"]\nprofile = "q"\nrunner_group = 5\n'
+        '[[routes]]\nname = "alone"\nlabels = ["c"]\nrunner_group = 6\n'
+    )
+    shapes = {label: admitted(label, toml=toml).shape for label in ("a", "b", "c", "d")}
+
+    assert {label: (shape.runner_group, shape.bare) for label, shape in shapes.items()} == {
+        "a": (4, False),
+        "b": (5, False),
+        "c": (6, False),
+        "d": (None, False),
+    }
+    refuse_unsound(routing_settings(), parse_config(toml))
 
 
 def test_the_runner_group_of_the_environment_wins_over_the_files_defaults() -> None:

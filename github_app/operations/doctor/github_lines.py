@@ -12,6 +12,7 @@ from github_app.github.wire import Repository
 from github_app.model import Place, Scope
 from github_app.operations.doctor.check import Check, failed, ok
 from github_app.routing.globs import matches
+from github_app.routing.profiles import Profile
 from github_app.settings.toml_file import Config
 from github_app.settings.variables import Settings
 
@@ -183,12 +184,15 @@ class OnGitHub:
 
     def _resting_on(self, group: int | None) -> list[str]:
         """The profiles whose secrets rest on a group."""
-        defaults = self._parts.rules.defaults
+        resting = {name: each for name, each in self._config.profiles.items() if each.needs_boundary}
         return [
-            name
-            for name, each in self._config.profiles.items()
-            if each.needs_boundary and each.trust != "labels" and (each.runner_group or defaults.runner_group) == group
+            name for name, each in resting.items() if each.trust != "labels" and group in self._groups_of(name, each)
         ]
+
+    def _groups_of(self, name: str, profile: Profile) -> set[int | None]:
+        """The groups that a profile's runners join: a route may say another one."""
+        own = profile.runner_group or self._parts.rules.defaults.runner_group
+        return {each.runner_group or own for each in self._config.routes if each.profile == name} or {own}
 
     async def _too_wide(self, place: Place, group: RunnerGroup, resting: list[str]) -> str | None:
         """Which repository a group admits that may not have what rests on it, in a sentence."""
@@ -207,7 +211,8 @@ class OnGitHub:
     def _wanted_groups(self) -> list[int | None]:
         """The ids of the groups that runners join; None is the default group."""
         profiles = [self._config.defaults, *self._config.profiles.values()]
-        named = {each.runner_group for each in profiles if each.runner_group is not None}
+        given = [*(each.runner_group for each in profiles), *(each.runner_group for each in self._config.routes)]
+        named = {each for each in given if each is not None}
         return [self._settings.runner_group_id, *sorted(named - {self._settings.runner_group_id})]
 
     async def _kept_out(self, place: Place, group: RunnerGroup) -> list[str]:
