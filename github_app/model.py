@@ -241,6 +241,8 @@ class Shape(msgspec.Struct, frozen=True):
     made_for: MadeFor | None = None
     forks: tuple[str, ...] = ()
     bare: bool = False
+    # Modal's Proxy, by name, from whose fixed address it reaches others.
+    proxy: str | None = None
 
 
 class RunnerState(StrEnum):

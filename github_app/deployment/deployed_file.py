@@ -1,6 +1,8 @@
 """The administrator's file of a deployment: kept in its Secret, so that it can be read back and is not lost unseen."""
 
+import base64
 import difflib
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +12,8 @@ from github_app.settings.toml_file import FILE
 
 # Beside the settings, which a sandbox of a minute reads in one go.
 FILE_VARIABLE = "MODAL_RUNNER_FILE"
-_LONGEST = 60_000
+# Modal's Secrets take values of 32 KiB (modal.com/docs/guide/secrets); packed, a file takes a third or less.
+_LONGEST = 32_000
 
 
 def text_of(file: Path | None) -> str:
@@ -25,14 +28,29 @@ def text_of(file: Path | None) -> str:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{file}: cannot be read ({type(error).__name__})"]) from None
-    if len(text.encode()) > _LONGEST:
-        raise ConfigError([f"{file}: it is longer than the {_LONGEST:,} bytes that a deployment keeps of it"])
+    if len(packed(text)) > _LONGEST:
+        raise ConfigError([f"{file}: even packed it is longer than the {_LONGEST:,} bytes that a Secret takes of it"])
     return text
 
 
+def packed(text: str) -> str:
+    """The file as the Secret keeps it."""
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode() if text else ""
+
+
 def deployed_text(stored: Mapping[str, str]) -> str | None:
-    """The file that is deployed; None where there is none, or an older version deployed it."""
-    return stored.get(FILE_VARIABLE) or None
+    """The file that is deployed; None where there is none, or an older version deployed it.
+
+    Raises:
+        ConfigError: what the Secret keeps was not written by this.
+    """
+    kept = stored.get(FILE_VARIABLE)
+    if not kept:
+        return None
+    try:
+        return zlib.decompress(base64.b64decode(kept, validate=True)).decode()
+    except (ValueError, zlib.error):
+        raise ConfigError([f"{FILE_VARIABLE} in the App's Secret is not what a deploy keeps there: unset it"]) from None
 
 
 def refuse_to_drop(stored: Mapping[str, str], text: str) -> None:

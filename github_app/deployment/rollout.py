@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from github_app.compose import images_of
 from github_app.deployment import Functions, SettingsSecret, Workspace
-from github_app.deployment.deployed_file import FILE_VARIABLE
+from github_app.deployment.deployed_file import FILE_VARIABLE, packed
 from github_app.deployment.functions import application_file
 from github_app.errors import ConfigError, DeploymentError, GitHubError, InputError
 from github_app.github import AppWebhook, Installation, Runners, newest_public_release
@@ -102,7 +102,7 @@ async def deploy(settings: RoutingSettings, workspace: Workspace, text: str) -> 
         DeploymentError: Modal's command failed, or the web function is not there afterwards.
     """
     functions = Functions(settings.modal_app_name)
-    await SettingsSecret(settings.modal_app_name).store({FILE_VARIABLE: text})
+    await SettingsSecret(settings.modal_app_name).store({FILE_VARIABLE: packed(text)})
     with tempfile.TemporaryDirectory(prefix="modal-runner-") as folder:
         file = Path(folder) / FILE
         file.write_text(text, encoding="utf-8")

@@ -96,6 +96,7 @@ def _sandbox(shape: Shape) -> dict[str, Any]:
         "disk_gib": DISK_GIB,
         "job_timeout_s": shape.timeout_s - PICKUP_DEADLINE_S - ENDING_S,
         "runner_group": shape.runner_group,
+        "proxy": shape.proxy,
         "docker_limits": {"vm": _VM, "gvisor": _GVISOR}[runtime] if shape.docker else None,
     }
 
@@ -131,6 +132,7 @@ def _facts(found: Explanation, box: dict[str, Any]) -> dict[str, str]:
         "region": box["region"] or "any",
         "image": box["image"],
         "network": network["mode"] + ("" if network["mode"] == "open" else f" ({reach})"),
+        "proxy": box["proxy"] or "none",
         "volumes": ", ".join(f"{path}: {name}" for path, name in box["volumes"].items()) or "none",
         "docker": f"yes, {box['docker_limits']}" if box["docker"] else "no",
         "runtime": box["runtime"],

@@ -59,6 +59,7 @@ def shape_of(event: JobEvent, wanted: Wanted, profile: Profile, rules: Rules) ->
         volumes=tuple(sorted(volumes.items())),
         docker=docker,
         runner_group=profile.runner_group,
+        proxy=profile.proxy,
         made_for=narrowed,
     )
 

@@ -129,6 +129,7 @@ class Profile(Waiting):
     env: dict[Annotated[str, Field(pattern=_VARIABLE)], str] = Field(default={}, repr=False)
     secret_env: dict[Annotated[str, Field(pattern=_VARIABLE)], str] = Field(default={}, repr=False)
     secrets: tuple[ModalName, ...] = ()
+    proxy: ModalName | None = None
     runner_group: Annotated[int, Field(gt=0)] | None = None
     max_concurrent: Annotated[int, Field(gt=0)] | None = None
     trust: Literal["labels", "repository"] | None = None
@@ -140,13 +141,13 @@ class Profile(Waiting):
 
     @property
     def gives_own(self) -> bool:
-        """It gives volumes, variables or secrets, which a job that merely fits must not have."""
+        """It gives volumes, variables, secrets or an address, which a job that merely fits must not have."""
         return bool(self.env or self.needs_boundary)
 
     @property
     def needs_boundary(self) -> bool:
         """It gives what must rest on more than labels, which any author of a workflow can write."""
-        return bool(self.volumes or self.secret_env or self.secrets)
+        return bool(self.volumes or self.secret_env or self.secrets or self.proxy)
 
 
 class Limits(BaseModel):

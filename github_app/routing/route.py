@@ -109,7 +109,7 @@ def _machine(event: JobEvent, wanted: Wanted, found: Route | None, rules: Rules)
     personal = event.scope.repo is not None
     grouped = found is not None and found.runner_group is not None
     bare = profile.needs_boundary and not (grouped or has_boundary(profile, rules.defaults, in_repository=personal))
-    merged = filled(profile.model_copy(update={"volumes": {}}) if bare else profile, rules.defaults)
+    merged = filled(profile.model_copy(update={"volumes": {}, "proxy": None}) if bare else profile, rules.defaults)
     refusal = beyond(wanted, merged, rules)
     if refusal is not None:
         return refusal

@@ -190,6 +190,7 @@ class ModalSandboxes:
                 cpu=shape.cpu,
                 memory=shape.memory_mib,
                 region=shape.region,
+                proxy=modal.Proxy.from_name(shape.proxy, client=self._client) if shape.proxy else None,
                 volumes={path: self._volume(path, name) for path, name in shape.volumes},
                 outbound_domain_allowlist=list(shape.network.domains) or None,
                 outbound_cidr_allowlist=list(shape.network.cidrs) or None,

@@ -114,13 +114,16 @@ def warnings(settings: RoutingSettings, config: Config) -> list[str]:
     ]
     grouped = settings.runner_group_id is not None
     found += [
-        f'profiles.{name}: its volumes and secrets rest on labels and the job-started hook alone (trust = "labels")'
+        f"profiles.{name}: its volumes, secrets and proxy rest on labels and the job-started hook alone "
+        '(trust = "labels")'
         for name, profile in config.profiles.items()
         if profile.needs_boundary and profile.trust == "labels" and not (profile.runner_group or grouped)
     ]
     found += [f"{each}; until then they are kept back" for each in unbounded(settings, config)]
-    if config.defaults.secrets or config.defaults.volumes:
-        found.append("defaults: its secrets and volumes go to every job of every repository that may use the runners")
+    if config.defaults.needs_boundary:
+        found.append(
+            "defaults: its secrets, volumes and proxy go to every job of every repository that may use the runners"
+        )
     cached = settings.cache_volume_name or any(each.cache for each in (config.defaults, *config.profiles.values()))
     if cached and not config.cache.shared and not grouped:
         found.append(
@@ -161,9 +164,9 @@ def unbounded(settings: RoutingSettings, config: Config) -> list[str]:
     routes = {name: [each for each in config.routes if each.profile == name] for name in config.profiles}
     grouped = {name for name, led in routes.items() if led and all(each.runner_group for each in led)}
     return [
-        f"profiles.{name}: it gives secrets or volumes, and any job with the right labels can take its runners: write "
-        'runner_group = ID, of a group that admits its repositories alone, or trust = "labels" if every repository may '
-        'have them (on a personal account trust = "repository")'
+        f"profiles.{name}: it gives secrets, volumes or a proxy, and any job with the right labels can take its "
+        'runners: write runner_group = ID, of a group that admits its repositories alone, or trust = "labels" if '
+        'every repository may have them (on a personal account trust = "repository")'
         for name, profile in config.profiles.items()
         if profile.needs_boundary
         and profile.trust != "repository"

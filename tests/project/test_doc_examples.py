@@ -13,7 +13,6 @@ from github_app.model import Action, JobEvent, RunFacts, Scope
 from github_app.operations.explain import explain
 from github_app.routing.catalog import GPUS
 from github_app.routing.machine import PICKUP_DEADLINE_S
-from github_app.routing.profiles import Profile
 from github_app.routing.route import route
 from github_app.routing.rules import Admit, Rules
 from github_app.runners.halts import MOST_UNUSED
@@ -56,8 +55,8 @@ def test_a_file_of_an_administrator_is_one_that_would_be_deployed(page: Path, bl
 
 
 def test_a_block_of_toml_that_says_what_there_is_not_is_found() -> None:
-    with pytest.raises(ConfigError, match=r"page\.md:2: profiles\.train\.proxy: there is no such key"):
-        parse_config('[profiles.train]\nproxy = "exit"\n', "page.md")
+    with pytest.raises(ConfigError, match=r"page\.md:2: profiles\.train\.egress: there is no such key"):
+        parse_config('[profiles.train]\negress = "exit"\n', "page.md")
 
 
 def _workflow(block: str) -> str:
@@ -183,7 +182,5 @@ def test_what_the_pages_say_that_there_is_not_is_not_there() -> None:
     """Whoever adds one of these finds here which page to change."""
     created = inspect.getsource(ModalSandboxes.create)
 
-    assert "proxy" not in Profile.model_fields, "docs/static-egress.md"
-    assert "proxy=" not in created, "docs/static-egress.md"
     assert "include_oidc_identity_token" not in created, "docs/secrets.md"
     assert ImageSource.model_fields.keys() == {"base", "apt", "pip", "dockerfile"}, "docs/image.md"

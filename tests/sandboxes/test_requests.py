@@ -189,6 +189,26 @@ async def test_the_one_label_form_is_the_same_as_its_parts(sleeping_modal: Simul
     assert one.definition.timeout_secs == parts.definition.timeout_secs
 
 
+@pytest.mark.parametrize(("rests_on", "proxy"), [("runner_group = 7", "pr-office"), ("", "")])
+async def test_a_fixed_address_is_given_by_a_route_where_it_rests_on_more_than_labels(
+    sleeping_modal: SimulatedModal, rests_on: str, proxy: str
+) -> None:
+    toml = f"""
+[profiles.deploy]
+proxy = "office"
+{rests_on}
+
+[[routes]]
+name = "deploy"
+repositories = ["octo-org/app"]
+profile = "deploy"
+"""
+    given = (await _request(sleeping_modal, toml=toml)).definition
+    elsewhere = (await _request(sleeping_modal, toml=toml, repository="octo-org/other")).definition
+
+    assert (given.proxy_id, elsewhere.proxy_id) == (proxy, "")
+
+
 async def test_a_route_gives_a_profile_with_its_secrets_and_volumes(sleeping_modal: SimulatedModal) -> None:
     toml = """
 [profiles.train]

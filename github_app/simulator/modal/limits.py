@@ -32,6 +32,8 @@ class Limits:
     sees_processes: bool = True
     open_to_all: bool = False
     deep_wildcards: bool = True
+    # Proxies that someone has made in the dashboard.
+    proxies: frozenset[str] = frozenset({"office"})
     builders: frozenset[str] = frozenset({"2023.12", "2024.04", "2024.10", "2025.06", "2026.10"})
 
 

@@ -28,6 +28,7 @@ from github_app.simulator.modal.images import Images
 from github_app.simulator.modal.isolation import probe
 from github_app.simulator.modal.limits import Limits
 from github_app.simulator.modal.logs import Logs
+from github_app.simulator.modal.proxies import Proxies
 from github_app.simulator.modal.rpcs import Interceptor, Service
 from github_app.simulator.modal.sandbox import RunnerImage, SandboxView
 from github_app.simulator.modal.sandboxes import Sandboxes
@@ -167,7 +168,8 @@ class _Running:
         self.hosting = Hosting(images, vault, self.root, lambda: gate.env, active=hosts)
         self.deployments = Deployments(apps, self.hosting, self.workspace)
         self.vault = vault
-        control = (apps, self.deployments, Dicts(), images, vault, volumes, sandboxes, logs, self.access)
+        proxies = Proxies(limits.proxies)
+        control = (apps, self.deployments, Dicts(), images, vault, proxies, volumes, sandboxes, logs, self.access)
         self._server = _Server(
             [Service(ModalClientBase, control, gate), Service(TaskCommandRouterBase, [self._commands], gate)]
         )
