@@ -7,6 +7,7 @@ import hmac
 import json
 import os
 import sys
+import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -42,6 +43,8 @@ class ControlPlane:
     url: str
     process: asyncio.subprocess.Process
     log: Path
+    # By time.perf_counter(), when its process was started.
+    spawned_at: float
 
     async def send(self, body: bytes, **headers: str) -> httpx.Response:
         """POST `body` with exactly these headers; underscores stand for dashes."""
@@ -104,11 +107,12 @@ async def running(
         organization = github.world.add_account("octo-org")
         app, registered = await register(github, organization, "http://127.0.0.1:9")
         log = folder / "app.log"
+        spawned_at = time.perf_counter()
         process = await stack.enter_async_context(serve({**registered, **modal.env, **(settings or {})}, log))
         url = await _url(process, log)
         app.hook_url = f"{url}/webhook"
         installation = github.install(app, organization)
-        yield ControlPlane(github, modal, organization, app, installation, registered, url, process, log)
+        yield ControlPlane(github, modal, organization, app, installation, registered, url, process, log, spawned_at)
 
 
 @contextlib.asynccontextmanager
