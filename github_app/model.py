@@ -71,6 +71,8 @@ class JobEvent(msgspec.Struct, frozen=True):
     scope: Scope
     installation_id: int
     queued_at: float | None = None
+    started_at: float | None = None
+    completed_at: float | None = None
     runner_name: str | None = None
     runner_id: int | None = None
     conclusion: str | None = None
@@ -102,8 +104,27 @@ class JobState(StrEnum):
         return self in {JobState.DONE, JobState.GONE}
 
 
+class Ran(msgspec.Struct, frozen=True):
+    """On what a job ran that is over. Times are Unix seconds, `usd_per_hour` is what the machine costs at least.
+
+    `jit_at`: when GitHub had registered its runner; `created_at`: when Modal had made its sandbox.
+    """
+
+    runner: str
+    started_for: int
+    sandbox_id: str | None
+    vcpu: float
+    memory_mib: int
+    gpu: str | None
+    region: str | None
+    profile: str | None
+    usd_per_hour: float
+    jit_at: float
+    created_at: float | None
+
+
 class JobRecord(msgspec.Struct, frozen=True):
-    """A job of ours. Written by the intake alone. Times are Unix seconds.
+    """A job of ours. Written by the intake alone. Times are Unix seconds; `started_at` and `completed_at` are GitHub's.
 
     `queued_since`: when it last became queued, or was announced anew. What failed before `urged_at` counts for nothing:
     something has changed since. `heard`: digests of the deliveries that announced it, the last few.
@@ -118,6 +139,9 @@ class JobRecord(msgspec.Struct, frozen=True):
     queued_since: float = 0.0
     urged_at: float = 0.0
     heard: tuple[str, ...] = ()
+    started_at: float | None = None
+    completed_at: float | None = None
+    ran: Ran | None = None
 
 
 class Hold(StrEnum):
@@ -269,6 +293,8 @@ class RunnerRecord(msgspec.Struct, frozen=True):
     github_id: int
     started_at: float
     sandbox_id: str | None = None
+    # When Modal had made it.
+    created_at: float | None = None
     state: RunnerState = RunnerState.STARTING
     runs_job: int | None = None
     slots: tuple[str, ...] = ()

@@ -85,7 +85,7 @@ def explain(
         # Only who asks Modal and GitHub pays for importing their SDKs.
         import asyncio
 
-        from github_app.cli.jobs import job_at
+        from github_app.cli.job_pages import job_at
 
         base = asyncio.run(job_at(runs_on or ""))
         wanted = RunsOn(base.labels)

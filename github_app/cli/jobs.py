@@ -1,29 +1,109 @@
-"""A job that a person names by its page at GitHub, found in the records or at GitHub."""
+"""`modal-runner jobs`: every job, those that are over too."""
 
-from github_app.cli.pages import job_id_of, repository_of
-from github_app.cli.source import connected, routing_settings
+import asyncio
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
 from github_app.errors import InputError
-from github_app.model import JobEvent
-from github_app.operations.lookup import job_at_github, recorded_job
+from github_app.foreign_text import ascii_json, visible
+from github_app.operations.jobs import JobLine, read_jobs, wanted
+from github_app.routing.units import as_money, as_time, seconds
+from github_app.settings.load import load_routing_settings
 from github_app.store import ModalDictStore
 
+_EVERY_S = 2.0
+_STATES = ("queued", "running", "done", "gone", "success", "failure", "cancelled", "skipped")
 
-async def job_at(page: str) -> JobEvent:
-    """The job at an address: as it was delivered, else as GitHub has it.
+
+def jobs(
+    *,
+    state: Annotated[str | None, typer.Option(help=f"Only these: {', '.join(_STATES)}.")] = None,
+    repo: Annotated[str | None, typer.Option(help="Only of repositories that this glob matches: octo-org/*.")] = None,
+    since: Annotated[str, typer.Option(help="Only those queued within this time: 90m, 24h, 7d.")] = "24h",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list and nothing else.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show them again every two seconds until Ctrl-C.")] = False,
+) -> None:
+    """List jobs, those that are over too: how long each waited and ran, on what, and about what it cost.
+
+    Read from the records on Modal, which forget a job seven days after its end. Needs Modal's token alone. With --json
+    each job has its phases besides. What it cost is an estimate, by the machine's request and Modal's list prices.
+
+    Exit code 0: shown; 1: Modal did not answer; 2: the command is wrong.
+
+    Examples:
+
+    modal-runner jobs --state failure --since 7d
+
+    modal-runner jobs --repo 'octo-org/*' --json
+    """
+    if state is not None and state not in _STATES:
+        raise InputError(f"--state {state}: one of {', '.join(_STATES)}")
+    found = asyncio.run(_jobs(state, repo, period(since), watch=watch))
+    if as_json:
+        typer.echo(ascii_json(found))
+    else:
+        console = Console()
+        console.print(_shown(found, console.width))
+
+
+def period(since: str) -> float:
+    """How many seconds ago.
 
     Raises:
-        InputError: neither knows it, or the App's credentials are not here.
-        StoreError, GitHubError: who was asked did not answer.
+        InputError: it is no time.
     """
-    job_id, repository = job_id_of(page), repository_of(page) or ""
-    settings, _ = await routing_settings()
-    record = await recorded_job(ModalDictStore(settings.modal_app_name, create=False), job_id)
-    if record is not None:
-        return record.event
-    async with connected() as (parts, without):
-        if parts is None:
-            raise InputError(f"job {job_id} is not recorded, and GitHub cannot be asked: {without}")
-        found = await job_at_github(parts, repository, job_id)
+    found = seconds(since)
     if found is None:
-        raise InputError(f"GitHub knows no job {job_id} in {repository}")
-    return found
+        raise InputError(f"--since {since}: write a time like 90m, 24h or 7d")
+    return float(found)
+
+
+async def _jobs(state: str | None, repo: str | None, within_s: float, *, watch: bool) -> list[JobLine]:
+    store = ModalDictStore(load_routing_settings().modal_app_name, create=False)
+
+    async def read() -> list[JobLine]:
+        now = time.time()
+        return wanted(await read_jobs(store, now), state=state, repository=repo, since=now - within_s)
+
+    if not watch:
+        return await read()
+    with Live(auto_refresh=False) as live:
+        while True:
+            live.update(_shown(await read(), live.console.width), refresh=True)
+            await asyncio.sleep(_EVERY_S)
+
+
+def _shown(found: list[JobLine], width: int) -> Group:
+    """A table; where it would not fit, one thing under the other."""
+    narrow = width < 72
+    table = Table(box=None, pad_edge=False, show_header=not narrow, header_style="bold")
+    columns = ("Job", "Repository", "State", "Waited", "Ran", "On", "About")
+    for column in columns[:1] if narrow else columns:
+        table.add_column(column, overflow="fold")
+    for line in found:
+        cells = (
+            f"{line.id} {line.name}",
+            line.repository,
+            line.conclusion or line.state,
+            _time(line.waited_s),
+            _time(line.ran_s),
+            line.machine or "",
+            "" if line.usd is None else as_money(line.usd),
+        )
+        shown = [Text(visible(each)) for each in cells]
+        table.add_row(*([Text("  ").join(each for each in shown if each.plain)] if narrow else shown))
+    total = sum(line.usd or 0.0 for line in found)
+    return Group(table, Text(f"{len(found)} jobs, about {as_money(total)} by list prices"))
+
+
+def _time(duration_s: float | None) -> str:
+    if duration_s is None:
+        return ""
+    whole = round(duration_s)
+    return f"{whole}s" if whole < 60 else as_time(whole - whole % 60) + (f"{whole % 60}s" if whole < 600 else "")

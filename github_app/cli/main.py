@@ -24,6 +24,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "probe": "Look at what Modal Runner assumes of GitHub and Modal, on your own accounts, line by line.",
         "status": "Show jobs, what they wait for, runners, caps and refusals, as recorded on Modal. Needs Modal's "
         "token alone.",
+        "jobs": "List jobs, those that are over too: how long each waited and ran, on what, and about what it cost.",
+        "cost": "Sum what jobs have cost by repository, workflow, machine or day: an estimate by Modal's list prices.",
         "why": "Say why a job waits: the whole chain from its delivery to its runner, and the first link that is not "
         "right.",
         "logs": "Print the end of what a runner printed on its console, also after it has ended. Needs Modal's token "

@@ -9,7 +9,7 @@ from githubkit import GitHub, Response
 from github_app.errors import GitHubError
 from github_app.github.connection import ConditionalCall, Connection, T
 from github_app.github.tokens import permissions
-from github_app.github.wire import Job, Repository, job_event
+from github_app.github.wire import Job, Repository, job_event, unix
 from github_app.model import Action, JobEvent, RunFacts
 
 # One token for all that the sweep reads.
@@ -140,6 +140,8 @@ class Jobs:
             runner_name=job.runner_name or None,
             runner_id=job.runner_id or None,
             conclusion=job.conclusion,
+            started_at=None if action is Action.QUEUED else unix(job.started_at),
+            completed_at=unix(job.completed_at),
         )
 
     async def job_in(self, repository: Repository, installation_id: int, job_id: int) -> JobEvent | None:

@@ -27,6 +27,8 @@ class Job(msgspec.Struct):
     run_attempt: int = 1
     conclusion: str | None = None
     created_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
     runner_name: str | None = None
     runner_id: int | None = None
     workflow_name: str | None = None
@@ -75,6 +77,8 @@ def job_event(
         scope=Scope(repository.owner.login, repository.name if personal else None),
         installation_id=installation_id,
         queued_at=job.created_at.timestamp() if job.created_at else None,
+        started_at=None if action is Action.QUEUED else unix(job.started_at),
+        completed_at=unix(job.completed_at),
         runner_name=job.runner_name or None,
         runner_id=job.runner_id or None,
         conclusion=job.conclusion,
@@ -84,6 +88,14 @@ def job_event(
         default_branch=repository.default_branch,
         forked=repository.forks_count > 0,
     )
+
+
+def unix(at: datetime | None) -> float | None:
+    """A time in Unix seconds; what has none, like the year 1, is none."""
+    try:
+        return at.timestamp() if at else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def renewed_place(event: JobEvent, repository: Repository) -> JobEvent:

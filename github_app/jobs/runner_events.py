@@ -9,7 +9,8 @@ import structlog
 
 from github_app.clock import Clock
 from github_app.errors import StoreError
-from github_app.model import RUNNER_NAME, Action, JobEvent, RunnerRecord, RunnerState, runner_name
+from github_app.model import RUNNER_NAME, Action, JobEvent, Ran, RunnerRecord, RunnerState, runner_name
+from github_app.routing.catalog import usd_per_minute
 from github_app.runners.newborns import Newborns
 from github_app.runners.reconcile import Reconciler
 from github_app.runners.records import change_known, leave_known
@@ -41,6 +42,23 @@ class RunnerEvents:
             return None
         return await self._store.get(RUNNERS, name)
 
+    def ran(self, runner: RunnerRecord) -> Ran:
+        """On what the job of a runner runs."""
+        known, shape = self._newborns.known(runner), runner.shape
+        return Ran(
+            runner=known.name,
+            started_for=known.started_for,
+            sandbox_id=known.sandbox_id,
+            vcpu=shape.cpu[0] * 2,
+            memory_mib=shape.memory_mib[0],
+            gpu=str(shape.gpu) if shape.gpu else None,
+            region=shape.region,
+            profile=shape.profile,
+            usd_per_hour=round(usd_per_minute(shape) * 60, 4),
+            jit_at=known.started_at,
+            created_at=known.created_at,
+        )
+
     async def note(self, event: JobEvent, runner: RunnerRecord | None) -> bool:
         """Record which job a runner has taken; tell whether that leaves a job without or a runner too many.
 
@@ -61,7 +79,12 @@ class RunnerEvents:
         if runs_another or runner.state is RunnerState.FINISHED:
             return False
         self._newborns.take(name)
-        noted: dict[str, Any] = {"runs_job": event.job_id, "sandbox_id": self._newborns.id_of(runner)}
+        known = self._newborns.known(runner)
+        noted: dict[str, Any] = {
+            "runs_job": event.job_id,
+            "sandbox_id": known.sandbox_id,
+            "created_at": known.created_at,
+        }
         if event.action is Action.COMPLETED:
             await leave_known(self._store, runner, self._clock.now(), **noted)
         else:
@@ -73,8 +96,7 @@ class RunnerEvents:
     ) -> Callable[[], Awaitable[None]] | None:
         """What is to run after the answer, if anything. It never raises."""
         if runner is not None and runner.slots and event.action is Action.COMPLETED:
-            known_here = msgspec.structs.replace(runner, sandbox_id=self._newborns.id_of(runner))
-            return partial(self._reconciler.settle, known_here, unbalanced=unbalanced)
+            return partial(self._reconciler.settle, self._newborns.known(runner), unbalanced=unbalanced)
         return partial(self._balance, event, runner) if unbalanced else None
 
     async def _balance(self, event: JobEvent, runner: RunnerRecord | None) -> None:

@@ -14,6 +14,7 @@ from functools import partial
 from math import inf
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from github_app import lifecycle
@@ -230,6 +231,8 @@ class Service:
         step = lifecycle.decide(known, event, self._clock.now(), reading=reading)
         if isinstance(step, lifecycle.Nothing):
             return await self._nothing_new(known, event, runner, step)
+        if runner is not None and step.record.state is JobState.DONE:
+            step = replace(step, record=msgspec.structs.replace(step.record, ran=self._runner_events.ran(runner)))
         if digest is not None and event.action is Action.QUEUED:
             step = replace(step, record=lifecycle.heard(step.record, digest))
         if known is None and step.launch and isinstance(routed, Admit) and not reading:

@@ -4,8 +4,8 @@ import re
 
 _SIZE = re.compile(r"(\d{1,7})(m|mb|mib|g|gb|gib|t|tb|tib)?", re.ASCII)
 _MEBIBYTES = {"m": 1, "g": 1024, "t": 1024 * 1024}
-_TIME = re.compile(r"(\d{1,5})(s|m|h)", re.ASCII)
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_TIME = re.compile(r"(\d{1,5})(s|m|h|d)", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
 
 
 def mebibytes(text: str) -> int | None:
@@ -17,7 +17,7 @@ def mebibytes(text: str) -> int | None:
 
 
 def seconds(text: str) -> int | None:
-    """Read `90m`, `2h` or `45s`. None for anything else, zero included."""
+    """Read `90m`, `2h`, `45s` or `1d`. None for anything else, zero included."""
     found = _TIME.fullmatch(text.lower())
     return int(found[1]) * _SECONDS[found[2]] or None if found else None
 

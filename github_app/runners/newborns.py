@@ -6,7 +6,9 @@ alone a little later. Where the process ends before, the sweep finds the sandbox
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
+import msgspec
 import structlog
 
 from github_app.clock import Clock
@@ -27,6 +29,7 @@ _log = structlog.get_logger(__name__)
 class _Newborn:
     github_id: int
     sandbox_id: str
+    born_at: float
     # Someone else has recorded it, or is about to.
     recorded: bool = False
 
@@ -42,16 +45,17 @@ class Newborns:
 
     def born(self, runner: RunnerRecord, sandbox_id: str) -> None:
         """Keep the id of a runner's new sandbox until it is recorded."""
-        newborn = self._all[runner.name] = _Newborn(runner.github_id, sandbox_id)
+        newborn = self._all[runner.name] = _Newborn(runner.github_id, sandbox_id, self._clock.now())
         keeping = asyncio.create_task(self._keep(runner.name, newborn))
         self._keeping.add(keeping)
         keeping.add_done_callback(self._keeping.discard)
 
-    def id_of(self, runner: RunnerRecord) -> str | None:
-        """The id of a runner's sandbox, where it is recorded or is known here."""
+    def known(self, runner: RunnerRecord) -> RunnerRecord:
+        """The runner with its sandbox, where that is recorded or is known here."""
         newborn = self._all.get(runner.name)
-        known_here = newborn is not None and newborn.github_id == runner.github_id
-        return runner.sandbox_id or (newborn.sandbox_id if newborn and known_here else None)
+        if runner.sandbox_id is not None or newborn is None or newborn.github_id != runner.github_id:
+            return runner
+        return msgspec.structs.replace(runner, sandbox_id=newborn.sandbox_id, created_at=newborn.born_at)
 
     def take(self, runner: str) -> None:
         """Take note that a runner's record is about to be written, with its sandbox."""
@@ -78,6 +82,7 @@ class Newborns:
             known = await self._store.get(RUNNERS, runner)
             # Taken while it was read: then it is being written with more than this.
             if known is not None and known.github_id == newborn.github_id and not newborn.recorded:
-                await change_known(self._store, known, RunnerState.STARTED, sandbox_id=newborn.sandbox_id)
+                born: dict[str, Any] = {"sandbox_id": newborn.sandbox_id, "created_at": newborn.born_at}
+                await change_known(self._store, known, RunnerState.STARTED, **born)
         except StoreError as error:
             _log.warning("sandbox_not_recorded", runner=runner, sandbox=newborn.sandbox_id, reason=str(error))

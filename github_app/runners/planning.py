@@ -42,6 +42,6 @@ class Planner:
         halts = await self._store.all(HALTS)
         found = plan(demands, runners, claims, halts, now)
         # This process knows of some that there is something to end.
-        born = tuple(r for r in found.starting if self._newborns.id_of(r) and not is_young(r, now))
+        born = tuple(r for r in found.starting if self._newborns.known(r).sandbox_id and not is_young(r, now))
         starting = tuple(runner for runner in found.starting if runner not in born)
         return replace(found, surplus=found.surplus + born, starting=starting)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
 
-import msgspec
 import structlog
 
 from github_app.clock import Clock
@@ -298,8 +297,7 @@ class Reconciler:
             runner = await self._store.get(RUNNERS, surplus.name)
             if runner is None or not runner.idle:
                 return False
-            sandbox_id = self._newborns.id_of(runner)
-            return await self._endings.end(msgspec.structs.replace(runner, sandbox_id=sandbox_id))
+            return await self._endings.end(self._newborns.known(runner))
         except ModalRunnerError as error:
             _log.warning("runner_not_ended", runner=surplus.name, reason=str(error))
             return False

@@ -1,0 +1,135 @@
+"""Jobs one by one, those that are over too, with where their time went and what they cost. Read from the records."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from github_app.model import JobRecord, JobState, Ran, RunnerRecord
+from github_app.routing.catalog import usd_per_minute
+from github_app.routing.globs import matches
+from github_app.routing.units import as_size
+from github_app.store import HISTORY, JOBS, RUNNERS, ModalDictStore
+
+_HOUR_S = 3600.0
+
+
+class JobLine(msgspec.Struct, frozen=True):
+    """One job. The fields are what `modal-runner jobs --json` prints; times are Unix seconds, None is not known.
+
+    `waited_s` is from GitHub's queue to a runner, `ran_s` from there to the end, or until now. `phases` are seconds
+    since it was queued. `usd` is an estimate: what the machine costs at least, from its sandbox's creation on.
+    """
+
+    id: int
+    repository: str
+    workflow: str | None
+    name: str
+    state: str
+    conclusion: str | None
+    labels: tuple[str, ...]
+    queued_at: float | None
+    started_at: float | None
+    completed_at: float | None
+    waited_s: float | None
+    ran_s: float | None
+    machine: str | None
+    runner: str | None
+    sandbox: str | None
+    usd: float | None
+    phases: dict[str, float]
+
+
+async def read_jobs(store: ModalDictStore, now: float) -> list[JobLine]:
+    """Every job that is known, newest first; one that is over is forgotten after seven days.
+
+    Raises:
+        StoreError: the store did not answer.
+    """
+    active, over, runners = await store.all(JOBS), await store.all(HISTORY), await store.all(RUNNERS)
+    lines = [line_of(record, runners, now) for record in (over | active).values()]
+    return sorted(lines, key=lambda line: -(line.queued_at or line.started_at or 0.0))
+
+
+def line_of(record: JobRecord, runners: Mapping[str, RunnerRecord], now: float) -> JobLine:
+    """Describe one job; of one that runs its runner's record says on what."""
+    event, ran = record.event, record.ran
+    runner = runners.get(record.runner_name or "")
+    queued = event.queued_at or record.recorded_at
+    until = record.completed_at or (None if record.state.over else now)
+    begun = record.started_at if record.state is not JobState.QUEUED else None
+    waits_until = begun or (now if record.state is JobState.QUEUED else None)
+    return JobLine(
+        id=event.job_id,
+        repository=event.repository,
+        workflow=event.workflow,
+        name=event.job_name,
+        state=record.state.value,
+        conclusion=record.conclusion,
+        labels=event.labels,
+        queued_at=queued,
+        started_at=begun,
+        completed_at=record.completed_at,
+        waited_s=_between(queued, waits_until),
+        ran_s=_between(begun, until),
+        machine=_machine_of(ran) if ran else _machine(runner) if runner else None,
+        runner=ran.runner if ran else record.runner_name,
+        sandbox=ran.sandbox_id if ran else runner.sandbox_id if runner else None,
+        usd=_usd(ran, runner, begun, until),
+        phases=_phases(record, queued),
+    )
+
+
+def wanted(
+    lines: Iterable[JobLine], *, state: str | None = None, repository: str | None = None, since: float = 0.0
+) -> list[JobLine]:
+    """Those in a state (or with a conclusion), of repositories that a glob matches, queued since a Unix time."""
+    return [
+        line
+        for line in lines
+        if (state is None or state in {line.state, line.conclusion})
+        and (repository is None or matches(line.repository.lower(), repository.lower()))
+        and (line.queued_at or 0.0) >= since
+    ]
+
+
+def _phases(record: JobRecord, queued: float) -> dict[str, float]:
+    """When what came, in seconds since the job was queued, by the clocks of GitHub and of our containers."""
+    ran = record.ran
+    at: dict[str, float | None] = {
+        "received": record.recorded_at,
+        "jit_issued": ran.jit_at if ran else None,
+        "sandbox_created": ran.created_at if ran else None,
+        "in_progress": record.started_at,
+        "completed": record.completed_at,
+    }
+    return {name: round(each - queued, 3) for name, each in at.items() if each is not None}
+
+
+def _between(start: float | None, end: float | None) -> float | None:
+    return None if start is None or end is None else round(max(0.0, end - start), 3)
+
+
+def _usd(ran: Ran | None, runner: RunnerRecord | None, begun: float | None, until: float | None) -> float | None:
+    if until is None or begun is None:
+        return None
+    if ran is not None:
+        return round(ran.usd_per_hour * max(0.0, until - (ran.created_at or begun)) / _HOUR_S, 6)
+    if runner is not None:
+        return round(usd_per_minute(runner.shape) * max(0.0, until - (runner.created_at or begun)) / 60, 6)
+    return None
+
+
+def _machine_of(ran: Ran) -> str:
+    return _named(ran.gpu, ran.vcpu, ran.memory_mib, ran.region)
+
+
+def _machine(runner: RunnerRecord) -> str:
+    shape = runner.shape
+    gpu: Any = str(shape.gpu) if shape.gpu else None
+    return _named(gpu, shape.cpu[0] * 2, shape.memory_mib[0], shape.region)
+
+
+def _named(gpu: str | None, vcpu: float, memory_mib: int, region: str | None) -> str:
+    parts = [gpu, f"{vcpu:g} vCPU", as_size(memory_mib), region]
+    return ", ".join(part for part in parts if part)
