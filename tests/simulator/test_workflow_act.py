@@ -1,5 +1,6 @@
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -152,6 +153,28 @@ async def test_a_failing_step_fails_the_job_and_later_steps_run_if_they_ask_to(s
         "Run echo cleaning up",
         "cleaning up",
     ]
+
+
+@pytest.mark.parametrize("shell", ["bash", "sh", "python", "perl {0}"])
+async def test_the_log_of_a_failing_step_is_complete_to_its_last_line(stage: Stage, shell: str) -> None:
+    if "sh" in shell:
+        script = 'i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); echo line $i; done; printf %s "why: $PATH" >&2; exit 3'
+    elif shell == "python":
+        script = "import os, sys; print(*(f'line {i}' for i in range(1, 3001)), sep='\\n', flush=True); "
+        script += "sys.exit('why: ' + os.environ['PATH'])"
+    else:
+        script = 'print("line $_\\n") for 1..3000; print STDERR "why: $ENV{PATH}"; exit 3'
+    outcome = await stage.only(f"""
+      - id: s
+        shell: {shell}
+        run: |
+          {script}
+""")
+
+    assert outcome.conclusion == "failure"
+    assert [line for line in stage.log if line.startswith("line")] == [f"line {i}" for i in range(1, 3001)]
+    assert re.fullmatch(rf"why: (?!.*shells).*{re.escape(os.environ['PATH'])}", stage.log[-2])
+    assert re.fullmatch(r"Error: Process completed with exit code [13]\.", stage.log[-1])
 
 
 @pytest.mark.parametrize("git", [True, False])

@@ -5,6 +5,7 @@ Standard library only: the stand-in runner imports this inside every sandbox.
 
 import asyncio
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from github_app.simulator.workflow.joblog import JobLog
+from github_app.simulator.workflow.shells import Shells
 
 # The one label of a standalone file, and the variable that says where its last job writes the outcome.
 LABEL = "simulated-runner"
@@ -23,6 +25,8 @@ OUTCOME_VARIABLE = "MODAL_RUNNER_OUTCOME"
 # On its first SIGINT act ends the step that runs and goes on with those whose `if` still holds (always(),
 # cancelled()), as GitHub does; on its second it ends these too. GitHub leaves them five minutes; a demo cannot.
 CANCEL_GRACE_SECONDS = 5.0
+# After act's end its pipe is closed at once, or held by what a step left behind.
+_SILENCE_SECONDS = 2.0
 
 # What act reads for its `github` context, from the values given by `--env`.
 _GITHUB_VARIABLES = (
@@ -63,7 +67,9 @@ async def run_job(
     with tempfile.TemporaryDirectory(prefix=".act-", dir=env.get("HOME"), ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)
         await asyncio.to_thread(_prepare, scratch, yaml_text, event)
-        job_log = JobLog(job_id, log)
+        shells = Shells(scratch / "shells")
+        env = {**env, "PATH": await asyncio.to_thread(shells.prepare, yaml_text, env.get("PATH", os.defpath))}
+        job_log = JobLog(job_id, log, shells.take)
         await _run_act(_command(scratch, workdir, env), scratch, env, job_log)
         job_log.explain()
         return _outcome(scratch / "outcome.json", failed=job_log.broken)
@@ -127,9 +133,16 @@ async def _run_act(command: list[str], scratch: Path, env: Mapping[str, str], jo
     finally:
         if process.returncode is None:
             await _end(process)
-        # A process that a step left behind may hold the pipe open for ever.
-        await asyncio.wait({reading}, timeout=2)
-        reading.cancel()
+        await _read_on(reading, job_log)
+
+
+async def _read_on(reading: asyncio.Task[None], job_log: JobLog) -> None:
+    """Read what is still to come; a process that a step left behind may hold the pipe open for ever, in silence."""
+    taken = -1
+    while taken < job_log.taken and not reading.done():
+        taken = job_log.taken
+        await asyncio.wait({reading}, timeout=_SILENCE_SECONDS)
+    reading.cancel()
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

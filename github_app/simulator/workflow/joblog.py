@@ -16,9 +16,12 @@ _DOCKER = "🐳"
 class JobLog:
     """Takes act's lines; passes on those of one job as a person should see them."""
 
-    def __init__(self, job_id: str, log: Callable[[str], None]) -> None:
+    def __init__(self, job_id: str, log: Callable[[str], None], printed: Callable[[str], str | None]) -> None:
+        """`printed`: what is shown of a line that a step of any job printed; None: nothing."""
         self._job_id = job_id
         self._log = log
+        self._printed = printed
+        self.taken = 0
         self._fetching: str | None = None
         self._docker_step: str | None = None
         self._last_error = ""
@@ -28,6 +31,7 @@ class JobLog:
 
     def take(self, line: str) -> None:
         """One line of act's output."""
+        self.taken += 1
         try:
             record = json.loads(line)
         except ValueError:
@@ -35,6 +39,10 @@ class JobLog:
         if not isinstance(record, dict):
             # act's own last word is not JSON.
             self._last_error = line.removeprefix("Error: ").strip() or self._last_error
+        elif record.get("raw_output"):
+            shown = self._printed(str(record.get("msg", "")).rstrip("\r\n"))
+            if shown is not None and record.get("jobID") == self._job_id:
+                self._log(shown)
         elif record.get("jobID") == self._job_id:
             self._take_record(record, str(record.get("msg", "")))
 
@@ -57,9 +65,7 @@ class JobLog:
 
     def _take_record(self, record: dict[str, Any], message: str) -> None:
         self._result = record.get("jobResult", self._result)
-        if record.get("raw_output"):
-            self._log(message.rstrip("\r\n"))
-        elif heading := _HEADING.match(message):
+        if heading := _HEADING.match(message):
             self._head(heading, record)
         elif clone := _CLONE.search(message):
             self._fetching = f"{clone['action']}@{clone['ref']}"
