@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from github_app.simulator.workflow import JobOutcome, Run, environment_of, load, run_job
+from github_app.simulator.workflow import Given, JobOutcome, Run, environment_of, load, run_job
 
 GITHUB: dict[str, Any] = {
     "event_name": "push",
@@ -43,10 +43,14 @@ class Stage:
             event=github["event"],
             env={"PATH": os.environ["PATH"], "HOME": str(self.home), **environment_of(github)},
             log=self.log.append,
+            secrets=run.given_to(key).secrets,
+            variables=run.given_to(key).variables,
         )
 
-    async def only(self, steps: str, github: Mapping[str, Any] = GITHUB, on: str = "push") -> JobOutcome:
-        run = Run(load(f"on: {on}\njobs:\n  t:\n    runs-on: modal\n    steps:\n{steps}", "ci.yml"), github)
+    async def only(
+        self, steps: str, github: Mapping[str, Any] = GITHUB, on: str = "push", given: Given | None = None
+    ) -> JobOutcome:
+        run = Run(load(f"on: {on}\njobs:\n  t:\n    runs-on: modal\n    steps:\n{steps}", "ci.yml"), github, given)
         run.ready()
         return await self.run(run, "t", github)
 
@@ -214,12 +218,46 @@ async def test_the_inputs_of_a_manual_run_are_known(stage: Stage) -> None:
     assert stage.log[-1] == "a100 workflow_dispatch"
 
 
+async def test_what_act_does_not_know_reaches_the_steps_as_data(stage: Stage) -> None:
+    (stage.tree / "own").mkdir()
+    (stage.tree / "own/action.yml").write_text(
+        "inputs: {a: {default: b}}\nruns: {using: composite, steps: [{run: 'echo own ${{ inputs.a }}', shell: bash}]}\n"
+    )
+    secret = "two: lines\n$(id) \\ =: # 'q'"
+    outcome = await stage.only(
+        """
+      - if: case(inputs.flag, false, inputs.count == 3, true, false)
+        env: {N: "${{ inputs.text }}", J: "${{ toJSON(inputs) }}", S: "${{ secrets.one }}", M: "${{ secrets.MORE }}"}
+        run: |
+          echo "${{ case(github.event_name == 'push', 'P', fromJSON('x')) }} ${{ strategy.job-total }} ${{ vars.V }}"
+          echo "[${{ secrets.NONE }}] ${{ github.token == secrets.GITHUB_TOKEN && secrets.GITHUB_TOKEN != '' }}"
+          [ "$N" = it\\'s ] && [ "$S" = hush ] && printf %s "$J" | grep -q '"flag": false'
+          echo "the secret is $S, $(printf %s "$M" | tail -n 1)"
+      - uses: $/own
+        with: {a: "${{ inputs.count == 3 }}"}
+      - uses: actions/checkout@v5
+      - run: echo "hash=${{ hashFiles('own/*.yml') }}"
+""",
+        on="{push: null, workflow_dispatch: {inputs: {flag: {type: boolean}, count: {type: number, default: 3}, "
+        'text: {default: "it\'s"}}}}',
+        given=Given(secrets={"ONE": "hush", "MORE": secret}, variables={"V": 'v "1"'}),
+    )
+
+    assert outcome.conclusion == "success", stage.log
+    assert "P 1 v 1" in stage.log
+    assert "[] true" in stage.log
+    assert {"Run $/own", "own true"} <= set(stage.log)
+    assert not [line for line in stage.log if "hush" in line]
+    assert any(re.fullmatch(r"hash=[0-9a-f]{64}", line) for line in stage.log)
+
+
 @pytest.mark.parametrize(
     ("step", "sentence"),
     [
         ("uses: no-such-host.invalid/action/x@v1", "no-such-host.invalid/action@v1 could not be fetched"),
         ("uses: docker://alpine:3", "'docker://alpine:3' needs Docker"),
-        ("uses: ./missing", "failed to read 'action.yml'"),
+        ("uses: ./missing", "The action ./missing is not there"),
+        ("{run: pwd, working-directory: none/here}", "Error: The working directory none/here is not there."),
         ("run: echo ${{ fromJSON('{') }}", "Unable to interpolate"),
     ],
 )

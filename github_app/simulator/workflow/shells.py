@@ -1,9 +1,9 @@
 """Stand-ins for the shells that act starts, so that nothing is lost of what a failing step prints.
 
 act gives each step a terminal and, where the step fails, closes it without reading what is still in it
-(nektos/act, host_environment.go: `exec` returns at once on an error): up to half of 3,000 lines are gone, the error with
-them. So each shell is started through a script that marks the end of the output of a failed one, and that waits until
-the mark has come out of act; the reader answers it. Standard library only.
+(nektos/act, host_environment.go: `exec` returns at once on an error): up to half of 3,000 lines are gone, and the error
+with them. So each shell is started through a script that marks the end of the output of a failed one, and that waits
+until the mark has come out of act; the reader answers it. Standard library only.
 """
 
 import json
@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 # How often, at 0.05 s, a stand-in looks for the answer: a reader that is gone must not hold a step for ever.
-_LOOKS = 600
-_MARK = "\x1e\x1eend "
+_LOOKS = 200
+# Of nothing that a secret could be, for act masks secrets in what is printed.
+_MARK = "\x1e\x1e\x1e"
 # What act starts by these names itself, whatever a file says.
 _ALWAYS = ("bash", "sh", "node", "python", "pwsh")
 
@@ -59,7 +60,8 @@ class Shells:
         text, marked, process = line.partition(_MARK)
         if not marked:
             return line
-        (self._folder / str(int(process))).touch()
+        if process.isdecimal():
+            (self._folder / process).touch()
         return text or None
 
 
