@@ -1,5 +1,6 @@
 """The command line, as a process: what it prints, how it exits, and that nothing is left when it has."""
 
+import io
 import json
 import os
 import re
@@ -15,8 +16,11 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from rich.console import Console
 
 from github_app.cli.main import COMMANDS, main
+from github_app.demo.report import JobReport
+from github_app.demo.show import showing
 from tests.demo.conftest import CommandLine
 
 SLEEPY = """
@@ -444,3 +448,74 @@ def test_a_job_in_the_one_label_form_is_ours_and_a_refused_one_is_told_at_once(
     )
     assert done.returncode == 1
     assert time.monotonic() - began < 60
+
+
+def test_a_demo_whose_reader_goes_away_ends_quietly(command_line: CommandLine) -> None:
+    with command_line.start("demo", PYTHONUNBUFFERED="1") as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline()[:6] for _ in range(3)] == ["queued"] * 3
+        process.stdout.close()
+        assert process.stderr is not None
+        said = process.stderr.read()
+        ended = process.wait(timeout=60)
+
+    assert (ended, said) == (128 + signal.SIGPIPE, "")
+
+
+def test_a_ctrl_c_while_it_still_loads_shows_no_traceback(command_line: CommandLine, tmp_path: Path) -> None:
+    # In the place of a library that is loaded first, one that says so and takes its time.
+    loading = tmp_path / "loading"
+    (tmp_path / "typer.py").write_text(f"import time\nopen({str(loading)!r}, 'w').close()\ntime.sleep(60)\n")
+    with command_line.start("demo", PYTHONPATH=str(tmp_path)) as process:
+        deadline = time.monotonic() + 20
+        while not loading.exists() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        ended, said = _end(process, signal.SIGINT)
+
+    assert ended in {-signal.SIGINT, 130}
+    assert "Traceback" not in said
+
+
+def test_json_is_printed_when_the_jobs_are_done_though_the_demo_stays(
+    command_line: CommandLine, tmp_path: Path
+) -> None:
+    workflow = written(tmp_path, "on: push\njobs: {a: {runs-on: modal, steps: [{run: 'true'}]}}\n")
+    arguments = ("demo", "--json", "--serve", "--workflow", workflow)
+    with command_line.start(*arguments, PYTHONUNBUFFERED="1") as process:
+        report = json.loads(_read_until(process, lambda printed: printed.endswith("\n")))
+        assert process.poll() is None
+        ended, said = _end(process, signal.SIGINT)
+
+    assert (ended, report["jobs"][0]["conclusion"]) == (130, "success")
+    assert "export GITHUB_APP_ID=" in said
+
+
+@pytest.mark.parametrize("width", [50, 80])
+def test_the_table_fits_a_narrow_terminal_and_breaks_no_id(width: int) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, width=width, force_terminal=True, color_system=None)
+    job = JobReport(
+        "a job with a name that is long enough to break [red]",
+        ("modal",),
+        None,
+        "modal-1000018-1",
+        "sb-1",
+        300,
+        400,
+    )
+    with showing(console, wide=False) as show:
+        show([("running", job), ("waiting for approval of production", job)])
+    lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).splitlines()]
+
+    assert max(map(len, lines)) <= width
+    assert "0.4 s" in screen.getvalue()
+    assert "[red]" in screen.getvalue()
+    assert ("modal-1000018-1" in screen.getvalue()) is (width == 80)
+
+
+def test_without_a_table_the_ids_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    job = JobReport("a" * 60, ("modal",), None, "modal-1000018-1", "sb-IWTGXHJXF6FAWEH9YYZ6VJ6ERN", 300, None, "CI")
+    with showing(Console(width=50, force_terminal=True), wide=True) as show:
+        show([("running", job)])
+
+    assert capsys.readouterr().out.count("modal-1000018-1 in sb-IWTGXHJXF6FAWEH9YYZ6VJ6ERN\n") == 1

@@ -15,7 +15,7 @@ from github_app.simulator.github.state import Job, Runner
 
 _LONG_POLL_S = 20.0
 _NOTICED_AFTER_S = 2.0
-_LOG_LINES_KEPT = 10_000
+_LOG_LINES_KEPT = 100_000
 
 
 async def _come_online(call: Call) -> Reply:
@@ -107,7 +107,9 @@ async def _progress(call: Call) -> Reply:
     if job.runner is not None:
         job.runner.works = True
     job.log.extend(str(line) for line in call.body().get("lines", ()))
-    del job.log[:-_LOG_LINES_KEPT]
+    if len(job.log) > _LOG_LINES_KEPT:
+        del job.log[: -_LOG_LINES_KEPT + 1]
+        job.log.insert(0, "(the lines before these are not kept)")
     return Reply({"cancel": job.cancel_asked})
 
 
