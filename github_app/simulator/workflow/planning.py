@@ -28,7 +28,7 @@ def plan(job: Job, scope: Scope, *, docker: bool = False) -> Plan:
     try:
         if not wanted(job, scope):
             return Plan((_decided(job, scope, skipped=True),))
-        if refusals := (*job.refusals, *(() if docker else job.docker_refusals)):
+        if refusals := job.refusals if docker or not job.docker_refusals else job.docker_refusals:
             return Plan((_decided(job, scope, error="\n".join(refusals), refused=True),))
         return _expand(job, scope)
     except ExpressionError as error:
