@@ -1,6 +1,7 @@
 import asyncio
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -35,24 +36,31 @@ class Stage:
         self.tree.mkdir()
         self.log: list[str] = []
 
-    async def run(self, run: Run, key: str, github: Mapping[str, Any] = GITHUB) -> JobOutcome:
+    async def run(
+        self, run: Run, key: str, github: Mapping[str, Any] = GITHUB, path: str = os.environ["PATH"]
+    ) -> JobOutcome:
         return await run_job(
             run.standalone(key),
             job_id=key.partition(":")[0],
             workdir=self.tree,
             event=github["event"],
-            env={"PATH": os.environ["PATH"], "HOME": str(self.home), **environment_of(github)},
+            env={"PATH": path, "HOME": str(self.home), **environment_of(github)},
             log=self.log.append,
             secrets=run.given_to(key).secrets,
             variables=run.given_to(key).variables,
         )
 
     async def only(
-        self, steps: str, github: Mapping[str, Any] = GITHUB, on: str = "push", given: Given | None = None
+        self,
+        steps: str,
+        github: Mapping[str, Any] = GITHUB,
+        on: str = "push",
+        given: Given | None = None,
+        path: str = os.environ["PATH"],
     ) -> JobOutcome:
         run = Run(load(f"on: {on}\njobs:\n  t:\n    runs-on: modal\n    steps:\n{steps}", "ci.yml"), github, given)
         run.ready()
-        return await self.run(run, "t", github)
+        return await self.run(run, "t", github, path)
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
@@ -293,6 +301,30 @@ async def test_a_cancelled_job_ends_its_step_and_still_runs_the_steps_that_ask_f
 
     assert "tidied up" in stage.log
     await eventually(lambda: not Path(f"/proc/{mark.read_text().strip()}").exists())
+
+
+@pytest.mark.parametrize(
+    "patterns",
+    ["'**/*.lock'", "'a/**'", "'a/*'", "'a'", "'**/*.lock', '!a/**'", "'[ab]/?.lock', 'c.lock'", "'none'", "'**'"],
+)
+@pytest.mark.skipif(shutil.which("node") is None, reason="act hashes files with Node.js, which is not here")
+async def test_files_are_hashed_without_nodejs_as_act_hashes_them_with_it(stage: Stage, patterns: str) -> None:
+    for name in ("a/x.lock", "a/.b/y.lock", "a/z.txt", "b/x.lock", "c.lock", "b.lock"):
+        (stage.tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (stage.tree / name).write_text(name)
+    tools = stage.home / "tools"
+    tools.mkdir()
+    for name in ("bash", "sh", "sleep", "cat"):
+        (tools / name).symlink_to(shutil.which(name) or "")
+    steps = f'      - uses: actions/checkout@v5\n      - run: echo "[${{{{ hashFiles({patterns}) }}}}]"\n'
+
+    await stage.only(steps)
+    await stage.only(steps, path=str(tools))
+    hashes = [line for line in stage.log if re.fullmatch(r"\[[0-9a-f]*\]", line)]
+
+    assert len(hashes) == 2
+    assert hashes[0] == hashes[1]
+    assert (hashes[0] == "[]") is (patterns == "'none'")
 
 
 def test_running_a_job_needs_the_standard_library_only() -> None:

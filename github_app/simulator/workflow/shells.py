@@ -9,16 +9,19 @@ until the mark has come out of act; the reader answers it. Standard library only
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from github_app.simulator.workflow import hash_files
 
 # How often, at 0.05 s, a stand-in looks for the answer: a reader that is gone must not hold a step for ever.
 _LOOKS = 200
 # Of nothing that a secret could be, for act masks secrets in what is printed.
 _MARK = "\x1e\x1e\x1e"
 # What act starts by these names itself, whatever a file says.
-_ALWAYS = ("bash", "sh", "node", "python", "pwsh")
+_ALWAYS = ("bash", "sh", "python", "pwsh")
 
 # The terminal is in raw mode and the mark stands behind what the step printed last, also where that ends in no newline.
 # The stand-ins' folder is taken out of PATH, where a step has no use for it.
@@ -27,7 +30,7 @@ here='{folder}'
 before=${{PATH%%"$here":*}}
 PATH=$before${{PATH#*"$here":}}
 export PATH
-"${{0##*/}}" "$@"
+{run}
 code=$?
 [ $code -eq 0 ] && exit 0
 printf '{mark}%s\\n' $$
@@ -35,6 +38,16 @@ left={looks}
 while [ ! -e "$here/$$" ] && [ $left -gt 0 ]; do sleep 0.05; left=$((left - 1)); done
 exit $code
 """
+_RUN = '"${0##*/}" "$@"'
+# act asks where Node.js is, to start it by that path; here it is. Without one it can still hash files.
+_RUN_NODE = """[ "$*" = "--no-warnings -e console.log(process.execPath)" ] && echo "$0" && exit 0
+if command -v node >/dev/null; then
+    node "$@"
+else
+    case "$1" in */workflow/hashfiles/index.js) exec '{python}' -I '{hash_files}' ;; esac
+    echo "This action needs Node.js, which is not on this machine."
+    (exit 127)
+fi"""
 
 
 class Shells:
@@ -46,14 +59,17 @@ class Shells:
     def prepare(self, workflow: str, path: str) -> str:
         """Write a stand-in for each shell of a standalone file that is found along `path`; the PATH with them."""
         self._folder.mkdir()
-        script = _SCRIPT.format(folder=self._folder, mark=_MARK.encode("unicode_escape").decode(), looks=_LOOKS)
-        script = script.replace("\\x1e", "\\036")
         for name in {*_ALWAYS, *_named(json.loads(workflow))}:
             if shutil.which(name, path=path):
-                file = self._folder / name
-                file.write_text(script, encoding="utf-8")
-                file.chmod(0o755)
+                self._write(name, _RUN)
+        self._write("node", _RUN_NODE.format(python=sys.executable, hash_files=hash_files.__file__))
         return f"{self._folder}{os.pathsep}{path}"
+
+    def _write(self, name: str, run: str) -> None:
+        mark = "".join(f"\\{ord(each):03o}" for each in _MARK)
+        file = self._folder / name
+        file.write_text(_SCRIPT.format(folder=self._folder, mark=mark, looks=_LOOKS, run=run), encoding="utf-8")
+        file.chmod(0o755)
 
     def take(self, line: str) -> str | None:
         """A line that a step printed, without the mark, which is answered; None where nothing else stands in it."""
