@@ -12,6 +12,8 @@ from github_app.simulator.github.state import Job
 from github_app.simulator.modal import SandboxView
 
 OUR_LABEL = "modal"
+# Held by an environment, or by another of its concurrency group.
+_HELD = frozenset({"waiting", "pending"})
 
 
 class JobReport(msgspec.Struct, frozen=True):
@@ -44,9 +46,9 @@ class OtherJob(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True):
     """The whole demo; the fields are what `--json` prints.
 
-    `failed` counts jobs of ours that ran and failed, `refused` those that were refused or that no runner can
-    take, each with its reason, `waiting` those that
-    are held for an approval; none of them is lost. `others` are jobs that are not ours and that nobody runs.
+    `failed` counts jobs of ours that ran and failed, `refused` those that were refused or that no runner can take, each
+    with its reason, `waiting` those that are held for an approval or by their concurrency group; none of them is lost.
+    `others` are jobs that are not ours and that nobody runs, `notes` what of the commit is not run.
     """
 
     jobs: tuple[JobReport, ...]
@@ -165,14 +167,14 @@ def report(world: World, reasons: Reasons, notes: tuple[str, ...] = ()) -> Repor
     return Report(
         jobs=tuple(report_job(job, by_name, reasons) for job in ours),
         ignored=len(jobs) - len(ours),
-        lost=sum(job.status not in {"completed", "waiting"} and reasons.of(job) is None for job in ours),
+        lost=sum(job.status not in {"completed", *_HELD} and reasons.of(job) is None for job in ours),
         leaked_sandboxes=sum(view.running for view in world.modal.sandboxes()),
         leaked_runners=sum(runner.name.startswith("modal-") for runner in world.github.world.runners.values()),
         github_calls=sum(world.github.calls.values()),
         modal_calls=sum(world.modal.calls.values()),
         failed=sum(job.conclusion == "failure" and job.id not in reasons.refused for job in ours),
         refused=sum(reasons.of(job) is not None for job in ours),
-        waiting=sum(job.status == "waiting" for job in ours),
+        waiting=sum(job.status in _HELD for job in ours),
         others=tuple(OtherJob(workflow_of(j), j.instance.name, j.instance.labels, reason) for j, reason in others),
         notes=notes,
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from github_app.demo.show import Show, show_failures, show_reasons, show_summary
 from github_app.demo.source import Source
 from github_app.demo.world import World, world
 from github_app.errors import ModalRunnerError
+from github_app.foreign_text import visible
 from github_app.simulator.github.state import Job
 from github_app.simulator.workflow import Given
 
@@ -69,11 +71,11 @@ async def run_demo(
                 reasons = await _watch(running, hosted, show, console)
             _cancel_unserved(running, reasons)
             await _settle(running, reasons)
-            cancelled = [f"{run.name}: cancelled: {run.note}" for run in running.github.world.runs.values() if run.note]
-            result = report(running, reasons, (*source.notes, *cancelled))
+            held = _runs_without_jobs(running)
+            result = report(running, reasons, (*source.notes, *held))
             show_failures(console, running.github.jobs(), reasons, source.expected_failures)
-            for line in cancelled:
-                console.print(line, markup=False, highlight=False, soft_wrap=True)
+            for line in held:
+                console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
             show_summary(console, result)
             reported(result)
             if wishes.stay:
@@ -121,6 +123,13 @@ def _at_work(jobs: list[Job]) -> bool:
     return any(job.status == "in_progress" for job in jobs)
 
 
+def _runs_without_jobs(running: World) -> list[str]:
+    """What became of runs that their concurrency group has cancelled, or still holds."""
+    runs = running.github.world.runs.values()
+    cancelled = [f"{run.name}: cancelled: {run.note}" for run in runs if run.note]
+    return cancelled + [f"{run.name}: waits for its concurrency group" for run in runs if run.status == "pending"]
+
+
 def _cancel_unserved(running: World, reasons: Reasons) -> None:
     """Cancel what no runner can take, as its author would: the app may have started one for it."""
     for job in running.github.jobs():
@@ -153,7 +162,7 @@ def _show_places(running: World, notes: Console) -> None:
         f"simulated Modal  {running.modal.url}",
         f"app's log        {running.app.log}",
         "For `modal-runner status`, `logs`, `doctor` and `why`, in another shell; all of it is simulated:",
-        *(f"export {name}={value}" for name, value in {**variables, **_path(key)}.items()),
+        *(f"export {name}={shlex.quote(value)}" for name, value in {**variables, **_path(key)}.items()),
     ]
     for line in lines:
         notes.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -118,7 +118,7 @@ def show_reasons(console: Console, jobs: list[Job], reasons: Reasons) -> None:
 
 def show_summary(console: Console, report: Report) -> None:
     """Print the totals."""
-    waiting = f", {report.waiting} waiting for an approval" if report.waiting else ""
+    waiting = f", {report.waiting} held" if report.waiting else ""
     console.print(
         f"\n{len(report.jobs)} jobs of ours, {report.ignored} not ours, {report.lost} lost, {report.failed} failed, "
         f"{report.refused} refused{waiting}; left behind: "

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 from github_app.simulator import hooks
 from github_app.simulator.workflow.act import environment_of, run_job
+from github_app.simulator.workflow.rewriting import DUMMY_TOKEN
 from github_app.simulator.workflow.standalone import after_failure
 
 _REPORT_EVERY_S = 0.3
@@ -52,7 +53,7 @@ async def run(service: Service, job: dict[str, Any]) -> tuple[Conclusion, dict[s
 async def _steps(service: Service, job: dict[str, Any], lines: list[str]) -> tuple[Conclusion, dict[str, str]]:
     environment = {**_environment(), **environment_of(job["github"])}
     workflow = job["workflow"]
-    log = _MaskedLog(lines, job["secrets"].values())
+    log = _MaskedLog(lines, (DUMMY_TOKEN, *job["secrets"].values()))
     if not await _hook(job["github"], environment, log):
         workflow = after_failure(workflow, job["act_job"])
     tree = Path("_work").absolute()

@@ -89,6 +89,11 @@ def repository(tmp_path: Path) -> Path:
         "_wheels.yml": _WHEELS,
         "tags.yml": "on: {push: {tags: ['v*']}}\njobs: {a: {runs-on: modal, steps: [{run: 'true'}]}}\n",
         "broken.yml": "on: push\njobs: [\n",
+        **{
+            f"line{number}.yml": f"name: line {number}\non: push\nconcurrency: one\n"
+            f"jobs: {{line{number}: {{runs-on: modal, steps: [{{run: 'true'}}]}}}}\n"
+            for number in (1, 2, 3)
+        },
     }
     for name, text in texts.items():
         (folder / name).write_text(text)
@@ -112,7 +117,7 @@ def test_what_real_repositories_do_runs_and_the_rest_is_refused_job_by_job(
     file = ".github/workflows/ci.yml"
 
     assert {name: job["conclusion"] for name, job in jobs.items()} == {
-        **dict.fromkeys(("plan", "wheels (t4) / build", "deploy"), "success"),
+        **dict.fromkeys(("plan", "wheels (t4) / build", "deploy", "line1", "line3"), "success"),
         "chatty": "failure",
         "box": "failure",
         "after": "skipped",
@@ -132,6 +137,7 @@ def test_what_real_repositories_do_runs_and_the_rest_is_refused_job_by_job(
     }
     assert any("broken.yml:3: broken YAML" in note or "broken.yml:2: broken YAML" in note for note in report["notes"])
     assert any("tags.yml: not started by a push to main: it is for tags alone" in note for note in report["notes"])
+    assert any(note.startswith("line 2: cancelled: Canceling since a higher priority") for note in report["notes"])
     assert len([line for line in said.splitlines() if "run on this machine as" in line]) == 1
 
 
@@ -159,7 +165,7 @@ def test_an_event_is_chosen_an_environment_held_and_the_folders_policy_honoured_
     assert "waiting for approval of prod W / held" in done.stdout
     assert re.search(r"^success +W / one ", done.stdout, re.MULTILINE)
     assert re.search(r"^refused +W / dear: ", done.stdout, re.MULTILINE)
-    assert "3 jobs of ours, 0 not ours, 0 lost, 0 failed, 1 refused, 1 waiting for an approval" in done.stdout
+    assert "3 jobs of ours, 0 not ours, 0 lost, 0 failed, 1 refused, 1 held" in done.stdout
 
 
 def test_on_a_terminal_it_asks_before_the_steps_of_a_repository_run(

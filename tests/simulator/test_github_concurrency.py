@@ -10,6 +10,8 @@ from github_app.simulator.github.state import WorkflowRun
 from github_app.simulator.workflow import Given
 from tests.worlds.github_workshop import Hub
 
+pytest_plugins = ["tests.worlds.github_fixtures"]
+
 STEPS = "    steps: [{run: 'true'}]\n"
 
 
@@ -113,7 +115,14 @@ async def test_each_event_has_the_context_that_github_gives_it(hub: Hub) -> None
 
 
 def test_the_commit_is_one_that_git_takes_for_checked_out_and_clean(tmp_path: Path) -> None:
-    files = {"a.txt": b"a", "a/b.sh": b"b", "a/c/d.txt": b"\0", "long/" + "x" * 120 + ".txt": b"", "ä.md": b"z"}
+    files = {
+        "a.txt": b"a",
+        "a/b.sh": b"b",
+        "a/c/d.txt": b"\0",
+        "long/" + "x" * 120 + ".txt": b"",
+        "ä.md": b"z",
+        "\udcff": b"y",
+    }
     commit = commit_of(files, "Push 1", "octo", 1_700_000_000)
     git = commit.repository("refs/heads/main", "http://localhost/o/r")
     for name, content in {**files, **{f".git/{name}": text for name, text in git.items()}}.items():

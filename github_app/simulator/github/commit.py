@@ -67,8 +67,8 @@ def _tree(made: Commit, blobs: Mapping[str, bytes]) -> bytes:
             below.setdefault(name, {})[rest] = sha
         else:
             here[name] = sha
-    entries = [(name.encode(), _FILE, sha) for name, sha in here.items()]
-    entries += [(name.encode(), _FOLDER, _tree(made, inner)) for name, inner in below.items()]
+    entries = [(_bytes(name), _FILE, sha) for name, sha in here.items()]
+    entries += [(_bytes(name), _FOLDER, _tree(made, inner)) for name, inner in below.items()]
     # git sorts a folder as if its name ended in a slash.
     entries.sort(key=lambda entry: entry[0] + (b"/" if entry[1] == _FOLDER else b""))
     return _add(made, b"tree", b"".join(mode + b" " + name + b"\0" + sha for name, mode, sha in entries))
@@ -77,10 +77,15 @@ def _tree(made: Commit, blobs: Mapping[str, bytes]) -> bytes:
 def _index(files: Mapping[str, bytes], blobs: Mapping[str, bytes]) -> bytes:
     """What git believes is in the working tree; times of zero make it look at the files themselves."""
     parts = [b"DIRC" + struct.pack(">II", 2, len(files))]
-    for path, content in sorted((name.encode(), content) for name, content in files.items()):
-        sha = blobs[path.decode()]
+    for name in sorted(files, key=_bytes):
+        path, content, sha = _bytes(name), files[name], blobs[name]
         numbers = struct.pack(">10I", 0, 0, 0, 0, 0, 0, _INDEX_MODE, 0, 0, len(content) & 0xFFFFFFFF)
         entry = numbers + sha + struct.pack(">H", min(len(path), _LONGEST_NAME)) + path
         parts.append(entry + b"\0" * (8 - len(entry) % 8))
     whole = b"".join(parts)
     return whole + hashlib.sha1(whole, usedforsecurity=False).digest()
+
+
+def _bytes(name: str) -> bytes:
+    # A name that is no UTF-8 on disk.
+    return name.encode("utf-8", "surrogateescape")

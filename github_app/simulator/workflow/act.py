@@ -75,8 +75,8 @@ async def run_job(
         shells = Shells(scratch / "shells")
         env = {**env, "PATH": await asyncio.to_thread(shells.prepare, yaml_text, env.get("PATH", os.defpath))}
         document = json.loads(yaml_text)
-        job_log = JobLog(job_id, log, shells.take, _directories(document, job_id))
         in_container = "container" in document["jobs"][job_id]
+        job_log = JobLog(job_id, log, shells.take, _directories(document, job_id), docker=in_container)
         await _run_act(
             _command(scratch, workdir, env), scratch, _environment(scratch, env, docker=in_container), job_log
         )

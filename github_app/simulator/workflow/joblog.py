@@ -29,11 +29,14 @@ class JobLog:
         log: Callable[[str], None],
         printed: Callable[[str], str | None] = str,
         directories: Mapping[str, str] = MappingProxyType({}),
+        *,
+        docker: bool = False,
     ) -> None:
         """`printed`: what is shown of a line that a step of any job printed; None: nothing.
 
-        `directories`: the `working-directory` of each step that has one, by its id.
+        `directories`: the `working-directory` of each step that has one, by its id. `docker`: the job has it.
         """
+        self._docker = docker
         self._job_id = job_id
         self._log = log
         self._directories = directories
@@ -86,7 +89,7 @@ class JobLog:
             self._head(heading, record)
         elif clone := _CLONE.search(message):
             self._fetching = f"{clone['action']}@{clone['ref']}"
-        elif _DOCKER in message:
+        elif _DOCKER in message and not self._docker:
             self._docker_step = str(record.get("step"))
         elif "command" in record:
             self._command(message)
