@@ -76,7 +76,8 @@ jobs:
     steps:
       - if: inputs.fast
         env: {KEY: "${{ secrets.key }}"}
-        run: '[ "$KEY" = ''a "b" c'' ] && [ -n "${{ inputs.sha }}" ] && [ -z "$TOKEN" ]'
+        run: '[ "${{ github.workflow }}" = CI ] && [ "${{ github.workflow_ref }}" = "$GITHUB_WORKFLOW_REF" ] &&
+          [ -n "$GITHUB_WORKFLOW_REF" ] && [ "$KEY" = ''a "b" c'' ] && [ -n "${{ inputs.sha }}" ] && [ -z "$TOKEN" ]'
 """
 
 

@@ -17,7 +17,9 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from github_app.simulator.workflow.joblog import SAME_COMMIT, JobLog
+from github_app.simulator.workflow.rewriting import GITHUB_ALONE
 from github_app.simulator.workflow.shells import Shells
+from github_app.simulator.workflow.values import to_text
 
 # The one label of a standalone file, and the variable that says where its last job writes the outcome.
 LABEL = "simulated-runner"
@@ -47,8 +49,10 @@ class JobOutcome:
 
 def environment_of(github: Mapping[str, Any]) -> dict[str, str]:
     """The `GITHUB_*` variables that give a job this `github` context."""
-    names = {name: name.removeprefix("GITHUB_").lower() for name in (*_GITHUB_VARIABLES, "GITHUB_SHA", "GITHUB_ACTOR")}
-    return {name: str(github[key]) for name, key in names.items() if github.get(key) not in (None, "")}
+    alone = (f"GITHUB_{name.upper()}" for name in GITHUB_ALONE)
+    given = (*_GITHUB_VARIABLES, "GITHUB_SHA", "GITHUB_ACTOR", *alone)
+    names = {name: name.removeprefix("GITHUB_").lower() for name in given}
+    return {name: to_text(github[key]) for name, key in names.items() if github.get(key) not in (None, "")}
 
 
 async def run_job(

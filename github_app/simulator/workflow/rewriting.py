@@ -5,7 +5,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from github_app.simulator.workflow.syntax import (
@@ -27,15 +27,25 @@ from github_app.simulator.workflow.values import Scalar, to_text
 # not told of it, for act would show it to github.com when it fetches an action.
 DUMMY_TOKEN = "ghs_simulated0000000000000000000000000000"  # noqa: S105 - of no use to anyone
 _TOKENS = (Index(Context("github"), Value("token")), Index(Context("secrets"), Value("github_token")))
+# Of the `github` context; act knows the rest (pkg/model/github_context.go).
+GITHUB_ALONE = (
+    "workflow_ref",
+    "workflow_sha",
+    "triggering_actor",
+    "repository_id",
+    "repository_owner_id",
+    "ref_protected",
+)
 
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a job before it runs: its inputs, the numbers of its `strategy`, and its token."""
+    """What is known of a job before it runs: its inputs, the numbers of its `strategy`, its token, its `github`."""
 
     inputs: Mapping[str, Any]
     strategy: Mapping[str, Any]
     token: str = DUMMY_TOKEN
+    github: Mapping[str, Any] = field(default_factory=dict)
 
 
 def rewritten(value: Any, known: Known) -> Any:
@@ -77,6 +87,7 @@ def _concerns(expression: Expression) -> bool:
         (isinstance(part, Call) and part.name == "case")
         or (isinstance(part, Context) and part.name in ("inputs", "strategy"))
         or _is_token(part)
+        or _is_githubs(part)
         for part in walk(expression)
     )
 
@@ -105,11 +116,14 @@ def _replaced(expression: Expression, known: Known) -> Expression | None:
     """The literal that stands for an expression, if it is known."""
     if _is_token(expression):
         return Value(known.token)
+    values = {"inputs": known.inputs, "strategy": known.strategy}
     match expression:
-        case Index(Context("inputs" | "strategy" as name), Value(str() as key)):
-            return _literal(_found(known.inputs if name == "inputs" else known.strategy, key))
-        case Context("inputs" | "strategy" as name):
-            return _literal(known.inputs if name == "inputs" else known.strategy)
+        case Index(Context("github"), Value(str() as key)) if _is_githubs(expression):
+            return _literal(_found(known.github, key))
+        case Index(Context(name), Value(str() as key)) if name in values:
+            return _literal(_found(values[name], key))
+        case Context(name) if name in values:
+            return _literal(values[name])
     return None
 
 
@@ -117,6 +131,13 @@ def _is_token(expression: Expression) -> bool:
     match expression:
         case Index(Context(context), Value(str() as name)):
             return Index(Context(context), Value(name.lower())) in _TOKENS
+    return False
+
+
+def _is_githubs(expression: Expression) -> bool:
+    match expression:
+        case Index(Context("github"), Value(str() as name)):
+            return name.lower() in GITHUB_ALONE
     return False
 
 

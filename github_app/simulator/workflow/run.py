@@ -122,12 +122,14 @@ class Run:
             "job-total": total,
             "max-parallel": planned.plan.max_parallel or total,
         }
+        # A called workflow's jobs see the name of the one that an event has started.
+        named = replace(self._workflow, name=str(self._github.get("workflow") or self._workflow.name))
         return standalone(
-            self._workflow,
+            named,
             job,
             combination=each.instance.matrix,
             needs=self._needs(job),
-            known=Known(self._given.inputs, strategy, self._given.token),
+            known=Known(self._given.inputs, strategy, self._given.token, self._github),
             event_name=str(self._github.get("event_name") or "push"),
         )
 
