@@ -13,11 +13,6 @@ from github_app.simulator.github.state import Job
 from github_app.simulator.runner import JIT_CONFIG
 
 
-def is_hosted(job: Job) -> bool:
-    """Tell whether GitHub's own Linux runners would take the job."""
-    return all(label.startswith("ubuntu-") for label in job.instance.labels)
-
-
 class HostedRunners:
     """Starts one process for each job of GitHub's own runners, and ends what is left at the end."""
 

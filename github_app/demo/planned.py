@@ -41,6 +41,10 @@ def jobs_of(path: Path, github: Mapping[str, Any]) -> tuple[list[Planned], tuple
 
 
 def _planned(job: Job, contexts: Mapping[str, Any]) -> list[Planned]:
+    if not job.steps:
+        # Its jobs are those of another file.
+        why = f"they are those of {job.call.path}: explain that file" if job.call else "; ".join(job.refusals)
+        return [Planned(job.name or job.id, (), None, why)]
     needs = {need: {"result": "success", "outputs": {}} for need in job.needs}
     # Whether it runs at all is not asked here: what it would get is.
     made = plan(replace(job, condition="always()"), Scope({**contexts, "needs": needs}, _STATUS))

@@ -9,12 +9,15 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from github_app.demo.report import JobReport, Report
+from github_app.demo.report import JobReport, Reasons, Report, workflow_of
 from github_app.foreign_text import visible
 from github_app.simulator.github.state import Job
 
 _COLOURS = {"success": "green", "failure": "red", "cancelled": "yellow", "skipped": "dim", "running": "cyan"}
+_COLOURS |= {"refused": "red", "not served": "yellow"}
 _LOG_LINES = 20
+# Narrower than this, the columns that say least are left out.
+_NARROW = 70
 
 
 class Show(Protocol):
@@ -24,19 +27,25 @@ class Show(Protocol):
         """Show the state and the report of each job."""
 
 
-def state_of(job: Job) -> str:
-    """One word for where a job is."""
-    return job.conclusion or {"queued": "queued", "in_progress": "running"}[job.status]
+def state_of(job: Job, reasons: Reasons) -> str:
+    """Where a job is, in a word or two."""
+    if job.id in reasons.refused:
+        return "refused"
+    if job.id in reasons.unserved:
+        return "not served"
+    if job.status == "waiting":
+        return f"waiting for approval of {job.instance.environment or 'its environment'}"
+    return job.conclusion or {"in_progress": "running"}.get(job.status, job.status)
 
 
 @contextlib.contextmanager
-def showing(console: Console) -> Iterator[Show]:
-    """Show on `console`: live on a terminal, as lines otherwise."""
-    if not console.is_terminal:
+def showing(console: Console, *, wide: bool) -> Iterator[Show]:
+    """Show on `console`: live on a terminal; elsewhere, or if it is to be `wide`, as lines with sandbox ids."""
+    if wide or not console.is_terminal:
         yield _Lines(console)
         return
     with Live(console=console, auto_refresh=False) as live:
-        yield lambda rows: live.update(_table(rows), refresh=True)
+        yield lambda rows: live.update(_table(rows, console.width), refresh=True)
 
 
 class _Lines:
@@ -48,30 +57,38 @@ class _Lines:
 
     def __call__(self, rows: list[tuple[str, JobReport]]) -> None:
         for number, (state, job) in enumerate(rows):
-            if self._shown.get(number) != state:
-                self._shown[number] = state
-                where = f"  on {job.runner_name}" if job.runner_name else ""
-                where += f" in {job.sandbox_id}" if job.sandbox_id else ""
-                took = f"  after {job.duration_ms} ms" if job.duration_ms is not None else ""
-                self._console.print(
-                    f"{state:<10} {escape(visible(job.name))}{where}{took}", highlight=False, soft_wrap=True
-                )
+            # A reason is told in a line of its own.
+            if self._shown.get(number) == state or job.reason:
+                continue
+            self._shown[number] = state
+            where = f"  on {job.runner_name}" if job.runner_name else ""
+            where += f" in {job.sandbox_id}" if job.sandbox_id else ""
+            took = f"  after {job.duration_ms} ms" if job.duration_ms is not None else ""
+            line = f"{visible(state):<10} {_named(job)}{where}{took}"
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _table(rows: list[tuple[str, JobReport]]) -> Table:
+def _named(job: JobReport) -> str:
+    return visible(f"{job.workflow} / {job.name}")
+
+
+def _table(rows: list[tuple[str, JobReport]], width: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("job", "runs-on", "state", "runner", "sandbox", "queued→running", "duration"):
-        table.add_column(column, overflow="fold")
+    columns = ["job", "state"]
+    columns += ["runner"] if width >= _NARROW else []
+    columns += ["wait", "took"]
+    for column in columns:
+        # A name that is broken over lines cannot be copied.
+        table.add_column(column, overflow="fold", no_wrap=column in {"runner", "wait", "took"})
     for state, job in rows:
-        table.add_row(
-            escape(visible(job.name)),
-            escape(visible(" ".join(job.labels))),
-            f"[{_COLOURS.get(state, 'default')}]{state}[/]",
-            job.runner_name or "",
-            job.sandbox_id or "",
-            _seconds(job.queued_to_running_ms),
-            _seconds(job.duration_ms),
-        )
+        cells = {
+            "job": escape(_named(job)),
+            "state": f"[{_COLOURS.get(state, 'default')}]{escape(visible(state))}[/]",
+            "runner": job.runner_name or "",
+            "wait": _seconds(job.queued_to_running_ms),
+            "took": _seconds(job.duration_ms),
+        }
+        table.add_row(*(cells[column] for column in columns))
     return table
 
 
@@ -79,29 +96,32 @@ def _seconds(ms: int | None) -> str:
     return "" if ms is None else f"{ms / 1000:.1f} s"
 
 
-def show_failures(console: Console, jobs: list[Job], expected: frozenset[str]) -> None:
-    """Print the end of the log of each job that failed."""
+def show_failures(console: Console, jobs: list[Job], reasons: Reasons, expected: frozenset[str]) -> None:
+    """Print the end of the log of each job that failed and ran."""
     for job in jobs:
-        if job.conclusion not in {"failure", "cancelled"}:
+        if job.conclusion not in {"failure", "cancelled"} or reasons.of(job):
             continue
         why = " (as expected)" if job.instance.name in expected else ""
-        console.print(f"\n[bold]{escape(visible(job.instance.name))}: {job.conclusion}{why}[/]", highlight=False)
+        title = visible(f"{workflow_of(job)} / {job.instance.name}: {job.conclusion}{why}")
+        console.print(f"\n[bold]{escape(title)}[/]", highlight=False)
         for line in job.log[-_LOG_LINES:]:
             console.print(f"  {visible(line)}", markup=False, highlight=False, soft_wrap=True)
 
 
-def show_refusals(console: Console, jobs: list[Job], refused: dict[int, str]) -> None:
-    """Say of each job that is not served what its author would read."""
+def show_reasons(console: Console, jobs: list[Job], reasons: Reasons) -> None:
+    """Say of each job that is refused, or that no runner serves, why."""
     for job in jobs:
-        if job.id in refused:
-            said = f"refused {job.instance.name}: {refused[job.id]}"
+        for reason in (reasons.of(job) or "").splitlines():
+            said = f"{state_of(job, reasons):<10} {workflow_of(job)} / {job.instance.name}: {reason}"
             console.print(visible(said), markup=False, highlight=False, soft_wrap=True)
 
 
 def show_summary(console: Console, report: Report) -> None:
     """Print the totals."""
+    waiting = f", {report.waiting} held" if report.waiting else ""
     console.print(
-        f"\n{len(report.jobs)} jobs of ours, {report.ignored} not ours, {report.lost} lost; left behind: "
+        f"\n{len(report.jobs)} jobs of ours, {report.ignored} not ours, {report.lost} lost, {report.failed} failed, "
+        f"{report.refused} refused{waiting}; left behind: "
         f"{report.leaked_sandboxes} sandboxes, {report.leaked_runners} runners; "
         f"{report.github_calls} calls to GitHub, {report.modal_calls} to Modal",
         highlight=False,

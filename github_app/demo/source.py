@@ -2,79 +2,140 @@
 
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 
 from github_app.errors import InputError
+from github_app.simulator.github.events import EVENTS, Event
 from github_app.simulator.workflow import Workflow, WorkflowError, load
+from github_app.simulator.workflow.triggers import not_started
 
 _FOLDER = ".github/workflows"
+_BRANCH = "refs/heads/main"
+# GitHub reads these endings, and no folder below.
+_ENDINGS = {".yml", ".yaml"}
+
+
+@dataclass(frozen=True)
+class Start:
+    """A workflow file of the commit, and the event that starts it."""
+
+    path: str
+    event: Event
 
 
 @dataclass(frozen=True)
 class Source:
-    """A commit: its files, the workflows of it that a push runs, and the jobs' names that are expected to fail.
+    """A commit: its files, what of it is started, and the jobs' names that are expected to fail.
 
-    `warnings`: what runs here and would not at GitHub, with file and line.
+    `warnings`: what runs here and would not at GitHub, with file and line. `notes`: what of it is not run, and why.
     """
 
     name: str
     files: Mapping[str, bytes]
-    workflows: tuple[str, ...]
+    starts: tuple[Start, ...]
     expected_failures: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Found:
+    """The workflow files that were looked at."""
+
+    starts: list[Start] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def sample() -> Source:
     """The workflow that ships with the project."""
     root = Path(str(files("github_app.demo").joinpath("sample")))
-    return Source("sample", _read(root, _walk(root)), (f"{_FOLDER}/ci.yml",), frozenset({"fails, as expected"}))
+    start = Start(f"{_FOLDER}/ci.yml", EVENTS["push"])
+    return Source("sample", _read(root, _walk(root)), (start,), frozenset({"fails, as expected"}))
 
 
-def from_workflow(file: Path) -> Source:
-    """One workflow file, whatever event it is for.
+def from_workflow(file: Path, event: str | None = None) -> Source:
+    """One workflow file, and those beside it that it may call.
+
+    Without `event` a push starts it; where it is not for pushes, the first event of it that is known here.
 
     Raises:
-        InputError: it cannot be read, or is not a workflow that is known here (file, line, reason).
+        InputError: it cannot be read, is not a workflow (file, line, reason), or the event does not start it.
     """
     try:
         content = file.read_bytes()
     except OSError as error:
         raise InputError(f"--workflow {file}: {error.strerror}") from None
-    workflow = _parse(content, str(file))
-    path = f"{_FOLDER}/{file.name}"
-    return Source(file.stem, {path: content}, (path,), warnings=workflow.warnings)
-
-
-def from_repository(root: Path) -> Source:
-    """A repository's files as they are on disk, and those of its workflows that a push runs.
-
-    Raises:
-        InputError: there is none, or one of them is not known here (file, line, reason).
-    """
-    folder = root / _FOLDER
-    found = sorted(path for path in folder.glob("*") if path.suffix in {".yml", ".yaml"})
-    pushed: list[str] = []
-    warnings: list[str] = []
-    for path in found:
-        content = path.read_bytes()
-        workflow = _parse(content, str(path))
-        warnings += workflow.warnings
-        if "push" in workflow.events:
-            pushed.append(str(path.relative_to(root)))
-    if not pushed:
-        raise InputError(f"--repo {root}: no workflow in {folder} runs on push")
-    return Source(
-        root.resolve().name, _read(root, _tracked(root) or _walk(root)), tuple(pushed), warnings=tuple(warnings)
-    )
-
-
-def _parse(content: bytes, shown_path: str) -> Workflow:
     try:
-        return load(content.decode("utf-8", "replace"), shown_path)
+        workflow = _load(content, str(file))
     except WorkflowError as error:
         raise InputError(str(error)) from None
+    found, path = _Found(warnings=list(workflow.warnings)), f"{_FOLDER}/{file.name}"
+    beside = _workflow_files(file.parent) if file.resolve().parent.as_posix().endswith(_FOLDER) else []
+    commit = {path: content, **{f"{_FOLDER}/{each.name}": each.read_bytes() for each in beside}}
+    known = next((name for name in EVENTS if EVENTS[name].name in workflow.events), None)
+    if event is None and known is None:
+        found.notes.append(f"{file}: it runs on {', '.join(workflow.events)}, which is not simulated; run as on a push")
+        found.starts.append(Start(path, EVENTS["push"]))
+    else:
+        _look(found, workflow, path, event or str(known), commit)
+    if not found.starts:
+        raise InputError(f"--workflow {found.notes[0]}; choose another with --event")
+    return Source(file.stem, commit, tuple(found.starts), warnings=tuple(found.warnings), notes=tuple(found.notes))
+
+
+def from_repository(root: Path, event: str | None = None) -> Source:
+    """A repository's files as they are on disk, and those of its workflows that the event starts; by default a push.
+
+    Raises:
+        InputError: none is started; with the reason of each.
+    """
+    commit = _read(root, _tracked(root) or _walk(root))
+    found = _Found()
+    for file in _workflow_files(root / _FOLDER):
+        try:
+            workflow = _load(file.read_bytes(), str(file))
+        except (OSError, WorkflowError) as error:
+            found.notes.append(f"not run: {error}")
+            continue
+        found.warnings += workflow.warnings
+        _look(found, workflow, str(file.relative_to(root)), event or "push", commit)
+    if not found.starts:
+        reasons = "".join(f"\n  {note}" for note in found.notes)
+        raise InputError(f"--repo {root}: no workflow in {root / _FOLDER} runs on {event or 'push'}{reasons}")
+    name = root.resolve().name
+    return Source(name, commit, tuple(found.starts), warnings=tuple(found.warnings), notes=tuple(found.notes))
+
+
+def _look(found: _Found, workflow: Workflow, path: str, name: str, commit: Mapping[str, bytes]) -> None:
+    event = EVENTS[name]
+    # A pull request is looked at by the branch that it is to be merged into.
+    ref = _BRANCH if name == "pull_request" else event.ref
+    if reason := not_started(workflow, event.name, ref, commit):
+        found.notes.append(f"{workflow.path}: not started by {_said(name)}: {reason}")
+        return
+    found.starts.append(Start(path, replace(event, schedule=_schedule(workflow))))
+
+
+def _said(name: str) -> str:
+    return {"push": "a push to main", "tag": "the push of the tag v1.0.0"}.get(name, f"the event {name}")
+
+
+def _schedule(workflow: Workflow) -> str:
+    match workflow.events.get("schedule"):
+        case [{"cron": str() as cron}, *_]:
+            return cron
+    return ""
+
+
+def _load(content: bytes, shown_path: str) -> Workflow:
+    return load(content.decode("utf-8", "replace"), shown_path)
+
+
+def _workflow_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.suffix in _ENDINGS and path.is_file())
 
 
 def _tracked(root: Path) -> list[Path]:

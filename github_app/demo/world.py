@@ -21,6 +21,7 @@ from github_app.clock import Clock
 from github_app.errors import ModalRunnerError
 from github_app.github.connection import SharedTransport, connect
 from github_app.github.manifest import load_manifest
+from github_app.routing.catalog import RUNNER_VERSION
 from github_app.simulator.github import SimulatedGitHub
 from github_app.simulator.github.state import Account, App
 from github_app.simulator.image import stand_in_image
@@ -42,13 +43,14 @@ class Container:
 
 @dataclass
 class World:
-    """What runs. `environment` is what each container of the app was started with."""
+    """What runs. `environment` is what each container of the app was started with, `labels` what selects it."""
 
     github: SimulatedGitHub
     modal: SimulatedModal
     organization: Account
     containers: list[Container]
     environment: Mapping[str, str]
+    labels: tuple[str, ...] = ("modal",)
 
     @property
     def app(self) -> Container:
@@ -64,17 +66,20 @@ async def world(
     image: RunnerImage | None = None,
     limits: Limits = Limits(),  # noqa: B008 - the same
     settings: Mapping[str, str] | None = None,
+    labels: tuple[str, ...] = ("modal",),
 ) -> AsyncIterator[World]:
     """Start everything, and leave nothing behind."""
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="modal-runner-")))
         github = await stack.enter_async_context(SimulatedGitHub(clock.now, time.time))
+        # What the app has without settings: `doctor` finds nothing to mend.
+        github.newest_runner = RUNNER_VERSION
         modal = await stack.enter_async_context(SimulatedModal(image=image or stand_in_image(), limits=limits))
         organization = github.world.add_account(ORGANIZATION)
         ports = [_free_port() for _ in range(containers)]
         app, variables = await register(github, organization, f"http://127.0.0.1:{ports[0]}")
         environment = {**_clean_environment(), **variables, **modal.env, **(settings or {})}
-        running = World(github, modal, organization, [], environment)
+        running = World(github, modal, organization, [], environment, labels)
         stack.push_async_callback(_stop_all, running)
         for port in ports:
             running.containers.append(await start_container(port, environment, folder / f"app-{port}.log", clock))

@@ -64,7 +64,8 @@ def explain(event: JobEvent, rules: Rules, *, group: str | None = None) -> Expla
 
 
 def _notes(event: JobEvent, shape: Shape, group: str | None) -> tuple[str, ...]:
-    if group is None:
+    # The default group's name, unless someone has changed it.
+    if group is None or (group.lower() == "default" and shape.runner_group is None):
         return ()
     if event.scope.repo is not None:
         return (f"the job asks for the runner group {group}; a personal account's repositories have only 'Default'",)

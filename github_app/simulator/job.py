@@ -5,11 +5,13 @@ import io
 import os
 import signal
 import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from github_app.simulator import hooks
 from github_app.simulator.workflow.act import environment_of, run_job
+from github_app.simulator.workflow.rewriting import DUMMY_TOKEN
 from github_app.simulator.workflow.standalone import after_failure
 
 _REPORT_EVERY_S = 0.3
@@ -51,7 +53,7 @@ async def run(service: Service, job: dict[str, Any]) -> tuple[Conclusion, dict[s
 async def _steps(service: Service, job: dict[str, Any], lines: list[str]) -> tuple[Conclusion, dict[str, str]]:
     environment = {**_environment(), **environment_of(job["github"])}
     workflow = job["workflow"]
-    log = _MaskedLog(lines)
+    log = _MaskedLog(lines, (DUMMY_TOKEN, *job["secrets"].values()))
     if not await _hook(job["github"], environment, log):
         workflow = after_failure(workflow, job["act_job"])
     tree = Path("_work").absolute()
@@ -63,16 +65,19 @@ async def _steps(service: Service, job: dict[str, Any], lines: list[str]) -> tup
         event=job["github"]["event"],
         env=environment,
         log=log.append,
+        secrets=job["secrets"],
+        variables=job["variables"],
     )
     return outcome.conclusion, dict(outcome.outputs)
 
 
 class _MaskedLog:
-    """The job's log, in which what was asked for by `::add-mask::` does not show."""
+    """The job's log, in which secrets do not show, nor what was asked for by `::add-mask::`."""
 
-    def __init__(self, lines: list[str]) -> None:
+    def __init__(self, lines: list[str], secrets: Iterable[str]) -> None:
         self._lines = lines
-        self._masked: list[str] = []
+        # Of a secret of several lines each is one.
+        self._masked = [line for secret in secrets for line in secret.splitlines() if line.strip()]
 
     def append(self, line: str) -> None:
         """Take a line that was printed."""

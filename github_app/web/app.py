@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from github_app.errors import DeliveryError, GitHubError, StoreError
@@ -49,8 +49,28 @@ def create_app(
         return await _healthz(service)
 
     return Starlette(
-        routes=[Route("/webhook", webhook, methods=["POST"]), Route("/healthz", healthz)], lifespan=lifespan
+        routes=[
+            Route("/", _front),
+            Route("/webhook", webhook, methods=["POST"]),
+            Route("/healthz", healthz),
+        ],
+        lifespan=lifespan,
     )
+
+
+# For whoever follows the URL: anyone may, so it tells of nobody's jobs.
+_FRONT = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Modal Runner</title>
+<h1>Modal Runner</h1>
+<p>This is a GitHub App that runs queued GitHub Actions jobs in Modal Sandboxes. It shows nothing here.</p>
+<p>GitHub delivers to <code>/webhook</code>; <code>/healthz</code> says whether the app is up. What is going on,
+<code>modal-runner status</code> tells those who hold its Modal token.</p>
+</html>
+"""
+
+
+async def _front(_request: Request) -> Response:
+    return HTMLResponse(_FRONT)
 
 
 async def _healthz(service: Service) -> Response:

@@ -1,6 +1,6 @@
 """The command line, as a process: what it prints, how it exits, and that nothing is left when it has."""
 
-import contextlib
+import io
 import json
 import os
 import re
@@ -9,14 +9,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
+from rich.console import Console
 
 from github_app.cli.main import COMMANDS, main
+from github_app.demo.report import JobReport
+from github_app.demo.show import showing
+from tests.demo.conftest import CommandLine
 
 SLEEPY = """
 on: push
@@ -32,50 +37,6 @@ jobs:
 """
 
 
-class CommandLine:
-    """Runs `modal-runner` with a directory for temporary files of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.scratch = folder / "scratch"
-        self.scratch.mkdir()
-        self.environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        self.environment |= {"TMPDIR": str(self.scratch), "NO_COLOR": "1", "COLUMNS": "200"}
-
-    def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
-        """Start it as a terminal does, in a process group of its own."""
-        return subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "github_app", *arguments],
-            env=self.environment | environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def run(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-        """Run it to its end."""
-        with self.start(*arguments, **environment) as process:
-            printed, complained = process.communicate(timeout=100)
-        return subprocess.CompletedProcess(process.args, process.returncode, printed, complained)
-
-    def left(self) -> list[str]:
-        """What is left: files, and processes that have to do with the directory."""
-        deadline = time.monotonic() + 3
-        while (found := [*map(str, self.scratch.rglob("*")), *self._processes()]) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        return found
-
-    def _processes(self) -> Iterator[str]:
-        mark = str(self.scratch).encode()
-        for process in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                here = os.fsencode((process / "cwd").readlink())
-                arguments = (process / "cmdline").read_bytes()
-                if mark in here or mark in arguments or mark in (process / "environ").read_bytes():
-                    yield f"{process.name}: {arguments!r}"
-
-
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Run `modal-runner` in this process: exit code, stdout, stderr. An error that it lets through fails the test."""
@@ -89,14 +50,6 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         return int(ended.value.code or 0), printed.out, printed.err
 
     return run
-
-
-@pytest.fixture
-def command_line(tmp_path: Path) -> Iterator[CommandLine]:
-    """The command line; whatever a test leaves of it fails the test."""
-    line = CommandLine(tmp_path)
-    yield line
-    assert line.left() == []
 
 
 def written(folder: Path, text: str, name: str = "fresh.yml") -> str:
@@ -117,19 +70,19 @@ def test_the_sample_runs_and_json_prints_one_object_and_nothing_else(command_lin
     assert ran.returncode == 0
     assert ran.stdout.count("\n") == 1
     assert report.keys() == {
-        "jobs",
-        "ignored",
-        "lost",
-        "leaked_sandboxes",
-        "leaked_runners",
-        "github_calls",
-        "modal_calls",
+        *("jobs", "ignored", "lost", "leaked_sandboxes", "leaked_runners", "github_calls", "modal_calls"),
+        *("failed", "refused", "waiting", "others", "notes"),
     }
     assert all(
         job.keys()
-        == {"name", "labels", "conclusion", "runner_name", "sandbox_id", "queued_to_running_ms", "duration_ms"}
+        == {
+            *("name", "labels", "conclusion", "runner_name", "sandbox_id", "queued_to_running_ms", "duration_ms"),
+            *("workflow", "reason", "log"),
+        }
         for job in report["jobs"]
     )
+    assert (report["failed"], report["refused"]) == (1, 0)
+    assert {name for name, job in jobs.items() if job["log"]} == {"fails, as expected"}
     assert (report["ignored"], report["lost"], report["leaked_sandboxes"], report["leaked_runners"]) == (1, 0, 0, 0)
     assert len(jobs) >= 6
     # Well under a minute: no job waits for the sweep to find it.
@@ -252,8 +205,8 @@ def test_an_action_that_cannot_be_fetched_fails_its_job_with_a_sentence(
     ran = command_line.run("demo", "--workflow", written(tmp_path, workflow))
 
     assert ran.returncode == 0
-    assert re.search(r"^failure +uses  on modal-", ran.stdout, re.MULTILINE)
-    assert re.search(r"^success +plain  on modal-", ran.stdout, re.MULTILINE)
+    assert re.search(r"^failure +fresh.yml / uses  on modal-", ran.stdout, re.MULTILINE)
+    assert re.search(r"^success +fresh.yml / plain  on modal-", ran.stdout, re.MULTILINE)
     [sentence] = [line for line in ran.stdout.splitlines() if "some/action@v1" in line and "fetched" in line]
     assert len(sentence.split()) > 5
     assert "Traceback" not in ran.stdout + ran.stderr
@@ -436,17 +389,39 @@ def test_a_demo_that_is_stopped_while_it_starts_leaves_nothing(
 def test_a_demo_that_serves_tells_where_and_stays_until_it_is_stopped(
     command_line: CommandLine, tmp_path: Path
 ) -> None:
-    workflow = written(tmp_path, "on: push\njobs:\n  a:\n    runs-on: [modal]\n    steps:\n      - run: echo hello\n")
+    workflow = written(
+        tmp_path,
+        "on: push\njobs:\n  a: {name: <b>bold</b>, runs-on: [modal], steps: [{run: \"echo 'hello <i>'\"}]}\n",
+    )
     with command_line.start("demo", "--serve", "--workflow", workflow, PYTHONUNBUFFERED="1") as process:
         printed = _read_until(process, lambda printed: "Ctrl-C" in printed)
-        ports = [urlsplit(url).port for url in re.findall(r"http://127\.0\.0\.1:\d+", printed)]
+        first = printed[: printed.index("queued ")]
+        ports = [urlsplit(url).port for url in re.findall(r"http://127\.0\.0\.1:\d+", first)]
+        given = dict(re.findall(r"^export (\w+)=(.*)$", first, re.MULTILINE))
         assert len(set(ports)) == 3
-        time.sleep(1)
+        assert "BEGIN" not in printed
+        assert "BEGIN RSA PRIVATE KEY" in Path(given["GITHUB_PRIVATE_KEY_PATH"]).read_text()
+        doctor = command_line.run("doctor", "--json", **given)
         assert process.poll() is None
         assert all(map(_listens, ports))
-        ended, _ = _end(process, signal.SIGINT)
+        app, github = (urlsplit(url) for url in re.findall(r"^(?:app|simulated GitHub) +(\S+)", first, re.MULTILINE))
+        front = httpx.get(f"http://{app.netloc}/", trust_env=False).text
+        runs = httpx.get(f"http://{github.netloc}/", trust_env=False).text
+        [job] = re.findall('<a href="(.*?)"', runs)
+        log = httpx.get(f"http://{github.netloc}{job}", trust_env=False).text
+        ended, said = _end(process, signal.SIGINT)
 
+    assert {check["name"]: check["status"] for check in json.loads(doctor.stdout)["checks"]} == dict.fromkeys(
+        [check["name"] for check in json.loads(doctor.stdout)["checks"]], "ok"
+    )
+    assert json.loads(doctor.stdout)["warnings"] == []
+    assert "Modal Runner" in front
+    assert "fresh" not in front
+    assert "&lt;b&gt;bold&lt;/b&gt;" in runs
+    assert "<b>" not in runs + log
+    assert "hello &lt;i&gt;" in log
     assert ended == 130
+    assert "stopped; nothing left" in said
     assert not any(map(_listens, ports))
 
 
@@ -467,7 +442,80 @@ def test_a_job_in_the_one_label_form_is_ours_and_a_refused_one_is_told_at_once(
     began = time.monotonic()
     done = command_line.run("demo", "--workflow", workflow)
 
-    assert "2 jobs of ours, 0 not ours, 1 lost" in done.stdout
-    assert "refused refused: The label 'gpu:h1000' names no GPU of Modal. Nearest: 'gpu:h100'" in done.stdout
+    assert "2 jobs of ours, 0 not ours, 0 lost, 0 failed, 1 refused" in done.stdout
+    assert "refused    fresh.yml / refused: The label 'gpu:h1000' names no GPU of Modal. Nearest: 'gpu:h100'" in (
+        done.stdout
+    )
     assert done.returncode == 1
     assert time.monotonic() - began < 60
+
+
+def test_a_demo_whose_reader_goes_away_ends_quietly(command_line: CommandLine) -> None:
+    with command_line.start("demo", PYTHONUNBUFFERED="1") as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline()[:6] for _ in range(3)] == ["queued"] * 3
+        process.stdout.close()
+        assert process.stderr is not None
+        said = process.stderr.read()
+        ended = process.wait(timeout=60)
+
+    assert (ended, said) == (128 + signal.SIGPIPE, "")
+
+
+def test_a_ctrl_c_while_it_still_loads_shows_no_traceback(command_line: CommandLine, tmp_path: Path) -> None:
+    # In the place of a library that is loaded first, one that says so and takes its time.
+    loading = tmp_path / "loading"
+    (tmp_path / "typer.py").write_text(f"import time\nopen({str(loading)!r}, 'w').close()\ntime.sleep(60)\n")
+    with command_line.start("demo", PYTHONPATH=str(tmp_path)) as process:
+        deadline = time.monotonic() + 20
+        while not loading.exists() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        ended, said = _end(process, signal.SIGINT)
+
+    assert ended in {-signal.SIGINT, 130}
+    assert "Traceback" not in said
+
+
+def test_json_is_printed_when_the_jobs_are_done_though_the_demo_stays(
+    command_line: CommandLine, tmp_path: Path
+) -> None:
+    workflow = written(tmp_path, "on: push\njobs: {a: {runs-on: modal, steps: [{run: 'true'}]}}\n")
+    arguments = ("demo", "--json", "--serve", "--workflow", workflow)
+    with command_line.start(*arguments, PYTHONUNBUFFERED="1") as process:
+        report = json.loads(_read_until(process, lambda printed: printed.endswith("\n")))
+        assert process.poll() is None
+        ended, said = _end(process, signal.SIGINT)
+
+    assert (ended, report["jobs"][0]["conclusion"]) == (130, "success")
+    assert "export GITHUB_APP_ID=" in said
+
+
+@pytest.mark.parametrize("width", [50, 80])
+def test_the_table_fits_a_narrow_terminal_and_breaks_no_id(width: int) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, width=width, force_terminal=True, color_system=None)
+    job = JobReport(
+        "a job with a name that is long enough to break [red]",
+        ("modal",),
+        None,
+        "modal-1000018-1",
+        "sb-1",
+        300,
+        400,
+    )
+    with showing(console, wide=False) as show:
+        show([("running", job), ("waiting for approval of production", job)])
+    lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).splitlines()]
+
+    assert max(map(len, lines)) <= width
+    assert "0.4 s" in screen.getvalue()
+    assert "[red]" in screen.getvalue()
+    assert ("modal-1000018-1" in screen.getvalue()) is (width == 80)
+
+
+def test_without_a_table_the_ids_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    job = JobReport("a" * 60, ("modal",), None, "modal-1000018-1", "sb-IWTGXHJXF6FAWEH9YYZ6VJ6ERN", 300, None, "CI")
+    with showing(Console(width=50, force_terminal=True), wide=True) as show:
+        show([("running", job)])
+
+    assert capsys.readouterr().out.count("modal-1000018-1 in sb-IWTGXHJXF6FAWEH9YYZ6VJ6ERN\n") == 1

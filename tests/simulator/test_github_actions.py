@@ -277,8 +277,8 @@ async def test_a_runs_jobs_are_listed_with_their_state(hub: Hub) -> None:
 
 
 async def test_a_workflow_that_is_not_known_is_refused_with_file_and_line_and_starts_nothing(hub: Hub) -> None:
-    with pytest.raises(WorkflowError, match=r"ci.yml:5: .*services"):
-        hub.push("  build:\n    services: {}\n    runs-on: modal\n    steps: [run: 'true']\n")
+    with pytest.raises(WorkflowError, match=r"ci.yml:5: .*volumes"):
+        hub.push("  build:\n    volumes: {}\n    runs-on: modal\n    steps: [run: 'true']\n")
 
     assert hub.github.world.runs == {}
 

@@ -1,5 +1,7 @@
 import asyncio
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -8,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from github_app.simulator.workflow import JobOutcome, Run, environment_of, load, run_job
+from github_app.simulator.workflow import Given, JobOutcome, Run, environment_of, load, run_job
 
 GITHUB: dict[str, Any] = {
     "event_name": "push",
@@ -34,20 +36,31 @@ class Stage:
         self.tree.mkdir()
         self.log: list[str] = []
 
-    async def run(self, run: Run, key: str, github: Mapping[str, Any] = GITHUB) -> JobOutcome:
+    async def run(
+        self, run: Run, key: str, github: Mapping[str, Any] = GITHUB, path: str = os.environ["PATH"]
+    ) -> JobOutcome:
         return await run_job(
             run.standalone(key),
             job_id=key.partition(":")[0],
             workdir=self.tree,
             event=github["event"],
-            env={"PATH": os.environ["PATH"], "HOME": str(self.home), **environment_of(github)},
+            env={"PATH": path, "HOME": str(self.home), **environment_of(github)},
             log=self.log.append,
+            secrets=run.given_to(key).secrets,
+            variables=run.given_to(key).variables,
         )
 
-    async def only(self, steps: str, github: Mapping[str, Any] = GITHUB, on: str = "push") -> JobOutcome:
-        run = Run(load(f"on: {on}\njobs:\n  t:\n    runs-on: modal\n    steps:\n{steps}", "ci.yml"), github)
+    async def only(
+        self,
+        steps: str,
+        github: Mapping[str, Any] = GITHUB,
+        on: str = "push",
+        given: Given | None = None,
+        path: str = os.environ["PATH"],
+    ) -> JobOutcome:
+        run = Run(load(f"on: {on}\njobs:\n  t:\n    runs-on: modal\n    steps:\n{steps}", "ci.yml"), github, given)
         run.ready()
-        return await self.run(run, "t", github)
+        return await self.run(run, "t", github, path)
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
@@ -154,6 +167,28 @@ async def test_a_failing_step_fails_the_job_and_later_steps_run_if_they_ask_to(s
     ]
 
 
+@pytest.mark.parametrize("shell", ["bash", "sh", "python", "perl {0}"])
+async def test_the_log_of_a_failing_step_is_complete_to_its_last_line(stage: Stage, shell: str) -> None:
+    if "sh" in shell:
+        script = 'i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); echo line $i; done; printf %s "why: $PATH" >&2; exit 3'
+    elif shell == "python":
+        script = "import os, sys; print(*(f'line {i}' for i in range(1, 3001)), sep='\\n', flush=True); "
+        script += "sys.exit('why: ' + os.environ['PATH'])"
+    else:
+        script = 'print("line $_\\n") for 1..3000; print STDERR "why: $ENV{PATH}"; exit 3'
+    outcome = await stage.only(f"""
+      - id: s
+        shell: {shell}
+        run: |
+          {script}
+""")
+
+    assert outcome.conclusion == "failure"
+    assert [line for line in stage.log if line.startswith("line")] == [f"line {i}" for i in range(1, 3001)]
+    assert re.fullmatch(rf"why: (?!.*shells).*{re.escape(os.environ['PATH'])}", stage.log[-2])
+    assert re.fullmatch(r"Error: Process completed with exit code [13]\.", stage.log[-1])
+
+
 @pytest.mark.parametrize("git", [True, False])
 async def test_checkout_copies_the_tree_and_nothing_is_left_behind(stage: Stage, *, git: bool) -> None:
     (stage.tree / "hello.txt").write_text("hello from the tree")
@@ -191,12 +226,46 @@ async def test_the_inputs_of_a_manual_run_are_known(stage: Stage) -> None:
     assert stage.log[-1] == "a100 workflow_dispatch"
 
 
+async def test_what_act_does_not_know_reaches_the_steps_as_data(stage: Stage) -> None:
+    (stage.tree / "own").mkdir()
+    (stage.tree / "own/action.yml").write_text(
+        "inputs: {a: {default: b}}\nruns: {using: composite, steps: [{run: 'echo own ${{ inputs.a }}', shell: bash}]}\n"
+    )
+    secret = "two: lines\n$(id) \\ =: # 'q'"
+    outcome = await stage.only(
+        """
+      - if: case(inputs.flag, false, inputs.count == 3, true, false)
+        env: {N: "${{ inputs.text }}", J: "${{ toJSON(inputs) }}", S: "${{ secrets.one }}", M: "${{ secrets.MORE }}"}
+        run: |
+          echo "${{ case(github.event_name == 'push', 'P', fromJSON('x')) }} ${{ strategy.job-total }} ${{ vars.V }}"
+          echo "[${{ secrets.NONE }}] ${{ github.token == secrets.GITHUB_TOKEN && secrets.GITHUB_TOKEN != '' }}"
+          [ "$N" = it\\'s ] && [ "$S" = hush ] && printf %s "$J" | grep -q '"flag": false'
+          echo "the secret is $S, $(printf %s "$M" | tail -n 1)"
+      - uses: $/own
+        with: {a: "${{ inputs.count == 3 }}"}
+      - uses: actions/checkout@v5
+      - run: echo "hash=${{ hashFiles('own/*.yml') }}"
+""",
+        on="{push: null, workflow_dispatch: {inputs: {flag: {type: boolean}, count: {type: number, default: 3}, "
+        'text: {default: "it\'s"}}}}',
+        given=Given(secrets={"ONE": "hush", "MORE": secret}, variables={"V": 'v "1"'}),
+    )
+
+    assert outcome.conclusion == "success", stage.log
+    assert "P 1 v 1" in stage.log
+    assert "[] true" in stage.log
+    assert {"Run $/own", "own true"} <= set(stage.log)
+    assert not [line for line in stage.log if "hush" in line]
+    assert any(re.fullmatch(r"hash=[0-9a-f]{64}", line) for line in stage.log)
+
+
 @pytest.mark.parametrize(
     ("step", "sentence"),
     [
         ("uses: no-such-host.invalid/action/x@v1", "no-such-host.invalid/action@v1 could not be fetched"),
         ("uses: docker://alpine:3", "'docker://alpine:3' needs Docker"),
-        ("uses: ./missing", "failed to read 'action.yml'"),
+        ("uses: ./missing", "The action ./missing is not there"),
+        ("{run: pwd, working-directory: none/here}", "Error: The working directory none/here is not there."),
         ("run: echo ${{ fromJSON('{') }}", "Unable to interpolate"),
     ],
 )
@@ -232,6 +301,30 @@ async def test_a_cancelled_job_ends_its_step_and_still_runs_the_steps_that_ask_f
 
     assert "tidied up" in stage.log
     await eventually(lambda: not Path(f"/proc/{mark.read_text().strip()}").exists())
+
+
+@pytest.mark.parametrize(
+    "patterns",
+    ["'**/*.lock'", "'a/**'", "'a/*'", "'a'", "'**/*.lock', '!a/**'", "'[ab]/?.lock', 'c.lock'", "'none'", "'**'"],
+)
+@pytest.mark.skipif(shutil.which("node") is None, reason="act hashes files with Node.js, which is not here")
+async def test_files_are_hashed_without_nodejs_as_act_hashes_them_with_it(stage: Stage, patterns: str) -> None:
+    for name in ("a/x.lock", "a/.b/y.lock", "a/z.txt", "b/x.lock", "c.lock", "b.lock"):
+        (stage.tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (stage.tree / name).write_text(name)
+    tools = stage.home / "tools"
+    tools.mkdir()
+    for name in ("bash", "sh", "sleep", "cat"):
+        (tools / name).symlink_to(shutil.which(name) or "")
+    steps = f'      - uses: actions/checkout@v5\n      - run: echo "[${{{{ hashFiles({patterns}) }}}}]"\n'
+
+    await stage.only(steps)
+    await stage.only(steps, path=str(tools))
+    hashes = [line for line in stage.log if re.fullmatch(r"\[[0-9a-f]*\]", line)]
+
+    assert len(hashes) == 2
+    assert hashes[0] == hashes[1]
+    assert (hashes[0] == "[]") is (patterns == "'none'")
 
 
 def test_running_a_job_needs_the_standard_library_only() -> None:

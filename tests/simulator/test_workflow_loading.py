@@ -83,12 +83,17 @@ def test_anchors_may_be_used_as_github_allows_them() -> None:
         (HEAD + "  a:\n    runs-on: []\n" + STEPS, 4, "'runs-on' must be"),
         (HEAD + "  a:\n    runs-on: {pool: x}\n" + STEPS, 4, "unknown key 'pool'"),
         (HEAD + "  a:\n    runs-on: x\n    steps: []\n", 5, "at least one step"),
-        (HEAD + JOB + "    container: alpine\n", 6, "'container' is not supported"),
-        (HEAD + JOB + "    services: {db: {image: x}}\n", 6, "'services' is not supported"),
-        (HEAD + JOB + "    environment: prod\n", 6, "'environment' is not supported"),
-        (HEAD + JOB + "    concurrency: one\n", 6, "'concurrency' is not supported"),
-        (HEAD + "  a:\n    uses: ./x.yml\n", 4, "'uses' is not supported"),
-        (HEAD + JOB + "    secrets: inherit\n", 6, "'secrets' is not supported"),
+        (HEAD + "  a:\n    uses: ./x.yml\n", 4, "must name a file of .github/workflows/"),
+        (HEAD + "  a:\n    uses: ./.github/workflows/x.yml@v1\n", 4, "without a ref"),
+        (HEAD + "  a:\n    uses: ./.github/workflows/x.yml\n    runs-on: x\n", 5, "unknown key 'runs-on'"),
+        (HEAD + JOB + "    secrets: inherit\n", 6, "unknown key 'secrets'"),
+        (HEAD + JOB + "    if: secrets.T\n", 6, "'secrets' cannot be used"),
+        (HEAD + JOB + "    environment: {url: x}\n", 6, "no 'name'"),
+        (HEAD + JOB + "    concurrency: {cancel-in-progress: true}\n", 6, "no 'group'"),
+        (HEAD + JOB + "    concurrency: {group: a, queue: many}\n", 6, "'queue' must be"),
+        (HEAD + JOB + "    permissions: {contents: admin}\n", 6, "read, write or none"),
+        (HEAD + JOB + "    if: case(true, 1)\n", 6, "case() does not take 2"),
+        ("on: {workflow_dispatch: {inputs: {a: {type: list}}}}\njobs:\n" + JOB, 1, "'type' must be one of"),
         (HEAD + JOB + "    needs: b\n", 3, "needs 'b'"),
         (HEAD + JOB + "    needs: a\n", 3, "in a circle: a -> a"),
         (HEAD + JOB + "    needs: {b: c}\n", 6, "'needs' must be"),
@@ -108,10 +113,7 @@ def test_anchors_may_be_used_as_github_allows_them() -> None:
         (HEAD + "  a:\n    runs-on: x\n    steps:\n    - {run: a, with: {b: c}}\n", 6, "'with' does not go"),
         (HEAD + "  a:\n    runs-on: x\n    steps:\n    - run: a\n      when: b\n", 7, "unknown key 'when'"),
         (HEAD + "  a:\n    runs-on: x\n    steps:\n    - {id: s, run: a}\n    - {id: s, run: b}\n", 7, "twice"),
-        (HEAD + "  a:\n    runs-on: x\n    steps:\n    - run: ${{ secrets.T }}\n", 6, "keeps no secrets"),
-        (HEAD + "  a:\n    runs-on: x\n    steps:\n    - run: ${{ hashFiles('x') }}\n", 6, "hashFiles"),
-        (HEAD + "  a:\n    runs-on: x\n    steps:\n    - run: ${{ strategy.job-total }}\n", 6, "job-total"),
-        (HEAD + "  a:\n    runs-on: x\n    steps:\n    - {run: a, timeout-minutes: 0.5}\n", 6, "must be whole"),
+        (HEAD + JOB + "    name: ${{ hashFiles('x') }}\n", 6, "hashFiles() may stand in a step only"),
     ],
 )
 def test_what_we_do_not_know_is_refused_with_file_line_and_reason(text: str, line: int, reason: str) -> None:
@@ -120,6 +122,39 @@ def test_what_we_do_not_know_is_refused_with_file_line_and_reason(text: str, lin
 
     assert str(caught.value).startswith(f"{PATH}:{line}: ")
     assert reason in caught.value.reason
+
+
+def test_all_that_is_wrong_with_a_file_is_told_at_once_in_the_order_of_its_lines() -> None:
+    text = "on: push\nwhen: now\njobs:\n" + JOB + "    if: nope()\n  b:\n    runs-on: x\n    steps:\n"
+    text += "    - {run: a, with: {b: c}}\n    - {run: a, when: b}\n"
+    with pytest.raises(WorkflowError) as caught:
+        load(text, "ci.yml")
+
+    assert [line.split(": ")[0] for line in str(caught.value).splitlines()] == [
+        *("ci.yml:2", "ci.yml:7", "ci.yml:11", "ci.yml:12")
+    ]
+
+
+def test_what_github_would_run_and_this_machine_cannot_is_a_refusal_of_its_job_alone() -> None:
+    jobs = load(
+        HEAD + JOB + "  far:\n    uses: o/r/.github/workflows/x.yml@v1\n"
+        "  db:\n    runs-on: x\n    services: {db: {image: postgres}}\n" + STEPS + ""
+        "  box:\n    runs-on: x\n    container: alpine\n" + STEPS,
+        "ci.yml",
+    ).jobs
+
+    assert jobs["a"].refusals == jobs["a"].docker_refusals == ()
+    assert jobs["far"].refusals == (
+        "ci.yml:7: o/r/.github/workflows/x.yml@v1 is a workflow of another repository, which is not here",
+    )
+    assert jobs["db"].docker_refusals == ("ci.yml:10: 'services' needs Docker, which is not here",)
+    assert jobs["box"].docker_refusals == ("ci.yml:14: 'container' needs Docker, which is not here",)
+    assert jobs["box"].refusals == ()
+
+
+def test_a_file_of_a_size_that_no_workflow_has_is_refused_for_that_before_it_is_read() -> None:
+    with pytest.raises(WorkflowError, match="the file has 2,000,077 characters"):
+        load(HEAD + JOB + "    env: {A: " + "x" * 2_000_000 + "}\n", "ci.yml")
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,23 @@ job plays no part (docs: "Using self-hosted runners in a workflow").
 """
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
-from github_app.simulator.github.shapes import Shapes
+from github_app.simulator.github.commit import commit_of
+from github_app.simulator.github.concurrency import Groups
+from github_app.simulator.github.events import EVENTS, Commit, Event, context_of
+from github_app.simulator.github.shapes import Shapes, iso
 from github_app.simulator.github.state import Job, Repository, Runner, WorkflowRun, World
 from github_app.simulator.github.webhooks import Webhooks
-from github_app.simulator.workflow import JobInstance, Run, load
-from github_app.simulator.workflow.model import Result
+from github_app.simulator.workflow import Given, JobInstance, Run, Workflow, library, load
+from github_app.simulator.workflow.model import Group, Result
+from github_app.simulator.workflow.values import ExpressionError, to_text
+
+PUSH = EVENTS["push"]
+NOTHING = Given()
 
 
 class Actions:
@@ -28,6 +36,9 @@ class Actions:
         self._clock = clock
         # Real seconds until the API tells that a runner is busy.
         self.busy_lag_s = 0.0
+        # Real seconds until a job that waits for its environment is approved; None: not by itself.
+        self.approved_after_s: float | None = 0.3
+        self._groups = Groups()
 
     def push(
         self,
@@ -36,39 +47,93 @@ class Actions:
         workflow_path: str,
         lengths: Mapping[str, float] | None = None,
         gated: frozenset[str] = frozenset(),
+        *,
+        event: Event = PUSH,
+        given: Given = NOTHING,
     ) -> WorkflowRun:
         """Push one commit and run one workflow file of it; with `lengths` jobs only take their time.
 
-        Jobs of the names in `gated` wait until they are approved.
+        Jobs of the names in `gated` wait until they are approved. `event` says what starts the run, whatever the
+        file's filters say; `given` holds secrets and variables.
 
         Raises:
             WorkflowError: the file is broken, or uses what is not known here.
         """
         workflow = load(files[workflow_path].decode("utf-8", "replace"), workflow_path)
-        repository.files = files
         run_id = self._world.new_id()
-        sha = hashlib.sha1(str(run_id).encode(), usedforsecurity=False).hexdigest()
-        now = self._clock()
-        number = 1 + sum(run.repository is repository for run in self._world.runs.values())
-        context = _context(repository, run_id, number, sha, workflow.name or workflow_path)
-        context["workflow_ref"] = f"{repository.full_name}/{workflow_path}@refs/heads/main"
+        if repository.files is not files:
+            message = f"Push {run_id}"
+            repository.files = files
+            repository.commit = commit_of(files, message, repository.owner.login, int(self._clock()))
+        context = self._context(repository, run_id, workflow, event)
         run = WorkflowRun(
             id=run_id,
-            number=number,
+            number=int(context["run_number"]),
             repository=repository,
-            plan=Run(workflow, context),
+            plan=Run(workflow, context, replace(given, library=library(workflow, files))),
             context=context,
             path=workflow_path,
             name=workflow.name or workflow_path,
-            sha=sha,
-            created_at=now,
-            updated_at=now,
+            sha=repository.commit.sha,
+            created_at=self._clock(),
+            updated_at=self._clock(),
             lengths=lengths,
             gated=gated,
+            event=event.name,
+            head_branch=context["head_ref"] or context["ref_name"],
         )
         self._world.runs[run_id] = run
-        self._advance(run)
+        self._begin(run)
         return run
+
+    def _begin(self, run: WorkflowRun) -> None:
+        """Start a run, unless its concurrency group has it wait."""
+        try:
+            group = run.plan.concurrency
+        except ExpressionError:
+            group = None
+        if group is not None:
+            self._enter(group, run)
+        if group is None or self._groups.holds(run):
+            self._advance(run)
+        elif run.status == "queued":
+            run.status = "pending"
+
+    def _enter(self, group: Group, member: Job | WorkflowRun) -> None:
+        repository = member.repository if isinstance(member, WorkflowRun) else member.run.repository
+        for other in self._groups.enter(repository.id, group, member):
+            reason = f"Canceling since a higher priority waiting request for {group.name} exists"
+            if isinstance(other, WorkflowRun):
+                other.note = reason
+                self.cancel_run(other)
+            else:
+                other.log.append(reason)
+                self.cancel(other)
+
+    def _leave(self, member: Job | WorkflowRun) -> None:
+        for other in self._groups.leave(member):
+            if isinstance(other, WorkflowRun):
+                other.status = "queued"
+                self._advance(other)
+            else:
+                self._queue(other)
+
+    def _context(self, repository: Repository, run_id: int, workflow: Workflow, event: Event) -> dict[str, Any]:
+        """The `github` context of a run."""
+        number = 1 + sum(run.repository is repository for run in self._world.runs.values())
+        inputs = {name: to_text(each.default) for name, each in workflow.dispatch.items()}
+        happened = replace(event, inputs={**inputs, **event.inputs})
+        commit = Commit(repository.commit.sha, f"Push {run_id}", iso(self._clock()))
+        shown = self._shapes.repository(repository), self._shapes.account(repository.owner)
+        return {
+            **context_of(happened, *shown, commit),
+            "run_id": str(run_id),
+            "run_number": str(number),
+            "run_attempt": "1",
+            "workflow": workflow.name,
+            "workflow_ref": f"{repository.full_name}/{workflow.path}@{event.ref}",
+            "workflow_sha": repository.commit.sha,
+        }
 
     def finish(self, job: Job, conclusion: Result, outputs: Mapping[str, str]) -> None:
         """End a job; its runner, which was there for one job, is gone with it."""
@@ -101,7 +166,7 @@ class Actions:
 
     def cancel(self, job: Job) -> None:
         """Cancel one job: at once while it is queued; its runner is asked to stop when it runs."""
-        if job.status in {"queued", "waiting"}:
+        if job.status in {"queued", "waiting", "pending"}:
             self.finish(job, "cancelled", {})
         else:
             job.cancel_asked = True
@@ -110,7 +175,12 @@ class Actions:
         """Cancel a whole run, as a person does on its page."""
         # What goes on all the same, like a job with always(), is the plan's to say.
         run.plan.cancel()
-        self._advance(run)
+        if run.status == "pending":
+            # It has no jobs yet, and gets none.
+            run.status, run.conclusion, run.updated_at = "completed", "cancelled", self._clock()
+            self._leave(run)
+        else:
+            self._advance(run)
 
     def remove_runner(self, runner: Runner) -> None:
         """Forget a runner; one that still polls is told so."""
@@ -158,6 +228,7 @@ class Actions:
         run.updated_at = self._clock()
         if run.plan.done and run.status != "completed":
             run.status, run.conclusion = "completed", run.plan.conclusion
+            self._leave(run)
         self.assign()
 
     def _add_job(self, run: WorkflowRun, instance: JobInstance) -> Job:
@@ -167,20 +238,39 @@ class Actions:
         if instance.skipped:
             self._complete(job, "cancelled" if instance.cancelled else "skipped")
         elif instance.error:
-            job.log.append(instance.error)
+            job.log.extend(instance.error.splitlines())
             self._complete(job, "failure")
-        elif instance.name in run.gated:
+        elif instance.concurrency is not None:
+            self._queue_in_group(job, instance.concurrency)
+        else:
+            self._queue(job)
+        return job
+
+    def _queue_in_group(self, job: Job, group: Group) -> None:
+        if self._groups.holder(job.run.repository.id, group) is job.run:
+            job.log.append(f"Canceling since a deadlock was detected for concurrency group: '{group.name}'")
+            self.finish(job, "cancelled", {})
+            return
+        job.status = "pending"
+        self._enter(group, job)
+        if job.status == "pending" and self._groups.holds(job):
+            self._queue(job)
+
+    def _queue(self, job: Job) -> None:
+        """Tell of a job that is to be given to a runner, now or when its environment lets it go."""
+        job.status = "queued"
+        self._tell("queued", job)
+        if job.instance.name in job.run.gated or job.instance.environment:
             # A gated job was seen to send `queued`, then `waiting`, and `queued` when it is let go.
-            self._tell("queued", job)
             job.status = "waiting"
             self._tell("waiting", job)
-        else:
-            self._tell("queued", job)
-        return job
+            if job.instance.environment and self.approved_after_s is not None:
+                asyncio.get_running_loop().call_later(self.approved_after_s, self.approve, job)
 
     def _complete(self, job: Job, conclusion: str) -> None:
         job.status, job.conclusion, job.completed_at = "completed", conclusion, self._clock()
         self._tell("completed", job)
+        self._leave(job)
 
     def _tell(self, action: str, job: Job) -> None:
         repository = job.run.repository
@@ -196,38 +286,11 @@ def _fits(runner: Runner, job: Job) -> bool:
         return False
     if runner.home is repository.owner and not repository.private and not runner.group.allows_public_repositories:
         return False
-    if runner.group.workflows is not None and _workflow_ref(job.run) not in runner.group.workflows:
+    if runner.group.workflows is not None and job.run.context["workflow_ref"] not in runner.group.workflows:
         return False
     if job.instance.group is not None and job.instance.group != runner.group.name:
         return False
     return {label.lower() for label in job.instance.labels} <= {label.lower() for label in runner.labels}
-
-
-def _workflow_ref(run: WorkflowRun) -> str:
-    return f"{run.repository.full_name}/{run.path}@refs/heads/main"
-
-
-def _context(repository: Repository, run_id: int, number: int, sha: str, workflow: str) -> dict[str, object]:
-    """The `github` context of a push."""
-    return {
-        "event_name": "push",
-        "event": {
-            "ref": "refs/heads/main",
-            "after": sha,
-            "repository": {"full_name": repository.full_name, "private": repository.private},
-        },
-        "ref": "refs/heads/main",
-        "ref_name": "main",
-        "ref_type": "branch",
-        "sha": sha,
-        "repository": repository.full_name,
-        "repository_owner": repository.owner.login,
-        "actor": repository.owner.login,
-        "run_id": str(run_id),
-        "run_number": str(number),
-        "run_attempt": "1",
-        "workflow": workflow,
-    }
 
 
 def _tell_busy(runner: Runner) -> None:

@@ -123,20 +123,22 @@ def _own_group(call: Call) -> RunnerGroup:
 async def _newest_release(call: Call) -> Reply:
     if (call.path("owner"), call.path("repo")) != ("actions", "runner"):
         raise not_found()
-    name = f"actions-runner-linux-x64-{_NEWEST_RUNNER}.tar.gz"
+    version = call.github.newest_runner
+    name = f"actions-runner-linux-x64-{version}.tar.gz"
     digest = f"sha256:{hashlib.sha256(name.encode()).hexdigest()}"
-    return Reply({"tag_name": f"v{_NEWEST_RUNNER}", "assets": [{"name": name, "digest": digest}]})
+    return Reply({"tag_name": f"v{version}", "assets": [{"name": name, "digest": digest}]})
 
 
 async def _downloads(call: Call) -> Reply:
     call.organization()
-    name = f"actions-runner-linux-x64-{_NEWEST_RUNNER}.tar.gz"
+    version = call.github.newest_runner
+    name = f"actions-runner-linux-x64-{version}.tar.gz"
     return Reply(
         [
             {
                 "os": "linux",
                 "architecture": "x64",
-                "download_url": f"{call.github.url}/actions/runner/releases/download/v{_NEWEST_RUNNER}/{name}",
+                "download_url": f"{call.github.url}/actions/runner/releases/download/v{version}/{name}",
                 "filename": name,
                 "sha256_checksum": hashlib.sha256(name.encode()).hexdigest(),
             }
@@ -161,9 +163,6 @@ def _both(path: str, org: tuple[str, str], repository: tuple[str, str]) -> list[
 
 _WRITE = (("organization_self_hosted_runners", "write"), ("administration", "write"))
 _READ = (("organization_self_hosted_runners", "read"), ("administration", "read"))
-
-# A version that no setting of ours names.
-_NEWEST_RUNNER = "2.999.1"
 
 ENDPOINTS = (
     # Before the one that takes any id.

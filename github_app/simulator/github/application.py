@@ -14,6 +14,7 @@ from github_app.simulator.github import api_actions, api_apps, api_checks, api_r
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.calls import As, Call, Endpoint, Reply
 from github_app.simulator.github.faults import Hangup
+from github_app.simulator.github.overview import Overview
 from github_app.simulator.github.pages import Pages
 from github_app.simulator.github.site import Site
 
@@ -30,7 +31,7 @@ def application(site: Site) -> Starlette:
     prefix = "/api/v3" if site.rest_version else ""
     routes = [_route(site, endpoint, counted=True, prefix=prefix) for endpoint in _ENDPOINTS]
     routes += [_route(site, endpoint, counted=False) for endpoint in runner_service.ENDPOINTS]
-    routes += Pages(site).routes()
+    routes += Pages(site).routes() + Overview(site).routes()
     routes.append(Route("/{path:path}", _unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]))
     return Starlette(routes=routes)
 

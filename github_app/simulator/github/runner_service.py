@@ -15,7 +15,7 @@ from github_app.simulator.github.state import Job, Runner
 
 _LONG_POLL_S = 20.0
 _NOTICED_AFTER_S = 2.0
-_LOG_LINES_KEPT = 10_000
+_LOG_LINES_KEPT = 100_000
 
 
 async def _come_online(call: Call) -> Reply:
@@ -73,10 +73,13 @@ def _message(job: Job) -> dict[str, Any]:
             "github": job.run.context,
             "seconds": job.run.lengths[job.instance.name],
         }
+    given = plan.given_to(job.instance.key)
     return {
         "job_id": job.id,
         "name": job.instance.name,
         "act_job": job.instance.job_id,
+        "secrets": dict(given.secrets),
+        "variables": dict(given.variables),
         "workflow": plan.standalone(job.instance.key),
         "github": job.run.context,
         "timeout_minutes": job.instance.timeout_minutes,
@@ -84,12 +87,16 @@ def _message(job: Job) -> dict[str, Any]:
 
 
 async def _files(call: Call) -> Reply:
-    """The repository's files, as one tar."""
+    """The repository's files and its `.git`, as one tar."""
+    run = _job(call).run
+    repository = run.repository
+    url = f"{call.github.url}/{repository.full_name}"
+    git = repository.commit.repository(str(run.context["ref"]), url)
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
-        for name, content in _job(call).run.repository.files.items():
+        for name, content in {**repository.files, **{f".git/{name}": text for name, text in git.items()}}.items():
             entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(content), 0o755
+            entry.size, entry.mode = len(content), 0o644 if name.startswith(".git/") else 0o755
             archive.addfile(entry, io.BytesIO(content))
     return Reply(content=packed.getvalue(), media_type="application/x-tar")
 
@@ -100,7 +107,9 @@ async def _progress(call: Call) -> Reply:
     if job.runner is not None:
         job.runner.works = True
     job.log.extend(str(line) for line in call.body().get("lines", ()))
-    del job.log[:-_LOG_LINES_KEPT]
+    if len(job.log) > _LOG_LINES_KEPT:
+        del job.log[: -_LOG_LINES_KEPT + 1]
+        job.log.insert(0, "(the lines before these are not kept)")
     return Reply({"cancel": job.cancel_asked})
 
 

@@ -43,6 +43,8 @@ class Site:
         # taken and come back as they were sent, and whether a token for chosen repositories may register an
         # organisation's runner.
         self.runners_update = True
+        # The version of actions/runner that it offers; this one no setting of ours names.
+        self.newest_runner = "2.999.1"
         self.labels_lowered = False
         self.labels_refused = False
         self.labels_added = False

@@ -10,6 +10,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from github_app.simulator.github.commit import Commit
 from github_app.simulator.workflow import JobInstance, Run
 
 
@@ -33,6 +34,7 @@ class Repository:
     name: str
     private: bool = True
     files: Mapping[str, bytes] = field(default_factory=dict)
+    commit: Commit = field(default_factory=Commit)
     forks: int = 0
 
     @property
@@ -153,6 +155,9 @@ class WorkflowRun:
     # Seconds that each job takes, by its name, where nothing is to be run for real.
     lengths: Mapping[str, float] | None = None
     event: str = "push"
+    head_branch: str = "main"
+    # Why it was cancelled before it began.
+    note: str | None = None
     # Where its code comes from, when that is a fork.
     fork: Repository | None = None
     # Names of the jobs whose environment waits for a person's approval.

@@ -5,6 +5,7 @@ Standard library only: the stand-in runner imports this inside every sandbox.
 
 import asyncio
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -12,9 +13,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
-from github_app.simulator.workflow.joblog import JobLog
+from github_app.simulator.workflow.joblog import SAME_COMMIT, JobLog
+from github_app.simulator.workflow.rewriting import GITHUB_ALONE
+from github_app.simulator.workflow.shells import Shells
+from github_app.simulator.workflow.values import to_text
 
 # The one label of a standalone file, and the variable that says where its last job writes the outcome.
 LABEL = "simulated-runner"
@@ -23,6 +28,8 @@ OUTCOME_VARIABLE = "MODAL_RUNNER_OUTCOME"
 # On its first SIGINT act ends the step that runs and goes on with those whose `if` still holds (always(),
 # cancelled()), as GitHub does; on its second it ends these too. GitHub leaves them five minutes; a demo cannot.
 CANCEL_GRACE_SECONDS = 5.0
+# After act's end its pipe is closed at once, or held by what a step left behind.
+_SILENCE_SECONDS = 2.0
 
 # What act reads for its `github` context, from the values given by `--env`.
 _GITHUB_VARIABLES = (
@@ -42,8 +49,10 @@ class JobOutcome:
 
 def environment_of(github: Mapping[str, Any]) -> dict[str, str]:
     """The `GITHUB_*` variables that give a job this `github` context."""
-    names = {name: name.removeprefix("GITHUB_").lower() for name in (*_GITHUB_VARIABLES, "GITHUB_SHA", "GITHUB_ACTOR")}
-    return {name: str(github[key]) for name, key in names.items() if github.get(key) not in (None, "")}
+    alone = (f"GITHUB_{name.upper()}" for name in GITHUB_ALONE)
+    given = (*_GITHUB_VARIABLES, "GITHUB_SHA", "GITHUB_ACTOR", *alone)
+    names = {name: name.removeprefix("GITHUB_").lower() for name in given}
+    return {name: to_text(github[key]) for name, key in names.items() if github.get(key) not in (None, "")}
 
 
 async def run_job(
@@ -54,24 +63,55 @@ async def run_job(
     event: Mapping[str, Any],
     env: Mapping[str, str],
     log: Callable[[str], None],
+    secrets: Mapping[str, str] = MappingProxyType({}),
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> JobOutcome:
     """Run a standalone file's job on the tree in `workdir`; `env` is all that its steps inherit.
+
+    `secrets` and `variables` are what the contexts `secrets` and `vars` hold.
 
     The job starts in an empty workspace; `actions/checkout` copies `workdir` there. Everything that act writes
     lies below `HOME` and is gone afterwards.
     """
     with tempfile.TemporaryDirectory(prefix=".act-", dir=env.get("HOME"), ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)
-        await asyncio.to_thread(_prepare, scratch, yaml_text, event)
-        job_log = JobLog(job_id, log)
-        await _run_act(_command(scratch, workdir, env), scratch, env, job_log)
+        await asyncio.to_thread(_prepare, scratch, yaml_text, event, secrets, variables)
+        shells = Shells(scratch / "shells")
+        env = {**env, "PATH": await asyncio.to_thread(shells.prepare, yaml_text, env.get("PATH", os.defpath))}
+        document = json.loads(yaml_text)
+        in_container = "container" in document["jobs"][job_id]
+        job_log = JobLog(job_id, log, shells.take, _directories(document, job_id), docker=in_container)
+        await _run_act(
+            _command(scratch, workdir, env), scratch, _environment(scratch, env, docker=in_container), job_log
+        )
         job_log.explain()
         return _outcome(scratch / "outcome.json", failed=job_log.broken)
 
 
-def _prepare(scratch: Path, yaml_text: str, event: Mapping[str, Any]) -> None:
+def _directories(document: Mapping[str, Any], job_id: str) -> dict[str, str]:
+    """Where each step works, as it is written; act calls a step without an id by its number."""
+    job = document["jobs"][job_id]
+    usual = {**document.get("defaults", {}).get("run", {}), **job.get("defaults", {}).get("run", {})}
+    return {
+        str(step.get("id", number)): str({**usual, **step}["working-directory"])
+        for number, step in enumerate(job["steps"])
+        if "working-directory" in {**usual, **step}
+    }
+
+
+def _prepare(
+    scratch: Path,
+    yaml_text: str,
+    event: Mapping[str, Any],
+    secrets: Mapping[str, str],
+    variables: Mapping[str, str],
+) -> None:
     (scratch / "workflow.yml").write_text(yaml_text, encoding="utf-8")
     (scratch / "event.json").write_text(json.dumps(event), encoding="utf-8")
+    # By this ending act reads YAML, of which JSON is a part: a value may hold anything.
+    (scratch / "secrets.yml").touch(0o600)
+    (scratch / "secrets.yml").write_text(json.dumps(dict(secrets)), encoding="utf-8")
+    (scratch / "variables.yml").write_text(json.dumps(dict(variables)), encoding="utf-8")
     (scratch / "empty").mkdir()
 
 
@@ -84,9 +124,13 @@ def _command(scratch: Path, workdir: Path, env: Mapping[str, str]) -> list[str]:
         "--action-cache-path": str(scratch / "cache"),
         # The checked-out tree is whole, also where its .gitignore names files of it.
         "--use-gitignore": "false",
+        "--secret-file": str(scratch / "secrets.yml"),
+        "--var-file": str(scratch / "variables.yml"),
         # act would read these files from the tree, and so leak them into the job.
-        **dict.fromkeys(("--env-file", "--secret-file", "--var-file", "--input-file"), "/dev/null"),
+        **dict.fromkeys(("--env-file", "--input-file"), "/dev/null"),
     }
+    if SAME_COMMIT[0] in (scratch / "workflow.yml").read_text(encoding="utf-8"):
+        options["--local-repository"] = f"{'@'.join(SAME_COMMIT)}={workdir.resolve()}"
     if actor := env.get("GITHUB_ACTOR"):
         options["--actor"] = actor
     flags = ["--detect-event", "--json", "--no-cache-server", "--rm"]
@@ -97,25 +141,27 @@ def _command(scratch: Path, workdir: Path, env: Mapping[str, str]) -> list[str]:
     return [str(Path(sys.executable).with_name("act")), *flags, *(f"{k}={v}" for k, v in options.items()), *given]
 
 
-def _environment(scratch: Path, env: Mapping[str, str]) -> dict[str, str]:
+def _environment(scratch: Path, env: Mapping[str, str], *, docker: bool) -> dict[str, str]:
+    # No Docker, whatever runs on this machine, but for a job's own container; the steps see the DOCKER_HOST that they
+    # were given.
+    no_docker = {} if docker else {"DOCKER_HOST": f"unix://{scratch}/no-docker.sock"}
     return {
         "HOME": str(scratch / "empty"),
         # act gives steps a terminal, where git would stop in a pager and wait for a key.
         "GIT_PAGER": "cat",
         "PAGER": "cat",
         **env,
-        # No Docker, whatever runs on this machine; the steps themselves see the DOCKER_HOST that they were given.
-        "DOCKER_HOST": f"unix://{scratch}/no-docker.sock",
+        **no_docker,
         OUTCOME_VARIABLE: str(scratch / "outcome.json"),
     }
 
 
-async def _run_act(command: list[str], scratch: Path, env: Mapping[str, str], job_log: JobLog) -> None:
+async def _run_act(command: list[str], scratch: Path, environment: Mapping[str, str], job_log: JobLog) -> None:
     # The working directory is an empty one: act reads options from an .actrc found there.
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=scratch / "empty",
-        env=_environment(scratch, env),
+        env=environment,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -127,9 +173,16 @@ async def _run_act(command: list[str], scratch: Path, env: Mapping[str, str], jo
     finally:
         if process.returncode is None:
             await _end(process)
-        # A process that a step left behind may hold the pipe open for ever.
-        await asyncio.wait({reading}, timeout=2)
-        reading.cancel()
+        await _read_on(reading, job_log)
+
+
+async def _read_on(reading: asyncio.Task[None], job_log: JobLog) -> None:
+    """Read what is still to come; a process that a step left behind may hold the pipe open for ever, in silence."""
+    taken = -1
+    while taken < job_log.taken and not reading.done():
+        taken = job_log.taken
+        await asyncio.wait({reading}, timeout=_SILENCE_SECONDS)
+    reading.cancel()
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -1,27 +1,23 @@
 """The checks that every part of a workflow file shares: its shape, and the expressions in it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from github_app.simulator.workflow.document import Node
 from github_app.simulator.workflow.expressions import parse_condition
 from github_app.simulator.workflow.model import WorkflowError
 from github_app.simulator.workflow.syntax import (
+    Call,
     Context,
     Expression,
-    Index,
-    Value,
     calls_status_function,
     split_template,
     walk,
 )
 from github_app.simulator.workflow.values import ExpressionError, to_text
 
-NO_SECRETS = "the simulated GitHub keeps no secrets"
-
-# Only what runs on the runner sees `steps`; there act knows nothing of these two.
-_UNKNOWN_TO_ACT = [Index(Context("strategy"), Value(name)) for name in ("job-index", "job-total")]
 _ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*", re.ASCII)
 
 
@@ -30,6 +26,22 @@ class Checks:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        # What was found wrong where the reading could go on.
+        self.problems: list[WorkflowError] = []
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note what is wrong in a part, so that the others are looked at too."""
+        try:
+            yield
+        except WorkflowError as error:
+            self.problems.append(error)
+
+    def raise_noted(self) -> None:
+        """Refuse the file for all that was noted, in the order of its lines."""
+        if self.problems:
+            first, *more = sorted(self.problems, key=lambda problem: problem.line)
+            raise WorkflowError(first.path, first.line, first.reason, more)
 
     def error(self, line: int, reason: str) -> WorkflowError:
         """The refusal of something on a line."""
@@ -41,17 +53,14 @@ class Checks:
             raise self.error(node.line, f"{what} must be a mapping")
         return node.value
 
-    def fields(
-        self, node: Node, what: str, known: frozenset[str], refused: Mapping[str, str] | None = None
-    ) -> dict[str, Node]:
-        """The node as a mapping of known keys; `refused` gives the reason for some of the unknown ones."""
+    def fields(self, node: Node, what: str, known: frozenset[str]) -> dict[str, Node]:
+        """The node as a mapping of known keys."""
         fields = self.mapping(node, what)
         for key, item in fields.items():
-            if refused and key in refused:
-                raise self.error(item.key_line, f"{key!r} is not supported: {refused[key]}")
             if key not in known:
-                raise self.error(item.key_line, f"{what} has the unknown key {key!r}")
-        return fields
+                with self.noted():
+                    raise self.error(item.key_line, f"{what} has the unknown key {key!r}")
+        return {key: item for key, item in fields.items() if key in known}
 
     def identifier(self, text: str, line: int) -> None:
         """The text is an id as GitHub allows it."""
@@ -139,10 +148,9 @@ class Checks:
     def _contexts(self, expression: Expression, line: int, contexts: frozenset[str]) -> None:
         for part in walk(expression):
             if isinstance(part, Context) and part.name not in contexts:
-                reason = NO_SECRETS if part.name == "secrets" else "it is not available here"
-                raise self.error(line, f"the context {part.name!r} cannot be used: {reason}")
-            if "steps" in contexts and part in _UNKNOWN_TO_ACT:
-                raise self.error(line, "strategy.job-index and strategy.job-total are not known to act inside a job")
+                raise self.error(line, f"the context {part.name!r} cannot be used: it is not available here")
+            if isinstance(part, Call) and part.name == "hashfiles" and "steps" not in contexts:
+                raise self.error(line, "hashFiles() may stand in a step only: it reads files on the runner")
 
 
 def has_expression(value: object) -> bool:

@@ -12,7 +12,9 @@ from github_app.simulator.workflow.values import Scalar, number
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import Node as YamlNode
 
-# A file of GitHub's largest accepted size holds far fewer; anchors can multiply without end.
+# The largest of a hundred real ones has 56 kB; reading one of this size takes a second.
+MAX_CHARACTERS = 500_000
+# A file of that size holds far fewer; anchors can multiply without end.
 MAX_NODES = 50_000
 MAX_DEPTH = 50
 _TAG = "tag:yaml.org,2002:"
@@ -40,6 +42,9 @@ class Node:
 
 def read(text: str, path: str, warnings: list[str] | None = None) -> Node:
     """The tree of a YAML 1.2 text. What GitHub's own parser would refuse is added to `warnings`, with file and line."""
+    if len(text) > MAX_CHARACTERS:
+        reason = f"the file has {len(text):,} characters; a workflow of more than {MAX_CHARACTERS:,} is not read"
+        raise WorkflowError(path, 1, reason)
     # Imported here: whoever only runs a job must not pay for the parser.
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError

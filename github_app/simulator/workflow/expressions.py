@@ -59,7 +59,7 @@ def evaluate(expression: Expression, scope: Scope) -> object:
         case Not() | Binary():
             return _operate(expression, scope)
         case Call(name, arguments):
-            return _call(name, [evaluate(argument, scope) for argument in arguments], scope)
+            return _call(name, arguments, scope)
 
 
 def _context(name: str, scope: Scope) -> object:
@@ -115,9 +115,24 @@ def _elements(target: object) -> _Filtered:
     return _Filtered(target if isinstance(target, list) else ())
 
 
-def _call(name: str, arguments: list[Any], scope: Scope) -> object:
+def _case(arguments: tuple[Expression, ...], scope: Scope) -> object:
+    """The value behind the first condition that holds, else the last one; nothing else is evaluated."""
+    for condition, value in zip(arguments[::2], arguments[1::2], strict=False):
+        holds = evaluate(condition, scope)
+        if not isinstance(holds, bool):
+            raise ExpressionError("a condition of case() must be true or false")
+        if holds:
+            return evaluate(value, scope)
+    return evaluate(arguments[-1], scope)
+
+
+def _call(name: str, arguments: tuple[Expression, ...], scope: Scope) -> object:
+    if name == "case":
+        return _case(arguments, scope)
     if name in _FUNCTIONS:
-        return _FUNCTIONS[name](*arguments)
+        return _FUNCTIONS[name](*(evaluate(argument, scope) for argument in arguments))
+    if name == "hashfiles":
+        raise ExpressionError("hashFiles() may stand in a step only: it reads files on the runner")
     if name not in scope.status:
         raise ExpressionError(f"{name}() may stand in an `if` only")
     return scope.status[name]

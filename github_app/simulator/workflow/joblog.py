@@ -2,12 +2,19 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
+
+# The repository and the ref by which a standalone file names the actions of its own commit.
+SAME_COMMIT = ("this/commit", "pushed")
 
 _HEADING = re.compile(r"⭐ Run (?P<stage>\w+) (?P<name>.*)", re.DOTALL)
 _CLONE = re.compile(r"git clone 'https?://[^/]+/(?P<action>[^']+)' # ref=(?P<ref>\S+)")
 _EXIT = re.compile(r"exit status (\d+)")
+_NO_ACTION = re.compile(r"failed to read 'action\.yml' from action '(?P<action>[^']*)'")
+# The shells that act starts are there; what is not is the working directory, which it names in no error.
+_NO_DIRECTORY = re.compile(r"fork/exec \S+: no such file or directory")
 # How act marks its own lines: what it sets for a command (an output, a mask), and what it asks of Docker.
 _SETTING = "⚙"
 _DOCKER = "🐳"
@@ -16,9 +23,25 @@ _DOCKER = "🐳"
 class JobLog:
     """Takes act's lines; passes on those of one job as a person should see them."""
 
-    def __init__(self, job_id: str, log: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        job_id: str,
+        log: Callable[[str], None],
+        printed: Callable[[str], str | None] = str,
+        directories: Mapping[str, str] = MappingProxyType({}),
+        *,
+        docker: bool = False,
+    ) -> None:
+        """`printed`: what is shown of a line that a step of any job printed; None: nothing.
+
+        `directories`: the `working-directory` of each step that has one, by its id. `docker`: the job has it.
+        """
+        self._docker = docker
         self._job_id = job_id
         self._log = log
+        self._directories = directories
+        self._printed = printed
+        self.taken = 0
         self._fetching: str | None = None
         self._docker_step: str | None = None
         self._last_error = ""
@@ -28,6 +51,7 @@ class JobLog:
 
     def take(self, line: str) -> None:
         """One line of act's output."""
+        self.taken += 1
         try:
             record = json.loads(line)
         except ValueError:
@@ -35,6 +59,10 @@ class JobLog:
         if not isinstance(record, dict):
             # act's own last word is not JSON.
             self._last_error = line.removeprefix("Error: ").strip() or self._last_error
+        elif record.get("raw_output"):
+            shown = self._printed(str(record.get("msg", "")).rstrip("\r\n"))
+            if shown is not None and record.get("jobID") == self._job_id:
+                self._log(shown)
         elif record.get("jobID") == self._job_id:
             self._take_record(record, str(record.get("msg", "")))
 
@@ -57,13 +85,11 @@ class JobLog:
 
     def _take_record(self, record: dict[str, Any], message: str) -> None:
         self._result = record.get("jobResult", self._result)
-        if record.get("raw_output"):
-            self._log(message.rstrip("\r\n"))
-        elif heading := _HEADING.match(message):
+        if heading := _HEADING.match(message):
             self._head(heading, record)
         elif clone := _CLONE.search(message):
             self._fetching = f"{clone['action']}@{clone['ref']}"
-        elif _DOCKER in message:
+        elif _DOCKER in message and not self._docker:
             self._docker_step = str(record.get("step"))
         elif "command" in record:
             self._command(message)
@@ -75,6 +101,8 @@ class JobLog:
             return
         self._fetching = None
         first_line = heading["name"].partition("\n")[0]
+        if first_line.startswith(f"{SAME_COMMIT[0]}/"):
+            first_line = f"${first_line.removeprefix(SAME_COMMIT[0]).removesuffix('@' + SAME_COMMIT[1])}"
         self._log(f"{'Run' if heading['stage'] == 'Main' else heading['stage']} {first_line}")
 
     def _command(self, message: str) -> None:
@@ -91,6 +119,14 @@ class JobLog:
             self._log("Error: The operation was canceled.")
         elif self._fetching or self._docker_step:
             self._last_error = message  # explain() says it in a sentence.
+        elif missing := _NO_ACTION.match(message.strip(" ❌")):
+            self._log(
+                f"Error: The action {missing['action']} is not there: the workspace has no action.yml, action.yaml or "
+                f"Dockerfile in {missing['action']}. Has actions/checkout run before it?"
+            )
+        elif _NO_DIRECTORY.fullmatch(message):
+            directory = self._directories.get(str(record["stepID"][0]), "")
+            self._log(f"Error: The working directory {directory} is not there.".replace("  ", " "))
         else:
             for line in message.strip(" ❌").splitlines():
                 self._log(f"Error: {line}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from github_app.simulator.workflow.expressions import Scope, evaluate, parse_condition, resolve
 from github_app.simulator.workflow.matrix import Combination, combinations, display_name
-from github_app.simulator.workflow.model import Job, JobInstance
+from github_app.simulator.workflow.model import Concurrency, Group, Job, JobInstance
 from github_app.simulator.workflow.values import ExpressionError, to_number, to_text, truthy
 
 
@@ -18,23 +18,33 @@ class Plan:
     max_parallel: int | None = None
 
 
-def plan(job: Job, scope: Scope) -> Plan:
-    """Decide a job. `scope` holds github, needs, vars and inputs."""
+# How many of a group may wait with `queue: max`:
+# https://github.blog/changelog/2026-05-07-github-actions-concurrency-groups-now-allow-larger-queues
+_LONG_QUEUE = 100
+
+
+def plan(job: Job, scope: Scope, *, docker: bool = False) -> Plan:
+    """Decide a job. `scope` holds github, needs, vars and inputs; `docker`: whether containers can be run here."""
     try:
         if not wanted(job, scope):
             return Plan((_decided(job, scope, skipped=True),))
+        if refusals := job.refusals if docker or not job.docker_refusals else job.docker_refusals:
+            return Plan((_decided(job, scope, error="\n".join(refusals), refused=True),))
         return _expand(job, scope)
     except ExpressionError as error:
         return Plan((_decided(job, scope, error=str(error)),))
 
 
-def _decided(job: Job, scope: Scope, *, skipped: bool = False, error: str | None = None) -> JobInstance:
+def _decided(
+    job: Job, scope: Scope, *, skipped: bool = False, error: str | None = None, refused: bool = False
+) -> JobInstance:
     """A job that will not run, with the labels by which one can tell whose it would have been."""
     try:
-        labels, _ = labels_of(resolve(job.runs_on, scope))
+        labels, group = labels_of(resolve(job.runs_on, scope))
     except ExpressionError:
-        labels = ()
-    return JobInstance(job.id, job.id, job.name or job.id, labels, skipped=skipped, error=error)
+        labels, group = (), None
+    name = job.name or job.id
+    return JobInstance(job.id, job.id, name, labels, group, skipped=skipped, error=error, refused=refused)
 
 
 def wanted(job: Job, scope: Scope) -> bool:
@@ -54,9 +64,9 @@ def _expand(job: Job, scope: Scope) -> Plan:
             "job-total": len(made),
             "max-parallel": max_parallel or len(made),
         }
-        contexts = {**scope.contexts, "matrix": combination or None, "strategy": strategy}
+        within = Scope({**scope.contexts, "matrix": combination or None, "strategy": strategy})
         key = job.id if job.matrix is None else f"{job.id}:{index}"
-        instances.append(_instance(job, key, combination, Scope(contexts)))
+        instances.append(_instance(job, key, combination, within))
     return Plan(tuple(instances), fail_fast, max_parallel)
 
 
@@ -70,7 +80,8 @@ def _max_parallel(job: Job, scope: Scope) -> int | None:
 
 
 def _instance(job: Job, key: str, combination: Combination, scope: Scope) -> JobInstance:
-    labels, group = labels_of(resolve(job.runs_on, scope))
+    # A job that calls a workflow has no runner of its own.
+    labels, group = ((), None) if job.call else labels_of(resolve(job.runs_on, scope))
     timeout = to_number(resolve(job.timeout_minutes, scope))
     if not timeout > 0:
         raise ExpressionError("'timeout-minutes' must be a number above 0")
@@ -83,7 +94,17 @@ def _instance(job: Job, key: str, combination: Combination, scope: Scope) -> Job
         matrix=combination,
         continue_on_error=truthy(resolve(job.continue_on_error, scope)),
         timeout_minutes=timeout,
+        environment=to_text(resolve(job.environment, scope)) or None,
+        concurrency=group_of(job.concurrency, scope),
     )
+
+
+def group_of(concurrency: Concurrency | None, scope: Scope) -> Group | None:
+    """The group that a `concurrency` names, if it does."""
+    if concurrency is None or not (name := to_text(resolve(concurrency.group, scope))):
+        return None
+    cancel = truthy(resolve(concurrency.cancel_in_progress, scope))
+    return Group(name, cancel, _LONG_QUEUE if concurrency.queue == "max" else 1)
 
 
 def _name(job: Job, combination: Combination, scope: Scope) -> str:

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from github_app.simulator.workflow.act import LABEL, OUTCOME_VARIABLE
+from github_app.simulator.workflow.joblog import SAME_COMMIT
 from github_app.simulator.workflow.model import Job, Workflow
+from github_app.simulator.workflow.rewriting import Known, rewritten
 
 # Overrides a file's own `defaults.run`, which is meant for its steps and not for ours.
 _PLAIN_STEP = {"shell": "bash --noprofile --norc -e {0}", "working-directory": "."}
@@ -22,21 +24,22 @@ def standalone(
     job: Job,
     *,
     combination: Mapping[str, Any],
-    strategy: Mapping[str, Any],
     needs: Mapping[str, Mapping[str, Any]],
+    known: Known,
     event_name: str,
 ) -> str:
-    """The file's text; `strategy` holds `fail-fast` and `max-parallel` as evaluated.
+    """The file's text; `known` holds what act cannot know, which is written into the expressions.
 
     It is JSON, which every YAML reader takes for the same values, whatever they hold.
     """
     jobs = {need: _stub(need_result["result"], need_result["outputs"]) for need, need_result in needs.items()}
-    jobs[job.id] = _job(job, combination, strategy)
+    jobs[job.id] = _job(job, combination, known)
     jobs[_unused("outcome", jobs)] = _report(job.id)
     document = {
         "name": workflow.name,
-        "on": _trigger(workflow, event_name),
-        "env": workflow.env,
+        # act runs the file whatever the filters of its events say.
+        "on": [event_name],
+        "env": rewritten(workflow.env, known),
         "defaults": workflow.defaults,
         "jobs": jobs,
     }
@@ -54,27 +57,35 @@ def after_failure(text: str, job_id: str) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 
-def _trigger(workflow: Workflow, event_name: str) -> object:
-    # act knows the inputs of a manual run from the file; it runs the file whatever the filters of other events say.
-    settings = workflow.events.get(event_name)
-    return {event_name: settings} if event_name == "workflow_dispatch" and settings else [event_name]
-
-
-def _job(job: Job, combination: Mapping[str, Any], strategy: Mapping[str, Any]) -> dict[str, Any]:
+def _job(job: Job, combination: Mapping[str, Any], known: Known) -> dict[str, Any]:
+    own = {
+        "env": job.env,
+        "defaults": job.defaults,
+        "outputs": job.outputs,
+        "container": job.container,
+        "services": job.services,
+        "steps": [_of_this_commit(step) for step in job.steps],
+    }
     made: dict[str, Any] = {
         "name": job.id,
         "needs": list(job.needs),
         # The run has decided already that the job runs.
         "if": "always()",
         "runs-on": LABEL,
-        "env": job.env,
-        "defaults": job.defaults,
-        "outputs": job.outputs,
-        "steps": list(job.steps),
+        **{key: rewritten(value, known) for key, value in own.items()},
     }
     if combination:
+        strategy = {key: known.strategy[key] for key in ("fail-fast", "max-parallel")}
         made["strategy"] = {**strategy, "matrix": {"include": [_literal(combination)]}}
     return {key: value for key, value in made.items() if value}
+
+
+def _of_this_commit(step: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`$/path` is an action of this commit, whether or not it is checked out: for act, of a repository that it has."""
+    uses = str(step.get("uses", ""))
+    if not uses.startswith("$/"):
+        return step
+    return {**step, "uses": f"{SAME_COMMIT[0]}/{uses.removeprefix('$/')}@{SAME_COMMIT[1]}"}
 
 
 def _literal(value: object) -> object:
