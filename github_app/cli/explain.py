@@ -122,7 +122,8 @@ def _explain_file(path: Path, base: JobEvent, rules: Rules, *, as_json: bool) ->
         typer.echo(ascii_json(found))
     for job in () if as_json else found.jobs:
         told = in_words(job.explanation) if job.explanation else job.why or ""
-        typer.echo(visible(f"{job.job} ({', '.join(job.labels)})\n{told}\n", lines=True))
+        labels = f" ({', '.join(job.labels)})" if job.labels else ""
+        typer.echo(visible(f"{job.job}{labels}\n{told}\n", lines=True))
     refused = any(job.explanation and job.explanation.decision == "refuse" for job in found.jobs)
     raise typer.Exit(1 if refused else 0)
 

@@ -43,9 +43,13 @@ def jobs_of(path: Path, github: Mapping[str, Any]) -> tuple[list[Planned], tuple
 def _planned(job: Job, contexts: Mapping[str, Any]) -> list[Planned]:
     if not job.steps:
         # Its jobs are those of another file.
-        why = f"they are those of {job.call.path}: explain that file" if job.call else "; ".join(job.refusals)
+        why = f"its jobs are those of {job.call.path}: explain that file" if job.call else "; ".join(job.refusals)
         return [Planned(job.name or job.id, (), None, why)]
     needs = {need: {"result": "success", "outputs": {}} for need in job.needs}
     # Whether it runs at all is not asked here: what it would get is.
-    made = plan(replace(job, condition="always()"), Scope({**contexts, "needs": needs}, _STATUS))
-    return [Planned(each.name, each.labels, each.group, each.error) for each in made.instances]
+    asked = replace(job, condition="always()", refusals=(), docker_refusals=())
+    made = plan(asked, Scope({**contexts, "needs": needs}, _STATUS))
+    return [
+        Planned(each.name, each.labels, each.group, each.error and f"decided when it runs: {each.error}")
+        for each in made.instances
+    ]

@@ -28,7 +28,7 @@ class FileExplained(msgspec.Struct, frozen=True):
 def explained(event: JobEvent, group: str | None, undecided: str | None, rules: Rules) -> JobOfFile:
     """Explain one that asks for a runner `group`; `undecided`: only its run tells its labels, and why."""
     if undecided is not None:
-        return JobOfFile(event.job_name, event.labels, group, None, f"decided when it runs: {undecided}")
+        return JobOfFile(event.job_name, event.labels, group, None, undecided)
     return JobOfFile(event.job_name, event.labels, group, explain(event, rules, group=group))
 
 
