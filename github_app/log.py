@@ -56,7 +56,7 @@ def _redacted(value: object, known: list[str]) -> object:
 
 
 def configure(known_secrets: Iterable[str] = (), level: int = logging.INFO) -> None:
-    """Send our own log and every library's to stderr as JSON lines."""
+    """Send our own log and every library's to stderr: as JSON lines, in colours where that is a terminal."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -66,7 +66,7 @@ def configure(known_secrets: Iterable[str] = (), level: int = logging.INFO) -> N
     made_a_line: list[Processor] = [
         structlog.processors.format_exc_info,
         redactor(known_secrets),
-        structlog.processors.JSONRenderer(),
+        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
     ]
     # Ours go by no record of the standard library's, which costs as much as all the rest of an answer to GitHub.
     structlog.configure(

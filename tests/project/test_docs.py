@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 
 from github_app.cli.main import COMMANDS, application
 from github_app.model import Shape
+from github_app.operations.log_events import EVENTS, written
+from github_app.operations.log_events import page as page_of_events
 from github_app.operations.tables import domains_table, labels_table, licences_table, settings_table
 from github_app.routing.catalog import usd_per_minute
 from github_app.routing.machine import PLAIN_CPU, PLAIN_MEMORY_MIB
@@ -194,6 +196,12 @@ def test_what_idle_costs_is_reckoned_right() -> None:
 
 def test_the_readme_stays_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 150
+
+
+def test_every_event_of_the_log_is_on_its_page_and_none_besides() -> None:
+    assert set(EVENTS) == set(written())
+    # Made by: python -c 'from github_app.operations.log_events import page; print(page(), end="")' > docs/log-events.md
+    assert (DOCS / "log-events.md").read_text(encoding="utf-8") == page_of_events()
 
 
 def test_what_is_listed_of_a_command_is_the_first_sentence_of_its_help() -> None:
