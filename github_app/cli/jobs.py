@@ -13,7 +13,7 @@ from rich.text import Text
 from github_app.errors import InputError
 from github_app.foreign_text import ascii_json, visible
 from github_app.operations.jobs import JobLine, read_jobs, wanted
-from github_app.routing.units import as_money, as_time, seconds
+from github_app.routing.units import as_money, as_span, seconds
 from github_app.settings.load import load_routing_settings
 from github_app.store import ModalDictStore
 
@@ -94,16 +94,13 @@ def _shown(found: list[JobLine], width: int) -> Group:
             _time(line.waited_s),
             _time(line.ran_s),
             line.machine or "",
-            "" if line.usd is None else as_money(line.usd),
+            "" if line.usd is None else f"${line.usd:.2f}" if line.usd >= 0.01 else "<$0.01",
         )
         shown = [Text(visible(each)) for each in cells]
         table.add_row(*([Text("  ").join(each for each in shown if each.plain)] if narrow else shown))
     total = sum(line.usd or 0.0 for line in found)
-    return Group(table, Text(f"{len(found)} jobs, about {as_money(total)} by list prices"))
+    return Group(table, Text(f"{len(found)} jobs, {as_money(total)} by list prices"))
 
 
 def _time(duration_s: float | None) -> str:
-    if duration_s is None:
-        return ""
-    whole = round(duration_s)
-    return f"{whole}s" if whole < 60 else as_time(whole - whole % 60) + (f"{whole % 60}s" if whole < 600 else "")
+    return "" if duration_s is None else as_span(duration_s)

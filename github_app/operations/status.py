@@ -8,7 +8,7 @@ import msgspec
 from github_app.model import Claim, JobRecord, JobState, RunnerRecord
 from github_app.routing.route import route
 from github_app.routing.rules import Admit, Rules
-from github_app.routing.units import as_time
+from github_app.routing.units import as_span
 from github_app.routing.warm import Seat, seats_of, usd_a_month
 from github_app.runners.balance import Demand, failed_before, plan
 from github_app.runners.versions import RunnerVersion
@@ -145,10 +145,10 @@ def _awaited(runner: RunnerRecord, failed: str | None, now: float) -> str:
     """What a job waits for whose runner is made: its sandbox, its runner, or GitHub; `failed`: why the last one did."""
     again = f"; the one before came to nothing: {failed}" if failed else ""
     if runner.sandbox_id is None:
-        return f"Modal to give runner {runner.name} its sandbox, for {as_time(round(now - runner.started_at))}{again}"
+        return f"Modal to give runner {runner.name} its sandbox, for {as_span(now - runner.started_at)}{again}"
     if runner.online_since is None:
-        return f"runner {runner.name} to come online, for {as_time(round(now - runner.started_at))}{again}"
-    idle_for = as_time(round(now - runner.online_since))
+        return f"runner {runner.name} to come online, for {as_span(now - runner.started_at)}{again}"
+    idle_for = as_span(now - runner.online_since)
     return (
         f"runner {runner.name} is online, and GitHub has not given it the job for {idle_for}: "
         f"`modal-runner why {runner.started_for}`"

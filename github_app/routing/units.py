@@ -35,6 +35,12 @@ def as_time(duration_s: int) -> str:
     return (f"{hours}h" if hours else "") + (f"{minutes}m" if minutes or not hours else "")
 
 
+def as_span(duration_s: float) -> str:
+    """Write how long ago something was, or how long it takes: to the second within two minutes, else to the minute."""
+    whole = max(0, round(duration_s))
+    return f"{whole}s" if whole < 120 else as_time(whole - whole % 60)
+
+
 def as_money(usd: float) -> str:
     """Write dollars as people do; what is less than a cent is said to be."""
     return f"${usd:.2f}" if usd >= 0.01 else "less than $0.01"

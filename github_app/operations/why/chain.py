@@ -11,7 +11,7 @@ from github_app.operations.why.facts import AtGitHub, Facts
 from github_app.routing.catalog import usd_per_minute
 from github_app.routing.route import route
 from github_app.routing.rules import Admit, Ignore, Refuse, Rules
-from github_app.routing.units import as_time
+from github_app.routing.units import as_span
 
 # GitHub hands a job to a runner that waits within a few seconds.
 _HANDED_OVER_S = 30.0
@@ -104,11 +104,7 @@ def _links(facts: Facts, rules: Rules) -> Iterator[Link]:
 def _delivery(facts: Facts) -> Link:
     if facts.record is not None:
         queued = facts.record.event.queued_at
-        late = (
-            ""
-            if queued is None
-            else f", {as_time(max(0, round(facts.record.recorded_at - queued)))} after GitHub queued it"
-        )
+        late = "" if queued is None else f", {as_span(facts.record.recorded_at - queued)} after GitHub queued it"
         return Link("delivery", "ok", f"arrived {_ago(facts, facts.record.recorded_at)} ago{late}")
     if facts.refusal is not None:
         return Link("delivery", "ok", f"arrived {_ago(facts, facts.refusal.at)} ago")
@@ -172,7 +168,7 @@ def _launched(facts: Facts) -> Link:
     if wait is not None and wait.halted:
         return Link("launch", "wrong", wait.reason)
     if wait is not None:
-        until = f", for {as_time(max(0, round(wait.until - facts.now)))} more" if wait.until else ""
+        until = f", for {as_span(wait.until - facts.now)} more" if wait.until else ""
         # A launch that is under way comes to its end by itself; what failed before says what is wrong.
         return Link("launch", "wrong" if wait.until else "waiting", f"{wait.reason}{until}")
     if facts.runner is None:
@@ -215,7 +211,7 @@ def _online(facts: Facts, runner: RunnerRecord) -> Link:
             "online", "wrong", "GitHub does not list this runner any more; the sweep ends it and starts another"
         )
     state: State = "wrong" if age > _ONLINE_S else "waiting"
-    return Link("online", state, f"not yet, {as_time(round(age))} after its start{_last_line(facts.printed)}")
+    return Link("online", state, f"not yet, {as_span(age)} after its start{_last_line(facts.printed)}")
 
 
 def _given(facts: Facts, runner: RunnerRecord) -> Link:
@@ -243,7 +239,7 @@ def _barrier(facts: Facts, runner: RunnerRecord, github: AtGitHub) -> str | None
     idle_for = facts.now - (runner.online_since or runner.started_at)
     if idle_for <= _HANDED_OVER_S or github.listed is None or github.listed.status != "online":
         return None
-    idle = f"its runner is online and idle, and GitHub has not given it the job for {as_time(round(idle_for))}"
+    idle = f"its runner is online and idle, and GitHub has not given it the job for {as_span(idle_for)}"
     return f"{idle}: {_GROUP}"
 
 
@@ -253,4 +249,4 @@ def _last_line(printed: str) -> str:
 
 
 def _ago(facts: Facts, since: float) -> str:
-    return as_time(max(0, round(facts.now - since)))
+    return as_span(facts.now - since)
