@@ -15,18 +15,20 @@ from rich.text import Text
 from github_app.cli.jobs import period
 from github_app.errors import InputError
 from github_app.foreign_text import ascii_json, visible
-from github_app.operations.cost import KEYS, Cost, Sum, summed
+from github_app.operations.cost import KEYS, Cost, Sum, summed, summed_days
 from github_app.operations.jobs import read_jobs, wanted
 from github_app.settings.load import load_routing_settings
-from github_app.store import ModalDictStore
+from github_app.store import SUMS, ModalDictStore
 
+# So far back jobs are known one by one.
+_ONE_BY_ONE_S = 7 * 24 * 3600.0
 # What a spreadsheet would take for a formula (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def cost(
     *,
-    since: Annotated[str, typer.Option(help="Of jobs queued within this time: 24h, 7d.")] = "7d",
+    since: Annotated[str, typer.Option(help="Of jobs queued within this time: 24h, 7d, 90d.")] = "7d",
     by: Annotated[str, typer.Option(help=f"What to sum by: {', '.join(KEYS)}.")] = "repo",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV and nothing else.")] = False,
@@ -34,7 +36,8 @@ def cost(
     """Sum what jobs have cost by repository, workflow, machine or day: an estimate by Modal's list prices.
 
     Counted is what a machine costs at least, from its sandbox's creation to its job's end; Modal bills what is used
-    beyond the request, too, and its dashboard has the bill. Records go back seven days. Needs Modal's token alone.
+    beyond the request, too, and its dashboard has the bill. More than seven days back whole days are summed, up to 400;
+    a job is among these some minutes after its end. Needs Modal's token alone.
 
     Exit code 0: shown; 1: Modal did not answer; 2: the command is wrong.
 
@@ -56,6 +59,8 @@ def cost(
 async def _cost(within_s: float, by: str) -> Cost:
     store = ModalDictStore(load_routing_settings().modal_app_name, create=False)
     now = time.time()
+    if within_s > _ONE_BY_ONE_S:
+        return summed_days(await store.all(SUMS), by, now - within_s)
     return summed(wanted(await read_jobs(store, now), since=now - within_s), by, now - within_s)
 
 

@@ -1,11 +1,12 @@
 """What jobs have cost, summed. Pure. An estimate: the least that their machines cost by Modal's list prices."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
 from github_app.operations.jobs import JobLine
+from github_app.store.notes import DaySums, SumRow
 
 KEYS: dict[str, Callable[[JobLine], str]] = {
     "repo": lambda line: line.repository,
@@ -36,6 +37,32 @@ class Cost(msgspec.Struct, frozen=True):
     estimate: bool = True
 
 
+def summed_days(days: Mapping[str, DaySums], by: str, since: float) -> Cost:
+    """Sum whole days, from that of `since` on."""
+    first = time.strftime("%Y-%m-%d", time.gmtime(since))
+    names: dict[str, Callable[[str, SumRow], str]] = {
+        "repo": lambda _, row: row.repository,
+        "workflow": lambda _, row: f"{row.repository} {row.workflow or '(unnamed)'}",
+        "shape": lambda _, row: row.machine or "(not known)",
+        "day": lambda day, _: day,
+    }
+    groups: dict[str, list[SumRow]] = {}
+    for day, sums in days.items():
+        for row in sums.rows if day >= first else ():
+            groups.setdefault(names[by](day, row), []).append(row)
+    sums_of = [
+        Sum(
+            key=key,
+            jobs=sum(row.jobs for row in rows),
+            failures=sum(row.failures for row in rows),
+            minutes=round(sum(row.seconds for row in rows) / 60, 2),
+            usd=round(sum(row.usd for row in rows), 4),
+        )
+        for key, rows in groups.items()
+    ]
+    return _cost(by, since, sums_of, unpriced=0)
+
+
 def summed(lines: Iterable[JobLine], by: str, since: float) -> Cost:
     """Sum jobs by one of `KEYS`, the dearest first; days in their order."""
     lines = [line for line in lines if line.started_at is not None]
@@ -53,5 +80,9 @@ def summed(lines: Iterable[JobLine], by: str, since: float) -> Cost:
         )
         for key, each in groups.items()
     ]
-    sums.sort(key=lambda one: one.key if by == "day" else (-one.usd, one.key))
-    return Cost(by, since, sums, round(sum(one.usd for one in sums), 4), len(lines) - len(priced))
+    return _cost(by, since, sums, unpriced=len(lines) - len(priced))
+
+
+def _cost(by: str, since: float, sums: list[Sum], *, unpriced: int) -> Cost:
+    ordered = sorted(sums, key=lambda one: one.key if by == "day" else (-one.usd, one.key))
+    return Cost(by, since, ordered, round(sum(one.usd for one in sums), 4), unpriced)

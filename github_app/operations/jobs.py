@@ -1,17 +1,14 @@
 """Jobs one by one, those that are over too, with where their time went and what they cost. Read from the records."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import msgspec
 
+from github_app.jobs.accounts import machine_name, phases, queued_at, usd
 from github_app.model import JobRecord, JobState, Ran, RunnerRecord
 from github_app.routing.catalog import usd_per_minute
 from github_app.routing.globs import matches
-from github_app.routing.units import as_size
 from github_app.store import HISTORY, JOBS, RUNNERS, ModalDictStore
-
-_HOUR_S = 3600.0
 
 
 class JobLine(msgspec.Struct, frozen=True):
@@ -55,7 +52,7 @@ def line_of(record: JobRecord, runners: Mapping[str, RunnerRecord], now: float) 
     """Describe one job; of one that runs its runner's record says on what."""
     event, ran = record.event, record.ran
     runner = runners.get(record.runner_name or "")
-    queued = event.queued_at or record.recorded_at
+    queued = queued_at(record)
     until = record.completed_at or (None if record.state.over else now)
     begun = record.started_at if record.state is not JobState.QUEUED else None
     waits_until = begun or (now if record.state is JobState.QUEUED else None)
@@ -72,11 +69,11 @@ def line_of(record: JobRecord, runners: Mapping[str, RunnerRecord], now: float) 
         completed_at=record.completed_at,
         waited_s=_between(queued, waits_until),
         ran_s=_between(begun, until),
-        machine=_machine_of(ran) if ran else _machine(runner) if runner else None,
+        machine=_machine(ran, runner),
         runner=ran.runner if ran else record.runner_name,
         sandbox=ran.sandbox_id if ran else runner.sandbox_id if runner else None,
-        usd=_usd(ran, runner, begun, until),
-        phases=_phases(record, queued),
+        usd=_usd(record, runner, begun, until),
+        phases=phases(record),
     )
 
 
@@ -93,43 +90,23 @@ def wanted(
     ]
 
 
-def _phases(record: JobRecord, queued: float) -> dict[str, float]:
-    """When what came, in seconds since the job was queued, by the clocks of GitHub and of our containers."""
-    ran = record.ran
-    at: dict[str, float | None] = {
-        "received": record.recorded_at,
-        "jit_issued": ran.jit_at if ran else None,
-        "sandbox_created": ran.created_at if ran else None,
-        "in_progress": record.started_at,
-        "completed": record.completed_at,
-    }
-    return {name: round(each - queued, 3) for name, each in at.items() if each is not None}
-
-
 def _between(start: float | None, end: float | None) -> float | None:
     return None if start is None or end is None else round(max(0.0, end - start), 3)
 
 
-def _usd(ran: Ran | None, runner: RunnerRecord | None, begun: float | None, until: float | None) -> float | None:
-    if until is None or begun is None:
+def _usd(record: JobRecord, runner: RunnerRecord | None, begun: float | None, until: float | None) -> float | None:
+    if record.state.over or begun is None or until is None:
+        return usd(record)
+    if runner is None:
         return None
+    return round(usd_per_minute(runner.shape) * max(0.0, until - (runner.created_at or begun)) / 60, 6)
+
+
+def _machine(ran: Ran | None, runner: RunnerRecord | None) -> str | None:
     if ran is not None:
-        return round(ran.usd_per_hour * max(0.0, until - (ran.created_at or begun)) / _HOUR_S, 6)
-    if runner is not None:
-        return round(usd_per_minute(runner.shape) * max(0.0, until - (runner.created_at or begun)) / 60, 6)
-    return None
-
-
-def _machine_of(ran: Ran) -> str:
-    return _named(ran.gpu, ran.vcpu, ran.memory_mib, ran.region)
-
-
-def _machine(runner: RunnerRecord) -> str:
+        return machine_name(ran.gpu, ran.vcpu, ran.memory_mib, ran.region)
+    if runner is None:
+        return None
     shape = runner.shape
-    gpu: Any = str(shape.gpu) if shape.gpu else None
-    return _named(gpu, shape.cpu[0] * 2, shape.memory_mib[0], shape.region)
-
-
-def _named(gpu: str | None, vcpu: float, memory_mib: int, region: str | None) -> str:
-    parts = [gpu, f"{vcpu:g} vCPU", as_size(memory_mib), region]
-    return ", ".join(part for part in parts if part)
+    gpu = str(shape.gpu) if shape.gpu else None
+    return machine_name(gpu, shape.cpu[0] * 2, shape.memory_mib[0], shape.region)

@@ -9,6 +9,7 @@ from github_app.model import Claim, Halt, JobRecord, Place, RunnerRecord, Slot
 from github_app.store.notes import (
     Allowance,
     CacheUsed,
+    DaySums,
     Lane,
     NoticeWritten,
     Parked,
@@ -19,6 +20,7 @@ from github_app.store.notes import (
     RepositorySeen,
     Suspect,
     Swept,
+    Totals,
     VersionRefused,
     Watermark,
 )
@@ -65,6 +67,9 @@ TOLD = Kind("told", NoticeWritten)
 VERSIONS = Kind("versions", VersionRefused)
 SWEEPS = Kind("sweeps", Swept)
 PROBES = Kind("probes", Probed)
+# Sums over finished jobs, by day of UTC, and since the beginning.
+SUMS = Kind("sums", DaySums)
+TOTALS = Kind("totals", Totals)
 KINDS = (
     *(DELIVERIES, JOBS, CLAIMS, HALTS, RUNNERS, SLOTS, RELEASES, BUDGET, HISTORY),
     *(
@@ -81,5 +86,7 @@ KINDS = (
         VERSIONS,
         SWEEPS,
         PROBES,
+        SUMS,
+        TOTALS,
     ),
 )

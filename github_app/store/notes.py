@@ -120,6 +120,43 @@ class Suspect(msgspec.Struct, frozen=True):
     first_seen: float
 
 
+class Buckets(msgspec.Struct, frozen=True):
+    """How many took how long: counts by upper ends (jobs/accounts.py), and one above the last; and the sum of all."""
+
+    counts: tuple[int, ...] = ()
+    sum_s: float = 0.0
+
+
+class SumRow(msgspec.Struct, frozen=True):
+    """A day's jobs of one repository, workflow and machine. `seconds` they ran; `usd` is an estimate."""
+
+    repository: str
+    workflow: str
+    machine: str
+    jobs: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+    usd: float = 0.0
+    starts: Buckets = Buckets()
+
+
+class DaySums(msgspec.Struct, frozen=True):
+    """The jobs that were queued on a day of UTC. `counted`: the runners of those that came last."""
+
+    rows: tuple[SumRow, ...] = ()
+    counted: tuple[str, ...] = ()
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """The same since the beginning: jobs by conclusion, and what parts their starts had."""
+
+    jobs: dict[str, int] = {}
+    seconds: float = 0.0
+    usd: float = 0.0
+    starts: dict[str, Buckets] = {}
+    counted: tuple[str, ...] = ()
+
+
 class Swept(msgspec.Struct, frozen=True):
     """The last sweep that came to its end; `problems` is how many of its parts failed."""
 

@@ -11,9 +11,10 @@ from github_app.runners.balance import CLAIM_IS_STALE_S
 from github_app.runners.ending import Endings, SandboxTermination
 from github_app.runners.records import absent_twice, change_runner, finish_runner
 from github_app.runners.settling import Settling
-from github_app.store import RUNNERS, ModalDictStore
+from github_app.store import ModalDictStore
 from github_app.sweep.found import Found
 from github_app.sweep.report import SweepReport
+from github_app.sweep.sums import Accounts
 
 # A sandbox ends by itself after its job; one that has not by now hangs.
 LINGERS_S = 120.0
@@ -33,6 +34,7 @@ class FinishedRunners:
         sandboxes: SandboxTermination,
         endings: Endings,
         settling: Settling,
+        accounts: Accounts,
         is_over: Callable[[RunnerRecord], Awaitable[bool | None]],
         clock: Clock,
     ) -> None:
@@ -40,6 +42,7 @@ class FinishedRunners:
         self._sandboxes = sandboxes
         self._endings = endings
         self._settling = settling
+        self._accounts = accounts
         self._is_over = is_over
         self._clock = clock
 
@@ -53,8 +56,7 @@ class FinishedRunners:
         if runner.slots and runner.ended_at is None and not await self._has_settled(runner, report):
             return
         report.records_removed += 1
-        if not report.dry_run:
-            await self._store.take(RUNNERS, runner.name)
+        self._accounts.leave(runner)
 
     async def _has_settled(self, runner: RunnerRecord, report: SweepReport) -> bool:
         """Give the slots of a finished runner back, once its sandbox is known to have ended."""

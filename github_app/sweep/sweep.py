@@ -35,6 +35,7 @@ from github_app.sweep.orphans import Orphans
 from github_app.sweep.questions import JobQuestions, doubtful
 from github_app.sweep.read_budget import ReadBudget
 from github_app.sweep.report import SweepReport
+from github_app.sweep.sums import Accounts
 from github_app.sweep.supply import Supply
 from github_app.sweep.survey import Reach, Survey
 from github_app.sweep.upkeep import SEEN_LATELY_S, Upkeep
@@ -85,8 +86,15 @@ class Sweep:
             forget=self._forget_seen,
             suspicions=suspicions,
         )
+        self._accounts = Accounts(store, clock)
         finished = FinishedRunners(
-            store=store, sandboxes=sandboxes, endings=endings, settling=settling, is_over=self._is_over, clock=clock
+            store=store,
+            sandboxes=sandboxes,
+            endings=endings,
+            settling=settling,
+            accounts=self._accounts,
+            is_over=self._is_over,
+            clock=clock,
         )
         self._supply = Supply(
             store=store,
@@ -113,6 +121,7 @@ class Sweep:
         await self._part("installations", self._survey.find_reach(reach, report), report)
         await self._part("places", self._note_places(reach, report), report)
         await self._part("supply", self._check_supply(reach, report), report)
+        await self._part("sums", self._accounts.settle(dry_run=dry_run), report)
         for installation_id, budget in reach.budgets.items():
             await self._part(f"demand of {installation_id}", self._read_demand(installation_id, budget, report), report)
         await self._part("uninstalled", self._end_unreachable(reach, report), report)
