@@ -58,6 +58,8 @@ def demo(
     """
     if workflow and repo:
         raise InputError("--workflow and --repo: give one of them")
+    if event and not (workflow or repo):
+        raise InputError("--event: give --workflow or --repo with it; the sample runs on a push")
     try:
         from github_app.demo import given, run, source
         from github_app.demo.report import Report

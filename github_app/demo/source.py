@@ -98,7 +98,7 @@ def from_repository(root: Path, event: str | None = None) -> Source:
         try:
             workflow = _load(file.read_bytes(), str(file))
         except (OSError, WorkflowError) as error:
-            found.notes.append(f"not run: {error}")
+            found.notes += [f"not run: {line}" for line in str(error).splitlines()]
             continue
         found.warnings += workflow.warnings
         _look(found, workflow, str(file.relative_to(root)), event or "push", commit)
