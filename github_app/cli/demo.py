@@ -37,10 +37,11 @@ def demo(
     repo: Annotated[
         Path | None, typer.Option(help="Run the workflows of this directory that the event starts.")
     ] = None,
-    event: Annotated[EventName | None, typer.Option(help="What starts them. Unset: a push to main.")] = None,
+    *,
+    event: Annotated[EventName | None, typer.Option(help="What starts them. Unset: a push to the branch.")] = None,
+    branch: Annotated[str, typer.Option(help="The branch that is pushed, or that a pull request is for.")] = "main",
     secret_file: Annotated[Path | None, typer.Option(help="NAME=VALUE lines for `secrets`; others are empty.")] = None,
     var_file: Annotated[Path | None, typer.Option(help="NAME=VALUE lines for `vars`.")] = None,
-    *,
     hold_environments: Annotated[
         bool, typer.Option("--hold-environments", help="Approve no environment: show jobs that wait for it.")
     ] = False,
@@ -58,6 +59,8 @@ def demo(
     """
     if workflow and repo:
         raise InputError("--workflow and --repo: give one of them")
+    if (event or branch != "main") and not (workflow or repo):
+        raise InputError("--event, --branch: give --workflow or --repo with them; the sample runs on a push to main")
     try:
         from github_app.demo import given, run, source
         from github_app.demo.report import Report
@@ -67,9 +70,9 @@ def demo(
     honoured = given.policy()
     secrets, variables = given.pairs(secret_file, "--secret-file"), given.pairs(var_file, "--var-file")
     if workflow:
-        chosen = source.from_workflow(workflow, event)
+        chosen = source.from_workflow(workflow, event, branch)
     else:
-        chosen = source.from_repository(repo, event) if repo else source.sample()
+        chosen = source.from_repository(repo, event, branch) if repo else source.sample()
     for line in (*(f"warning: {each}" for each in chosen.warnings), *chosen.notes, *honoured.said):
         typer.echo(visible(line), err=True)
     if repo:

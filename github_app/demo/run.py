@@ -32,8 +32,9 @@ from github_app.simulator.workflow import Given
 
 # When nothing has changed for so long, on one machine, nothing will.
 _LOST_AFTER_S = 90.0
-# What has ended needs a moment to be gone: a sandbox ends by itself, after its job.
-_SETTLE_S = 10.0
+# What has ended needs a moment to be gone: a sandbox ends by itself, after its job; a runner that is one too many is
+# ended ten seconds after its start.
+_SETTLE_S = 25.0
 _LOOK_EVERY_S = 0.1
 
 

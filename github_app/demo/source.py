@@ -7,12 +7,11 @@ from importlib.resources import files
 from pathlib import Path
 
 from github_app.errors import InputError
-from github_app.simulator.github.events import EVENTS, Event
+from github_app.simulator.github.events import EVENTS, MAIN, Event, on_branch
 from github_app.simulator.workflow import Workflow, WorkflowError, load
 from github_app.simulator.workflow.triggers import not_started
 
 _FOLDER = ".github/workflows"
-_BRANCH = "refs/heads/main"
 # GitHub reads these endings, and no folder below.
 _ENDINGS = {".yml", ".yaml"}
 
@@ -56,7 +55,7 @@ def sample() -> Source:
     return Source("sample", _read(root, _walk(root)), (start,), frozenset({"fails, as expected"}))
 
 
-def from_workflow(file: Path, event: str | None = None) -> Source:
+def from_workflow(file: Path, event: str | None = None, branch: str = MAIN) -> Source:
     """One workflow file, and those beside it that it may call.
 
     Without `event` a push starts it; where it is not for pushes, the first event of it that is known here.
@@ -78,15 +77,15 @@ def from_workflow(file: Path, event: str | None = None) -> Source:
     known = next((name for name in EVENTS if EVENTS[name].name in workflow.events), None)
     if event is None and known is None:
         found.notes.append(f"{file}: it runs on {', '.join(workflow.events)}, which is not simulated; run as on a push")
-        found.starts.append(Start(path, EVENTS["push"]))
+        found.starts.append(Start(path, on_branch(EVENTS["push"], branch)))
     else:
-        _look(found, workflow, path, event or str(known), commit)
+        _look(found, workflow, path, (event or str(known), branch), commit)
     if not found.starts:
-        raise InputError(f"--workflow {found.notes[0]}; choose another with --event")
+        raise InputError(f"--workflow {found.notes[0]}; choose otherwise with --event or --branch")
     return Source(file.stem, commit, tuple(found.starts), warnings=tuple(found.warnings), notes=tuple(found.notes))
 
 
-def from_repository(root: Path, event: str | None = None) -> Source:
+def from_repository(root: Path, event: str | None = None, branch: str = MAIN) -> Source:
     """A repository's files as they are on disk, and those of its workflows that the event starts; by default a push.
 
     Raises:
@@ -98,10 +97,10 @@ def from_repository(root: Path, event: str | None = None) -> Source:
         try:
             workflow = _load(file.read_bytes(), str(file))
         except (OSError, WorkflowError) as error:
-            found.notes.append(f"not run: {error}")
+            found.notes += [f"not run: {line}" for line in str(error).splitlines()]
             continue
         found.warnings += workflow.warnings
-        _look(found, workflow, str(file.relative_to(root)), event or "push", commit)
+        _look(found, workflow, str(file.relative_to(root)), (event or "push", branch), commit)
     if not found.starts:
         reasons = "".join(f"\n  {note}" for note in found.notes)
         raise InputError(f"--repo {root}: no workflow in {root / _FOLDER} runs on {event or 'push'}{reasons}")
@@ -109,18 +108,20 @@ def from_repository(root: Path, event: str | None = None) -> Source:
     return Source(name, commit, tuple(found.starts), warnings=tuple(found.warnings), notes=tuple(found.notes))
 
 
-def _look(found: _Found, workflow: Workflow, path: str, name: str, commit: Mapping[str, bytes]) -> None:
-    event = EVENTS[name]
+def _look(found: _Found, workflow: Workflow, path: str, of: tuple[str, str], commit: Mapping[str, bytes]) -> None:
+    """Start a workflow by an event of a branch, or note why that does not start it."""
+    name, branch = of
+    event = on_branch(EVENTS[name], branch)
     # A pull request is looked at by the branch that it is to be merged into.
-    ref = _BRANCH if name == "pull_request" else event.ref
+    ref = f"refs/heads/{branch}" if name == "pull_request" else event.ref
     if reason := not_started(workflow, event.name, ref, commit):
-        found.notes.append(f"{workflow.path}: not started by {_said(name)}: {reason}")
+        found.notes.append(f"{workflow.path}: not started by {_said(name, branch)}: {reason}")
         return
     found.starts.append(Start(path, replace(event, schedule=_schedule(workflow))))
 
 
-def _said(name: str) -> str:
-    return {"push": "a push to main", "tag": "the push of the tag v1.0.0"}.get(name, f"the event {name}")
+def _said(name: str, branch: str) -> str:
+    return {"push": f"a push to {branch}", "tag": "the push of the tag v1.0.0"}.get(name, f"the event {name}")
 
 
 def _schedule(workflow: Workflow) -> str:

@@ -264,6 +264,8 @@ def test_a_broken_workflow_ends_the_process_without_a_traceback(command_line: Co
         ("--workflow", "."),
         ("--repo", "none"),
         ("--repo", ".", "--workflow", "none.yml"),
+        ("--event=tag",),
+        ("--secret-file", "none"),
         ("--nonsense",),
     ],
     ids=" ".join,

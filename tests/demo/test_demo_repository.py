@@ -158,8 +158,11 @@ def test_an_event_is_chosen_an_environment_held_and_the_folders_policy_honoured_
     not_started = command_line.run("demo", "--workflow", str(workflow), **settings)
     done = command_line.run("demo", "--workflow", str(workflow), "--event", "tag", "--hold-environments", **settings)
 
+    elsewhere = command_line.run("demo", "--workflow", str(workflow), "--branch", "dev")
+
+    assert "not started by a push to dev" in elsewhere.stderr
     assert (not_started.returncode, not_started.stdout) == (2, "")
-    assert "it is for tags alone; choose another with --event" in not_started.stderr
+    assert "it is for tags alone; choose otherwise with --event or --branch" in not_started.stderr
     assert [line for line in done.stderr.splitlines() if line.startswith("honoured")] == [
         *(f"honoured: {policy}", "honoured: RUNNER_LABEL=hpc", "honoured: MAX_CONCURRENT=1"),
     ]

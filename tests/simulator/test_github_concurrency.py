@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from github_app.simulator.github.commit import commit_of
-from github_app.simulator.github.events import EVENTS
+from github_app.simulator.github.events import EVENTS, on_branch
 from github_app.simulator.github.state import WorkflowRun
 from github_app.simulator.workflow import Given
 from tests.worlds.github_workshop import Hub
@@ -109,6 +109,8 @@ async def test_each_event_has_the_context_that_github_gives_it(hub: Hub) -> None
         "workflow_dispatch": ("workflow_dispatch", *branch),
         "schedule": ("schedule", *branch),
     }
+    assert on_branch(EVENTS["push"], "dev").ref == "refs/heads/dev"
+    assert on_branch(EVENTS["tag"], "dev").ref == "refs/tags/v1.0.0"
     payload = seen["push"]["event"]
     assert isinstance(payload, dict)
     assert [each["id"] for each in payload["commits"]] == [seen["push"]["sha"]]

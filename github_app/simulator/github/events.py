@@ -4,10 +4,10 @@ Docs: "Events that trigger workflows", "Webhook events and payloads", "Contexts 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-_BRANCH = "refs/heads/main"
+MAIN = "main"
 _NOBODY = "0" * 40
 _PULL_REQUEST = 1
 _HEAD_BRANCH = "change"
@@ -15,10 +15,14 @@ _HEAD_BRANCH = "change"
 
 @dataclass(frozen=True)
 class Event:
-    """An event by GitHub's name for it; `ref` is what it concerns. `inputs` are those of a manual run."""
+    """An event by GitHub's name for it; `ref` is what it concerns, `branch` the one that a pull request is for.
+
+    `inputs` are those of a manual run.
+    """
 
     name: str = "push"
-    ref: str = _BRANCH
+    ref: str = f"refs/heads/{MAIN}"
+    branch: str = MAIN
     inputs: Mapping[str, str] = field(default_factory=dict)
     schedule: str = ""
 
@@ -42,6 +46,12 @@ class Commit:
     timestamp: str
 
 
+def on_branch(event: Event, branch: str) -> Event:
+    """The same event of another branch; a tag is of none."""
+    ref = f"refs/heads/{branch}" if event.ref.startswith("refs/heads/") else event.ref
+    return replace(event, ref=ref, branch=branch)
+
+
 def context_of(
     event: Event, repository: Mapping[str, Any], sender: Mapping[str, Any], commit: Commit
 ) -> dict[str, Any]:
@@ -55,7 +65,7 @@ def context_of(
         "ref_type": "tag" if event.ref.startswith("refs/tags/") else "branch",
         "ref_protected": False,
         "head_ref": _HEAD_BRANCH if pull_request else "",
-        "base_ref": "main" if pull_request else "",
+        "base_ref": event.branch if pull_request else "",
         "sha": commit.sha,
         "repository": repository["full_name"],
         "repository_id": str(repository["id"]),
@@ -74,7 +84,7 @@ def _payload(
             return {
                 "action": "opened",
                 "number": _PULL_REQUEST,
-                "pull_request": _pull_request(repository, sender, commit),
+                "pull_request": _pull_request(event, repository, sender, commit),
             }
         case "workflow_dispatch":
             return {"inputs": dict(event.inputs), "ref": event.ref}
@@ -110,7 +120,9 @@ def _told(repository: Mapping[str, Any], sender: Mapping[str, Any], commit: Comm
     }
 
 
-def _pull_request(repository: Mapping[str, Any], sender: Mapping[str, Any], commit: Commit) -> Mapping[str, Any]:
+def _pull_request(
+    event: Event, repository: Mapping[str, Any], sender: Mapping[str, Any], commit: Commit
+) -> Mapping[str, Any]:
     url = f"{repository['html_url']}/pull/{_PULL_REQUEST}"
     side = {"sha": commit.sha, "repo": repository, "user": sender}
     return {
@@ -125,5 +137,5 @@ def _pull_request(repository: Mapping[str, Any], sender: Mapping[str, Any], comm
         "labels": [],
         "author_association": "OWNER",
         "head": {**side, "ref": _HEAD_BRANCH, "label": f"{sender['login']}:{_HEAD_BRANCH}"},
-        "base": {**side, "ref": "main", "label": f"{sender['login']}:main"},
+        "base": {**side, "ref": event.branch, "label": f"{sender['login']}:{event.branch}"},
     }
