@@ -38,6 +38,7 @@ from github_app.settings.toml_file import Config
 from github_app.settings.variables import RoutingSettings, Settings
 from github_app.store import PROBES, ModalDictStore
 from github_app.sweep import Sweep
+from github_app.web.metrics import Metrics
 
 # Of the assumptions that a probe looks at, those that steer.
 SUDO, PINNED_BUILDER = 1, 22
@@ -67,6 +68,7 @@ class Parts:
     runners: Runners
     store: ModalDictStore
     seats: Seats
+    metrics: Metrics
 
     async def prepare(self) -> None:
         """Look up or build the images, and go by what the last probe found, where there are two ways.
@@ -166,6 +168,7 @@ def compose(
         runners=github.runners,
         store=on_modal.store,
         seats=runners.seats,
+        metrics=Metrics(on_modal.store, runners.version, settings.metrics_token, clock),
     )
 
 

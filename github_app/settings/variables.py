@@ -192,7 +192,7 @@ class RoutingSettings(BaseSettings):
         return value and pasted.path(value)
 
 
-_SECRETS = ("webhook_secret", "webhook_secret_old", "github_client_secret", "github_client_id")
+_SECRETS = ("webhook_secret", "webhook_secret_old", "github_client_secret", "github_client_id", "metrics_token")
 
 
 class Settings(RoutingSettings):
@@ -207,6 +207,9 @@ class Settings(RoutingSettings):
     github_app_id: int = Field(description="The App's number, on its settings page.", gt=0)
     github_client_id: str | None = Field(None, description="The App's client id, on its settings page.")
     github_client_secret: SecretStr | None = Field(None, description="For the dashboard's sign-in.")
+    metrics_token: SecretStr | None = Field(
+        None, description="The bearer token with which Prometheus may read /metrics; unset, there is no such page."
+    )
     github_private_key_path: Path | None = Field(None, description="A file with the PEM, instead of the PEM.")
     github_private_key: SecretStr = Field(
         SecretStr(""), description="The App's private key, PEM.", validate_default=True

@@ -19,6 +19,7 @@ from github_app.errors import DeliveryError, GitHubError, StoreError
 from github_app.jobs.service import Answer, Service, Status
 from github_app.model import JobEvent
 from github_app.web import delivery
+from github_app.web.metrics import Metrics
 
 # GitHub gives the whole exchange ten seconds.
 _BODY_WITHIN_S = 15.0
@@ -34,6 +35,7 @@ def create_app(
     service: Service,
     webhook_secrets: Sequence[SecretStr],
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]] | None = None,
+    metrics: Metrics | None = None,
 ) -> Starlette:
     """Make the ASGI application; `lifespan` prepares what it needs and lets go of it.
 
@@ -53,6 +55,7 @@ def create_app(
             Route("/", _front),
             Route("/webhook", webhook, methods=["POST"]),
             Route("/healthz", healthz),
+            *([Route("/metrics", metrics.answer)] if metrics else []),
         ],
         lifespan=lifespan,
     )
