@@ -26,7 +26,7 @@ JOBS: dict[JobState | None, dict[Action, JobState]] = {
     JobState.QUEUED: {
         Action.IN_PROGRESS: JobState.RUNNING,
         Action.COMPLETED: JobState.DONE,
-        # `waiting` is absent: a late one must not undo a launch.
+        # `waiting` is absent: a late one must not undo a launch. GitHub is asked, and `gated` says the rest.
     },
     JobState.RUNNING: {
         Action.COMPLETED: JobState.DONE,
@@ -52,6 +52,8 @@ READING_LAGS_S = 60.0
 # GitHub announces a job under several GUIDs within seconds; later than this it has been queued anew, as after an
 # environment's approval, or someone asks for it.
 ANNOUNCED_ANEW_S = 60.0
+# In the place of a conclusion: it waits behind an environment's gate.
+GATED = "waiting"
 # So many of the deliveries that announced a job are known again.
 _HEARD = 5
 
@@ -116,6 +118,14 @@ def missing(known: JobRecord, now: float) -> Step | Nothing:
     if after is None:
         return Nothing(f"the job is {known.state}")
     return Step(msgspec.structs.replace(known, state=after, changed_at=now))
+
+
+def gated(known: JobRecord, now: float) -> JobRecord:
+    """The record of a queued job of which GitHub says, asked just now, that it waits for an approval.
+
+    A delivery alone says nothing: a late one must not undo what came after the approval. What is queued anew is served.
+    """
+    return msgspec.structs.replace(known, state=JobState.GONE, changed_at=now, conclusion=GATED)
 
 
 def heard(record: JobRecord, digest: str) -> JobRecord:

@@ -48,17 +48,21 @@ class Boundary:
                 yield
             first_answer.came()
         except TimeoutError as error:
-            if left_s is not None:
+            # Another call may have had its answer meanwhile.
+            if first_answer.left_s() is not None:
                 raise self._no_way(_NO_NETWORK, retryable=True) from error
             raise self.raises(f"{call}: Modal did not answer in {seconds:.0f} s", retryable=True) from error
         except modal.exception.AuthError as error:
             raise self._no_way(_NO_TOKEN, retryable=False) from error
         except tuple(self.special) as error:
+            first_answer.came()
             ours, sentence = next(found for kind, found in self.special.items() if isinstance(error, kind))
             raise ours(f"{call}: {sentence}", retryable=False) from error
         except modal.exception.Error as error:
-            if isinstance(error, modal.exception.ConnectionError) and left_s is not None:
+            if isinstance(error, modal.exception.ConnectionError) and first_answer.left_s() is not None:
                 raise self._no_way(_NO_NETWORK, retryable=True) from error
+            if not isinstance(error, modal.exception.ConnectionError | modal.exception.TimeoutError):
+                first_answer.came()
             # An error about a Secret does not quote its values.
             retryable = isinstance(error, _RETRYABLE)
             raise self.raises(f"{call}: {type(error).__name__}: {error}", retryable=retryable) from error

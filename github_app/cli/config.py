@@ -86,13 +86,19 @@ def show(
     from github_app.cli.source import stored_settings
     from github_app.deployment.deployed_file import deployed_text
 
+    if unmasked and not file:
+        raise InputError("--unmasked goes with --file")
     if file:
         _print_file(deployed=deployed, unmasked=unmasked)
     if deployed:
         stored, loaded = asyncio.run(stored_settings())
         effective = dict(settings_of(stored))
         given, place = {name for name, variable in STORED.items() if stored.get(variable)}, "Secret"
-        of_file = "deployed file" if deployed_text(stored) else "file of this folder, for the deployed one is not known"
+        of_file = (
+            "deployed file"
+            if deployed_text(stored) is not None
+            else "file of this folder, for the deployed one is not known"
+        )
     else:
         settings = load_routing_settings()
         effective, loaded = {**_given(), **dict(settings)}, load_config(settings.modal_runner_config)
@@ -108,17 +114,16 @@ def show(
 def _print_file(*, deployed: bool, unmasked: bool) -> None:
     import asyncio
 
-    from github_app.cli.source import stored_settings
+    from github_app.cli.source import stored_variables
     from github_app.deployment import rollout
     from github_app.deployment.deployed_file import deployed_text, text_of
 
     if deployed:
-        stored, _ = asyncio.run(stored_settings())
-        text = deployed_text(stored)
+        text = deployed_text(asyncio.run(stored_variables()))
     else:
         found = rollout.configuration_file(load_routing_settings().modal_runner_config)
         text = text_of(found) if found else None
-    if text is None:
+    if not text:
         where = "deployed, as far as it is known" if deployed else "here"
         typer.echo(f"no {FILE} is {where}", err=True)
         raise typer.Exit(1)

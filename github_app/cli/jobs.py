@@ -18,7 +18,10 @@ from github_app.settings.load import load_routing_settings
 from github_app.store import ModalDictStore
 
 _EVERY_S = 2.0
-_STATES = ("queued", "running", "done", "gone", "success", "failure", "cancelled", "skipped")
+_STATES = (
+    *("queued", "running", "done", "gone", "success", "failure", "cancelled", "skipped"),
+    *("timed_out", "neutral", "action_required", "stale"),
+)
 
 
 def jobs(
@@ -42,6 +45,8 @@ def jobs(
 
     modal-runner jobs --repo 'octo-org/*' --json
     """
+    if as_json and watch:
+        raise InputError("--json and --watch: give one of them")
     if state is not None and state not in _STATES:
         raise InputError(f"--state {state}: one of {', '.join(_STATES)}")
     found = asyncio.run(_jobs(state, repo, period(since), watch=watch))

@@ -115,7 +115,8 @@ def main() -> None:
     """Run the command line."""
     first_answer.within(_FIRST_ANSWER_S)
     try:
-        application(next((word for word in sys.argv[1:] if not word.startswith("-")), ""))()
+        completes = "_MODAL_RUNNER_COMPLETE" in os.environ
+        application(None if completes else next((word for word in sys.argv[1:] if not word.startswith("-")), ""))()
     except ModalRunnerError as error:
         print(f"modal-runner: {visible(str(error), lines=True)}", file=sys.stderr)  # noqa: T201
         sys.exit(2 if isinstance(error, ConfigError | InputError) else 1)

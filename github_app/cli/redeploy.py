@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from github_app import log
-from github_app.cli.source import stored_settings
+from github_app.cli.source import stored_variables
 from github_app.clock import Clock
 from github_app.compose import compose
 from github_app.deployment import SettingsSecret, look_up_workspace, rollout
@@ -124,7 +124,7 @@ async def _redeploy(
         # The checksum is of one version.
         changes.setdefault("RUNNER_SHA256", "")
     progress.begin("Modal: read the settings")
-    stored, _ = await stored_settings()
+    stored = await stored_variables()
     if not drops:
         refuse_to_drop(stored, text)
     name = stored["MODAL_APP_NAME"]

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from github_app import log
-from github_app.cli.source import stored_settings
+from github_app.cli.source import stored_variables
 from github_app.clock import Clock
 from github_app.compose import compose
 from github_app.deployment import SettingsSecret, look_up_workspace, rollout
@@ -20,8 +20,9 @@ from github_app.deployment.functions import application_file
 from github_app.errors import GitHubError, InputError
 from github_app.github import AppWebhook
 from github_app.settings import pasted
-from github_app.settings.load import load_routing_settings, settings_of
+from github_app.settings.load import load_routing_settings, parse_config, settings_of
 from github_app.settings.make_rules import refuse_unsound
+from github_app.settings.toml_file import Config
 from github_app.setup.progress import Progress
 
 # GitHub waits ten seconds for an answer: so long one that it signed before may still be under way.
@@ -59,8 +60,7 @@ def rotate_secret(
 
 async def _webhook_secret(progress: Progress) -> None:
     progress.begin("Modal: store a new secret beside the old one, and let the App take both")
-    stored, config = await stored_settings()
-    refuse_unsound(settings_of(stored), config)
+    stored = await stored_variables()
     text = _as_deployed(stored)
     secret = SettingsSecret(stored["MODAL_APP_NAME"])
     if "WEBHOOK_SECRET_OLD" not in stored:
@@ -73,7 +73,7 @@ async def _webhook_secret(progress: Progress) -> None:
     url = await rollout.deploy(settings, workspace, text)
     progress.done()
     progress.begin("GitHub: sign with the new one from now on")
-    parts = compose(settings, config, Clock())
+    parts = compose(settings, Config(), Clock())
     try:
         await AppWebhook(parts.connection).point_at(url, settings.webhook_secret)
     finally:
@@ -82,7 +82,8 @@ async def _webhook_secret(progress: Progress) -> None:
     progress.begin("Modal: forget the old one")
     await asyncio.sleep(_UNDER_WAY_S)
     await secret.store({"WEBHOOK_SECRET_OLD": ""})
-    await rollout.deploy(settings, workspace, text)
+    # Someone may have deployed another file meanwhile.
+    await rollout.deploy(settings, workspace, _as_deployed(await stored_variables()))
     progress.done()
 
 
@@ -96,12 +97,11 @@ async def _private_key(progress: Progress, pem_file: Path) -> None:
     except ValueError as error:
         raise InputError(f"--private-key {pem_file}: {error}") from None
     progress.begin("GitHub: see that the new key is one of the App's")
-    stored, config = await stored_settings()
+    stored = await stored_variables()
     text = _as_deployed(stored)
     settings = settings_of(stored | {"GITHUB_PRIVATE_KEY": pem})
-    refuse_unsound(settings, config)
     log.configure(settings.secrets(), logging.WARNING)
-    parts = compose(settings, config, Clock())
+    parts = compose(settings, Config(), Clock())
     try:
         record = await AppWebhook(parts.connection).app()
     except GitHubError as error:
@@ -119,5 +119,9 @@ async def _private_key(progress: Progress, pem_file: Path) -> None:
 
 def _as_deployed(stored: Mapping[str, str]) -> str:
     """The administrator's file stays as it is deployed; where that is not known, the one here is meant."""
-    here = rollout.configuration_file(load_routing_settings().modal_runner_config)
-    return deployed_text(stored) or text_of(here)
+    known = deployed_text(stored)
+    if known is not None:
+        return known
+    text = text_of(rollout.configuration_file(load_routing_settings().modal_runner_config))
+    refuse_unsound(settings_of(stored), parse_config(text) if text else Config())
+    return text

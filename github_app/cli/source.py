@@ -37,6 +37,21 @@ async def stored_settings(*, makes_app: bool = True) -> tuple[dict[str, str], Co
         InputError: there is no such Secret.
         DeploymentError: Modal refused or did not answer.
     """
+    stored = await stored_variables(makes_app=makes_app)
+    text = deployed_text(stored)
+    if text is not None:
+        return stored, parse_config(text, f"{FILE} of the deployment")
+    return stored, load_config(configuration_file(load_routing_settings().modal_runner_config))
+
+
+async def stored_variables(*, makes_app: bool = True) -> dict[str, str]:
+    """The variables in the Modal Secret, with the App's name, and the administrator's file as it is kept there.
+
+    Raises:
+        ConfigError: the environment that decides about jobs is not right.
+        InputError: there is no such Secret.
+        DeploymentError: Modal refused or did not answer.
+    """
     routing = load_routing_settings()
     secret = SettingsSecret(routing.modal_app_name)
     stored = await secret.read([*STORED.values(), FILE_VARIABLE], makes_app=makes_app)
@@ -45,10 +60,7 @@ async def stored_settings(*, makes_app: bool = True) -> tuple[dict[str, str], Co
             f"there is no Modal Secret {secret.name}: run `modal-runner setup`, or set MODAL_APP_NAME if the App has "
             "another name"
         )
-    text = deployed_text(stored)
-    file = None if text else configuration_file(routing.modal_runner_config)
-    config = parse_config(text, f"{FILE} of the deployment") if text else load_config(file)
-    return {**stored, "MODAL_APP_NAME": routing.modal_app_name}, config
+    return {**stored, "MODAL_APP_NAME": routing.modal_app_name}
 
 
 async def deployed_settings(level: int = logging.INFO) -> tuple[Settings, Config]:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from github_app.cli.source import routing_settings
 from github_app.clock import Clock
+from github_app.errors import InputError
 from github_app.foreign_text import ascii_json, visible
 from github_app.operations.status import Status, read_status
 from github_app.runners.versions import RunnerVersion
@@ -39,6 +40,8 @@ def status(
 
     Example: modal-runner status --watch
     """
+    if as_json and watch:
+        raise InputError("--json and --watch: give one of them")
     found = asyncio.run(_status(watch=watch, wide=wide))
     if as_json:
         typer.echo(ascii_json(found))

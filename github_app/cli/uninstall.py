@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from github_app import log
-from github_app.cli.source import stored_settings
+from github_app.cli.source import stored_variables
 from github_app.clock import Clock
 from github_app.compose import Parts, compose
 from github_app.deployment import SettingsSecret, stop_app
@@ -20,6 +20,7 @@ from github_app.github import AppWebhook
 from github_app.model import RunnerRecord
 from github_app.sandboxes import ModalSandboxes
 from github_app.settings.load import load_routing_settings, settings_of
+from github_app.settings.toml_file import Config
 from github_app.setup.credentials import rescue_file
 from github_app.setup.progress import Progress
 from github_app.store import RUNNERS, ModalDictStore
@@ -145,7 +146,7 @@ async def _delete_secret(name: str) -> None:
 async def _credentials(name: str) -> tuple[Parts | None, str | None, str]:
     """The App's credentials in use, the page on which it is deleted, and why there are none."""
     try:
-        stored, config = await stored_settings()
+        stored = await stored_variables()
     except InputError:
         return None, None, f"there is no Secret {SettingsSecret(name).name}"
     except DeploymentError as error:
@@ -156,7 +157,7 @@ async def _credentials(name: str) -> tuple[Parts | None, str | None, str]:
         settings = settings_of(stored)
     except ConfigError:
         return None, None, f"what the Secret {SettingsSecret(name).name} holds is not right"
-    parts = compose(settings, config, Clock())
+    parts = compose(settings, Config(), Clock())
     try:
         record = await AppWebhook(parts.connection).app()
     except GitHubError:

@@ -2,8 +2,9 @@
 
 import base64
 import difflib
+import tomllib
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from github_app.errors import ConfigError, InputError
@@ -34,12 +35,12 @@ def text_of(file: Path | None) -> str:
 
 
 def packed(text: str) -> str:
-    """The file as the Secret keeps it."""
-    return base64.b64encode(zlib.compress(text.encode(), 9)).decode() if text else ""
+    """The file as the Secret keeps it; that there is none is kept too."""
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 
 
 def deployed_text(stored: Mapping[str, str]) -> str | None:
-    """The file that is deployed; None where there is none, or an older version deployed it.
+    """The file that is deployed, empty where none is; None where an older version deployed it and nothing is known.
 
     Raises:
         ConfigError: what the Secret keeps was not written by this.
@@ -59,7 +60,7 @@ def refuse_to_drop(stored: Mapping[str, str], text: str) -> None:
     Raises:
         InputError: there is a file, and none is to be deployed.
     """
-    if deployed_text(stored) and not text:
+    if deployed_text(stored) and not text.strip():
         raise InputError(
             f"the deployment has a {FILE}, and there is none here: its routes, profiles and limits would be gone. "
             f"`modal-runner config show --deployed --file --unmasked > {FILE}` brings it here; "
@@ -73,9 +74,20 @@ def difference(before: str | None, after: str) -> list[str]:
         return []
     try:
         old, new = masked(before or ""), masked(after)
-    except CannotMaskError:
+        changed = sorted(_changed(tomllib.loads(before or ""), tomllib.loads(after)))
+    except (CannotMaskError, tomllib.TOMLDecodeError):
         return [f"{FILE} changes; it is written so that its variables cannot be masked, and is not shown"]
     lines = difflib.unified_diff(
         old.splitlines(), new.splitlines(), f"{FILE} as deployed", f"{FILE} as it lies here", lineterm="", n=2
     )
-    return list(lines) or [f"values of variables change in {FILE}"]
+    told = [*lines, *(f"the value of {name} changes" for name in changed)]
+    return told or [f"{FILE} changes in nothing that counts"]
+
+
+def _changed(old: object, new: object, path: str = "") -> Iterator[str]:
+    """The variables that have another value, by their full names."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in old.keys() & new.keys():
+            yield from _changed(old[key], new[key], f"{path}.{key}" if path else key)
+    elif old != new and (".env." in path or ".secret_env." in path):
+        yield path

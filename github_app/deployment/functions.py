@@ -84,7 +84,10 @@ def application_file() -> Path:
     Raises:
         InputError: it is in neither place.
     """
-    for folder in (Path(__file__).parents[2], Path.cwd(), Path(__file__).parent / "packaged"):
+    here, packaged = Path.cwd(), Path(__file__).parent / "packaged"
+    # Many who use Modal have a file of that name: only beside the package is it ours.
+    ours = [here] if (here / "github_app").is_dir() else []
+    for folder in (Path(__file__).parents[2], *ours, packaged):
         if (folder / _FILE).is_file():
             return folder / _FILE
     raise InputError(f"{_FILE} is not here: run this in a checkout of Modal Runner")

@@ -102,11 +102,12 @@ async def deploy(settings: RoutingSettings, workspace: Workspace, text: str) -> 
         DeploymentError: Modal's command failed, or the web function is not there afterwards.
     """
     functions = Functions(settings.modal_app_name)
-    await SettingsSecret(settings.modal_app_name).store({FILE_VARIABLE: packed(text)})
     with tempfile.TemporaryDirectory(prefix="modal-runner-") as folder:
         file = Path(folder) / FILE
         file.write_text(text, encoding="utf-8")
         await functions.deploy(_deploy_variables(settings, file))
+    # Only now: what is kept is what runs.
+    await SettingsSecret(settings.modal_app_name).store({FILE_VARIABLE: packed(text)})
     # So that the doctor knows that the first sweep is not overdue.
     await ModalDictStore(settings.modal_app_name).put(SWEEPS, "deployed", Swept(time.time(), 0))
     url = await functions.web_url() or workspace.web_url(settings.modal_app_name, "web")

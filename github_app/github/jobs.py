@@ -144,6 +144,22 @@ class Jobs:
             completed_at=unix(job.completed_at),
         )
 
+    async def waits(self, known: JobEvent) -> bool:
+        """Tell whether a job waits for an approval of its environment, or for another gate, and is in no queue.
+
+        Raises:
+            GitHubError: GitHub refused or did not answer.
+        """
+        owner, repo = known.repository.split("/")
+        job = await self._connection.as_installation(
+            "job",
+            lambda github: github.rest.actions.async_get_job_for_workflow_run(owner, repo, known.job_id),
+            Job,
+            installation_id=known.installation_id,
+            permissions=_READ,
+        )
+        return job.status == "waiting"
+
     async def job_in(self, repository: Repository, installation_id: int, job_id: int) -> JobEvent | None:
         """A job that no delivery has told of, as an event; None for a status that is none of ours to act on.
 

@@ -27,8 +27,9 @@ class Job(msgspec.Struct):
     run_attempt: int = 1
     conclusion: str | None = None
     created_at: datetime | None = None
-    started_at: datetime | None = None
-    completed_at: datetime | None = None
+    # In some of GitHub's descriptions these are any text; nothing but reports hangs on them.
+    started_at: object = None
+    completed_at: object = None
     runner_name: str | None = None
     runner_id: int | None = None
     workflow_name: str | None = None
@@ -90,12 +91,13 @@ def job_event(
     )
 
 
-def unix(at: datetime | None) -> float | None:
-    """A time in Unix seconds; what has none, like the year 1, is none."""
+def unix(written: object) -> float | None:
+    """A time of GitHub's in Unix seconds; what is no time, or has none, like the year 1, is none."""
     try:
-        return at.timestamp() if at else None
-    except (ValueError, OverflowError):
+        at = datetime.fromisoformat(written).timestamp() if isinstance(written, str) else 0.0
+    except (ValueError, OverflowError, OSError):
         return None
+    return at if at > 0 else None
 
 
 def renewed_place(event: JobEvent, repository: Repository) -> JobEvent:

@@ -9,6 +9,7 @@ from github_app.routing.units import as_size
 from github_app.store.notes import Buckets, DaySums, SumRow, Totals
 
 _HOUR_S = 3600.0
+FAILURES = frozenset({"failure", "timed_out"})
 # Upper ends in seconds of what a start takes; above the last one is one bucket more.
 BOUNDS_S = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 21600.0)
 
@@ -105,7 +106,7 @@ def _added(row: SumRow, record: JobRecord) -> SumRow:
     return msgspec.structs.replace(
         row,
         jobs=row.jobs + 1,
-        failures=row.failures + (record.conclusion == "failure"),
+        failures=row.failures + (record.conclusion in FAILURES),
         seconds=round(row.seconds + ran_s(record), 3),
         usd=round(row.usd + (usd(record) or 0.0), 6),
         starts=row.starts if start is None else _observed(row.starts, start),

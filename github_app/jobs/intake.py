@@ -9,6 +9,7 @@ have a budget of their own. What it does not pay for is left to the sweep, which
 import asyncio
 from collections import OrderedDict
 from math import inf
+from typing import Protocol
 
 import structlog
 
@@ -63,11 +64,19 @@ class Questions:
         return own.take(now) and await self._all.take()
 
 
+class QueueLookup(JobLookup, Protocol):
+    """The same, and whether a job is in a queue at all."""
+
+    async def waits(self, known: JobEvent) -> bool:
+        """Tell whether it waits for an approval."""
+        ...
+
+
 class Intake:
     """Knows deliveries again, and brings old ones up to date."""
 
     def __init__(
-        self, *, store: ModalDictStore, jobs: JobLookup, vouchers: Vouchers, patience_s: float, clock: Clock
+        self, *, store: ModalDictStore, jobs: QueueLookup, vouchers: Vouchers, patience_s: float, clock: Clock
     ) -> None:
         """GitHub waits for our answer while it is asked: at most `patience_s`."""
         self._store = store
@@ -136,6 +145,14 @@ class Intake:
             raise LeftToSweep("an old delivery of a job that is not queued now", surely=True)
         self._vouchers.note(current)
         return current
+
+    async def is_gated(self, event: JobEvent) -> bool:
+        """Tell whether GitHub says that a job waits behind an environment's gate; False where it must not be asked.
+
+        Raises:
+            GitHubError, StoreError: someone did not answer.
+        """
+        return await self._questions.spend(event.job_id) and await self._jobs.waits(event)
 
     async def park(self, guid: str, digest: str, reason: str) -> None:
         """Take note of a delivery that makes no sense, so that the sweep reports it, once for each body.

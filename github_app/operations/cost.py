@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
+from github_app.jobs.accounts import FAILURES
 from github_app.operations.jobs import JobLine
 from github_app.store.notes import DaySums, SumRow
 
@@ -65,8 +66,9 @@ def summed_days(days: Mapping[str, DaySums], by: str, since: float) -> Cost:
 
 def summed(lines: Iterable[JobLine], by: str, since: float) -> Cost:
     """Sum jobs by one of `KEYS`, the dearest first; days in their order."""
-    lines = [line for line in lines if line.started_at is not None]
-    priced = [line for line in lines if line.usd is not None]
+    # What was cancelled in the queue had no runner, and cost nothing.
+    ran = [line for line in lines if line.state in {"running", "done"} and line.runner]
+    priced = [line for line in ran if line.usd is not None]
     groups: dict[str, list[JobLine]] = {}
     for line in priced:
         groups.setdefault(KEYS[by](line), []).append(line)
@@ -74,13 +76,13 @@ def summed(lines: Iterable[JobLine], by: str, since: float) -> Cost:
         Sum(
             key=key,
             jobs=len(each),
-            failures=sum(line.conclusion == "failure" for line in each),
+            failures=sum(line.conclusion in FAILURES for line in each),
             minutes=round(sum(line.ran_s or 0.0 for line in each) / 60, 2),
             usd=round(sum(line.usd or 0.0 for line in each), 4),
         )
         for key, each in groups.items()
     ]
-    return _cost(by, since, sums, unpriced=len(lines) - len(priced))
+    return _cost(by, since, sums, unpriced=len(ran) - len(priced))
 
 
 def _cost(by: str, since: float, sums: list[Sum], *, unpriced: int) -> Cost:

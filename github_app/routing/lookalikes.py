@@ -24,20 +24,29 @@ _COUNTED = r"(?:\d{{1,2}}x?)?(?:{names})(?:x\d{{1,2}})?"
 _SURE_GPU = re.compile(_COUNTED.format(names=f"{_FAMILY}|{_MODEL}"))
 _SHORT_GPU = re.compile(_COUNTED.format(names=_SHORT))
 _SURE_MEMORY = re.compile(r"ram(?:\d{1,5})?|(?:ram|mem|memory)\d{1,5}[mg]i?b?|mem|(?:high|hi|big)mem")
-_SHORT_MEMORY = re.compile(r"memory|\d{1,5}gi?b?")
-# "8-cores", "16cpu", "vcpus:8": how many are wished for stands in it, whatever stands beside it.
-_CORES = re.compile(r"(?<![a-z0-9])(?:(\d{1,4})-?v?(?:cpu|core)s?|v?(?:cpu|core)s?-?(\d{1,4}))(?![a-z0-9])")
-_SHORT_SIZE = re.compile(r"(\d{0,2})(x*)(?:small|large|l)|medium|big|huge|(?:high|hi)cpu")
-# As clouds call their machines: "c5.2xlarge". Those of the families g and p have a GPU.
-_CLOUDS = re.compile(r"([a-z])\d{1,2}[a-z]{0,4}")
-_GPU_CLOUDS = re.compile(r"(?:g\d|p\d)[a-z]{0,4}")
+_SHORT_MEMORY = re.compile(r"memory|[1-9]\d{0,4}gi?b?")
+# "8-cores", "16cpu", "vcpus:8", "e2-standard-4", "16c32g": how many are wished for stands in it, whatever else does.
+_CORES = re.compile(
+    r"(?<![a-z0-9])(?:"
+    r"([1-9]\d{0,3})-?v?(?:cpu|core)s?|v?(?:cpus?|cores)-?([1-9]\d{0,3})"
+    r"|[a-z]\d[a-z]?-(?:standard|highmem|highcpu)-([1-9]\d{0,2})|standard-[a-z]{1,2}([1-9]\d{0,2})[a-z]{0,4}-v\d"
+    r"|([1-9]\d{0,2})c\d{1,4}g)(?![a-z0-9])"
+)
+# "core-8" is also a version of something.
+_SHORT_CORES = re.compile(r"core-?([1-9]\d{0,3})")
+_SHORT_SIZE = re.compile(r"(\d{0,2})(x*)(?:large|l)|x*small|medium|big|huge|metal|(?:high|hi)cpu")
+# As Amazon calls its machines: "c5.2xlarge". Those of the families g and p have a GPU, and others what is alike.
+_CLOUDS = re.compile(r"(?:[acdgimprtxz]|trn|inf)\d{1,2}[a-z]{0,4}")
+_GPU_CLOUDS = re.compile(r"(?:[gp]|trn|inf)\d{1,2}[a-z]{0,4}")
 # What other makers and generations call a card of which ours is the nearest in memory and price.
 _NEAREST_CARD = {"a10g": "a10", "l40": "l40s"}
-_SURE_PLATFORM = re.compile(r"(?:arm64|armhf|armv\d|aarch64|windows|macos|osx|darwin|win(?=\d))[a-z0-9]*")
-_SHORT_PLATFORM = re.compile(r"arm|mac|win")
+_SURE_PLATFORM = re.compile(
+    r"(?:arm64|armhf|armv\d|aarch64|windows|macos|osx|darwin|win(?=\d)|ppc64|s390x|riscv)[a-z0-9]*"
+)
+_SHORT_PLATFORM = re.compile(r"arm|mac|win|apple")
 _SYSTEMS = frozenset({"linux", "ubuntu", "debian", "alpine", "runner", "runners"})
 _NEUTRAL = re.compile(
-    r"\d{1,4}x?|x\d{1,2}|\d{0,3}v?(?:cpus?|cores?)|x64|high|low|self|hosted|linux|ubuntu|latest|runners?|machines?|instances?|nodes?|os|arch|platform|type|"
+    r"\d{1,4}x?|x\d{1,2}|m[1-4]|silicon|\d{0,3}v?(?:cpus?|cores?)|x64|high|low|self|hosted|linux|ubuntu|latest|runners?|machines?|instances?|nodes?|os|arch|platform|type|"
     r"accelerators?|count|with|single|multi|x?small|medium|x?large|xl|\d{2}gb?|sxm\d?|pcie|nvl"
 )
 # What a card's name may be followed by: its form.
@@ -64,7 +73,8 @@ def meant_hardware(label: str) -> str | None:
     words = _words(label)
     gpu = _says(words, _SURE_GPU, _SHORT_GPU)
     if not gpu and _says(words, _SURE_MEMORY, _SHORT_MEMORY):
-        size = next((found[1] for word in words if (found := _SIZE.fullmatch(word))), "32g")
+        asked = next((found[1] for word in words if (found := _SIZE.fullmatch(word))), None)
+        size = asked or ("2g" if "low" in words else "32g")
         return f"'memory:{size}'"
     if not gpu and (size := _size(words)) is not None:
         return size
@@ -105,8 +115,11 @@ def _size(words: Sequence[str]) -> str | None:
     """The label of ours for a size that is no memory: by cores, by a word, or by a cloud's name for its machine."""
     if not _NONE_OF_IT.isdisjoint(words):
         return None
-    if (cores := _CORES.search("-".join(words))) is not None:
-        return f"'cpu:{int(cores[1] or cores[2])}'"
+    written = "-".join(words)
+    if (cores := _CORES.search(written)) is not None:
+        return f"'cpu:{next(filter(None, cores.groups()))}'"
+    if (core := _SHORT_CORES.search(written)) and all(word == "core" or _NEUTRAL.fullmatch(word) for word in words):
+        return f"'cpu:{core[1]}'"
     sizes = [found for word in words if (found := _SHORT_SIZE.fullmatch(word))]
     others = [word for word in words if not _SHORT_SIZE.fullmatch(word) and not _NEUTRAL.fullmatch(word)]
     if not sizes or not all(_CLOUDS.fullmatch(word) for word in others):
@@ -118,9 +131,7 @@ def _size(words: Sequence[str]) -> str | None:
 
 def _vcpus(size: re.Match[str]) -> int:
     """How many a size has at the largest cloud, where `large` is two and `4xlarge` sixteen."""
-    if not size[2]:
-        return 2
-    return 4 * int(size[1] or len(size[2]))
+    return 4 * max(1, int(size[1] or len(size[2]))) if size[2] else 2
 
 
 def near_miss(key: str, keys: Iterable[str]) -> str | None:

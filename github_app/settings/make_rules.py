@@ -117,7 +117,9 @@ def warnings(settings: RoutingSettings, config: Config) -> list[str]:
         f"profiles.{name}: its volumes, secrets and proxy rest on labels and the job-started hook alone "
         '(trust = "labels")'
         for name, profile in config.profiles.items()
-        if profile.needs_boundary and profile.trust == "labels" and not (profile.runner_group or grouped)
+        if profile.needs_boundary
+        and profile.trust == "labels"
+        and not (profile.runner_group or grouped or name in _grouped(config))
     ]
     found += [f"{each}; until then they are kept back" for each in unbounded(settings, config)]
     if config.defaults.needs_boundary:
@@ -161,8 +163,7 @@ def _unreached(config: Config) -> list[str]:
 def unbounded(settings: RoutingSettings, config: Config) -> list[str]:
     """The profiles whose secrets rest on nothing, a sentence each: they are not given, and nothing new is deployed."""
     defaults = make_rules(settings, config).defaults
-    routes = {name: [each for each in config.routes if each.profile == name] for name in config.profiles}
-    grouped = {name for name, led in routes.items() if led and all(each.runner_group for each in led)}
+    grouped = _grouped(config)
     return [
         f"profiles.{name}: it gives secrets, volumes or a proxy, and any job with the right labels can take its "
         'runners: write runner_group = ID, of a group that admits its repositories alone, or trust = "labels" if '
@@ -172,6 +173,12 @@ def unbounded(settings: RoutingSettings, config: Config) -> list[str]:
         and profile.trust != "repository"
         and not (name in grouped or has_boundary(profile, defaults))
     ]
+
+
+def _grouped(config: Config) -> set[str]:
+    """The profiles to which only routes lead that give a runner group."""
+    routes = {name: [each for each in config.routes if each.profile == name] for name in config.profiles}
+    return {name for name, led in routes.items() if led and all(each.runner_group for each in led)}
 
 
 def _plain(seat: Seat, rules: Rules) -> tuple[str, ...]:

@@ -1,4 +1,7 @@
-"""The administrator's file as text that may be shown: the values of its variables are masked. Pure."""
+"""The administrator's file as text that may be shown: the values of its variables are masked. Pure.
+
+Each entry is read by the TOML parser itself, so that what stands in a string is never taken for a line of its own.
+"""
 
 import re
 import tomllib
@@ -6,9 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 MASK = "********"
+# Nothing shorter is a secret, and short words stand in many places.
+_SECRET_LENGTH = 8
 _VARIABLES = frozenset({"env", "secret_env"})
-_HEADER = re.compile(r"\s*\[+\s*(?P<key>[^\]]+?)\s*\]+\s*(?:#.*)?")
-_ENTRY = re.compile(r"(?P<key>\s*[^=#\[]+?\s*)=\s*(?P<value>.*)")
+_MENTIONS = re.compile(r"\b(secret_)?env\b")
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+# An entry may go over so many lines.
+_LONGEST_ENTRY = 2000
 
 
 class CannotMaskError(Exception):
@@ -16,50 +23,74 @@ class CannotMaskError(Exception):
 
 
 def masked(text: str) -> str:
-    """The same file with each value of `env` and `secret_env` masked; comments stay as they are.
+    """The same file with each value of `env` and `secret_env` masked, and comments that may hold one.
 
     Raises:
-        CannotMaskError: a value would still be there.
+        CannotMaskError: it cannot be read, or a value would still be there.
     """
-    shown = "\n".join(_lines(text.splitlines()))
     try:
-        left = list(_values(tomllib.loads(shown), within=False))
-    except tomllib.TOMLDecodeError:
+        text = text.replace("\r\n", "\n")
+        secrets = [each for each in _values(tomllib.loads(text), within=False) if len(each) >= _SECRET_LENGTH]
+        shown = "\n".join(_lines(text.split("\n")))
+    except (tomllib.TOMLDecodeError, RecursionError):
         raise CannotMaskError from None
-    if any(each != MASK for each in left):
+    left = {line for each in secrets for line in each.split("\n") if len(line) >= _SECRET_LENGTH}
+    if any(line in shown for line in left):
         raise CannotMaskError
-    return shown + "\n" if shown else ""
+    return shown
 
 
 def _lines(lines: list[str]) -> Iterator[str]:
-    within, until = False, ""
-    for line in lines:
-        if until:
-            # Inside a string of several lines that is masked.
-            until = "" if until in line else until
+    within, at = False, 0
+    while at < len(lines):
+        line = lines[at].strip()
+        if line.startswith("#") and "=" in line and (within or _MENTIONS.search(line)):
+            yield f"# {MASK}"
+        elif line.startswith("["):
+            within = not _VARIABLES.isdisjoint(_keys(tomllib.loads(line)))
+            yield lines[at]
+        elif line and not line.startswith("#"):
+            entry, end = _entry(lines, at)
+            masks = within or not _VARIABLES.isdisjoint(_keys(entry))
+            yield from [f'{_path(entry)} = "{MASK}"'] if masks else lines[at:end]
+            at = end
             continue
-        if header := _HEADER.fullmatch(line):
-            within = not _VARIABLES.isdisjoint(_parts(header["key"]))
-        elif (entry := _ENTRY.fullmatch(line)) and (within or _says_variables(entry)):
-            until = next(
-                (q for q in ('"""', "'''") if entry["value"].startswith(q) and entry["value"].count(q) == 1), ""
-            )
-            yield f'{entry["key"].rstrip()} = "{MASK}"'
+        else:
+            yield lines[at]
+        at += 1
+
+
+def _entry(lines: list[str], at: int) -> tuple[dict[str, Any], int]:
+    """The entry that begins on a line, read, and the line after it: a string or a list may go over several."""
+    for end in range(at + 1, min(len(lines), at + _LONGEST_ENTRY) + 1):
+        try:
+            return tomllib.loads("\n".join(lines[at:end])), end
+        except tomllib.TOMLDecodeError:
             continue
-        yield line
+    raise CannotMaskError
 
 
-def _says_variables(entry: re.Match[str]) -> bool:
-    inline = re.search(r"(?<![\w-])[\"']?(?:env|secret_env)[\"']?\s*[.=]", entry["value"])
-    return bool(inline) or not _VARIABLES.isdisjoint(_parts(entry["key"]))
+def _keys(tree: object) -> set[str]:
+    """Every key of a value, however deep."""
+    if isinstance(tree, dict):
+        return {*tree, *(key for each in tree.values() for key in _keys(each))}
+    if isinstance(tree, list):
+        return {key for each in tree for key in _keys(each)}
+    return set()
 
 
-def _parts(key: str) -> set[str]:
-    return {part.strip().strip("\"'") for part in key.split(".")}
+def _path(entry: dict[str, Any]) -> str:
+    """The dotted key of an entry."""
+    names: list[str] = []
+    tree: object = entry
+    while isinstance(tree, dict) and len(tree) == 1:
+        ((name, tree),) = tree.items()
+        names.append(name if _BARE.fullmatch(name) else '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"')
+    return ".".join(names)
 
 
-def _values(tree: Any, *, within: bool) -> Iterator[object]:
-    """Every value that stands below `env` or `secret_env`."""
+def _values(tree: Any, *, within: bool) -> Iterator[str]:
+    """Every value that stands below `env` or `secret_env`, as text."""
     if isinstance(tree, dict):
         for key, each in tree.items():
             yield from _values(each, within=within or key in _VARIABLES)
@@ -67,4 +98,4 @@ def _values(tree: Any, *, within: bool) -> Iterator[object]:
         for each in tree:
             yield from _values(each, within=within)
     elif within:
-        yield tree
+        yield str(tree)

@@ -139,7 +139,21 @@ def test_every_job_of_a_file_is_explained_as_far_as_the_file_tells(tmp_path: Pat
     assert isinstance(_run("explain").exception, InputError)
 
 
-@pytest.mark.parametrize("runs_on", ['["modal"', '{"a": 1}', "", "modal, gpu:h100", "${{ matrix.gpu }}", "[]", "[1]"])
+@pytest.mark.parametrize(
+    "runs_on",
+    [
+        '["modal"',
+        '{"a": 1}',
+        "",
+        "modal, gpu:h100",
+        "${{ matrix.gpu }}",
+        "[]",
+        "[[modal]]",
+        "&a [*a]",
+        "{group: [x], labels: modal}",
+        "[" * 5000,
+    ],
+)
 def test_what_is_no_list_of_labels_is_told(runs_on: str) -> None:
     assert isinstance(_run("explain", runs_on).exception, InputError)
 

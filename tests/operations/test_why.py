@@ -46,9 +46,7 @@ async def test_of_a_job_that_runs_every_link_holds_and_of_one_over_its_end_is_to
         found, over = await _why(it, it.job("job").id), await _why(it, it.job("short").id)
 
         assert set(_states(found).values()) == {"ok"}
-        assert list(_states(found)) == [
-            *("delivery", "admitted", "github", "sweep", "launch", "sandbox", "online", "job")
-        ]
+        assert list(_states(found)) == [*("delivery", "admitted", "github", "launch", "sandbox", "online", "job")]
         assert (found.state, found.reason, found.wrong) == ("running", None, False)
         assert (over.state, over.wrong) == ("done", False)
         assert "over: success" in over.chain[-1].told

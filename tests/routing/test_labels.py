@@ -114,6 +114,7 @@ def test_no_gpus_at_all_is_rejected() -> None:
     [
         *("arm64", "ARM", "windows", "macOS", "aarch64", "linux-arm64", "windows-latest", "macos-14", "os:windows"),
         *("macos14", "windows11", "win10", "armhf", "mac", "linux-arm"),
+        *("mac-m1", "apple-silicon", "ppc64le", "s390x", "riscv64"),
         *("ubuntu-2404-arm", "ubuntu-latest-4-cores-arm", "bigcorp-8vcpu-ubuntu-2204-arm"),
     ],
 )
@@ -163,7 +164,9 @@ def test_another_platform_is_rejected(label: str) -> None:
         *((size, "'cpu:2'") for size in ("large", "small", "linux-large", "machine-large", "m7i.large", "medium")),
         *((size, "'cpu:8'") for size in ("2xlarge", "xxl", "xxlarge", "c5.2xlarge")),
         *(("xlarge", "'cpu:4'"), ("ubuntu-latest-16-cores", "'cpu:16'"), ("highmem", "'memory:32g'")),
-        *((cloud, "'gpu:TYPE'") for cloud in ("g5.xlarge", "p4d.24xlarge", "vram:24g")),
+        *((cloud, "'gpu:TYPE'") for cloud in ("g5.xlarge", "p4d.24xlarge", "vram:24g", "g4dn.metal", "trn1.32xlarge")),
+        *((size, "'cpu:4'") for size in ("e2-standard-4", "Standard_D4s_v3", "0xlarge")),
+        *(("16c32g", "'cpu:16'"), ("core-2", "'cpu:2'"), ("xsmall", "'cpu:2'"), ("low-memory", "'memory:2g'")),
     ],
 )
 def test_a_label_that_reads_like_hardware_is_refused_with_the_nearest_of_ours(label: str, meant: str) -> None:

@@ -6,7 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from github_app.model import Action, JobEvent, JobState, RunnerRecord, RunnerState
+from github_app.lifecycle import GATED
+from github_app.model import Action, JobEvent, JobRecord, JobState, RunnerRecord, RunnerState
 from github_app.operations.why.facts import AtGitHub, Facts
 from github_app.routing.catalog import usd_per_minute
 from github_app.routing.route import route
@@ -73,32 +74,57 @@ def _repository(facts: Facts) -> str | None:
 
 
 def _state(facts: Facts, rules: Rules) -> str:
-    if facts.record is not None and facts.refusal is None:
-        return facts.record.state.value
-    if facts.refusal is not None:
+    if _refused(facts):
         return "refused"
+    if facts.record is not None:
+        return facts.record.state.value
     if (event := facts.event) is None:
         return "unknown"
     return {Ignore: "not-ours", Refuse: "refused", Admit: "unheard"}[type(route(event, rules))]
 
 
+def _refused(facts: Facts) -> bool:
+    """It was refused, and has not been admitted since: rules may have changed."""
+    record, refusal = facts.record, facts.refusal
+    return refusal is not None and (record is None or record.changed_at <= refusal.at)
+
+
 def _links(facts: Facts, rules: Rules) -> Iterator[Link]:
     yield _delivery(facts)
-    if facts.refusal is not None:
+    if facts.refusal is not None and _refused(facts):
         yield Link("admitted", "wrong", f"refused: {facts.refusal.sentence}")
-    if facts.event is None:
-        return
-    yield _admitted(facts.event, rules)
-    yield _at_github(facts)
-    if facts.record is None or facts.record.state.over:
-        return
-    yield _swept(facts)
+    if facts.record is not None and facts.record.state.over:
+        yield _over(facts.record)
+    elif facts.event is not None:
+        yield _admitted(facts.event, rules)
+        yield _at_github(facts)
+        if facts.record is not None and not _is_done_or_held(facts.github):
+            yield from _to_its_runner(facts, facts.record)
+
+
+def _is_done_or_held(github: AtGitHub | None) -> bool:
+    """GitHub says that it is over, or that it waits for an approval."""
+    return github is not None and (
+        github.gated or (github.event is not None and github.event.action is Action.COMPLETED)
+    )
+
+
+def _over(record: JobRecord) -> Link:
+    """What today's rules say, and whether GitHub still knows it, counts for nothing any more."""
+    if record.conclusion == GATED:
+        return Link("github", "waiting", "it waits for an approval at GitHub; once it has that, it gets its runner")
+    return Link("github", "ok", f"over: {record.conclusion or record.state}")
+
+
+def _to_its_runner(facts: Facts, record: JobRecord) -> Iterator[Link]:
+    if record.state is JobState.QUEUED:
+        yield _swept(facts)
     yield _launched(facts)
-    if facts.runner is None:
-        return
-    yield _sandbox(facts, facts.runner)
-    yield _online(facts, facts.runner)
-    yield _given(facts, facts.runner)
+    if facts.runner is not None:
+        yield _sandbox(facts, facts.runner)
+        if facts.sandbox is not None:
+            yield _online(facts, facts.runner)
+            yield _given(facts, facts.runner)
 
 
 def _delivery(facts: Facts) -> Link:
@@ -108,10 +134,14 @@ def _delivery(facts: Facts) -> Link:
         return Link("delivery", "ok", f"arrived {_ago(facts, facts.record.recorded_at)} ago{late}")
     if facts.refusal is not None:
         return Link("delivery", "ok", f"arrived {_ago(facts, facts.refusal.at)} ago")
+    if facts.event is not None and facts.event.action is not Action.QUEUED:
+        return Link(
+            "delivery", "ok", "nothing is recorded of it (any more): jobs are forgotten seven days after their end"
+        )
     if facts.event is not None:
         return Link(
             "delivery",
-            "waiting" if facts.event.action is Action.QUEUED else "ok",
+            "waiting",
             "none has arrived; a sweep finds the job within some minutes. If none ever comes: `modal-runner doctor`, "
             "and the App's Recent deliveries at GitHub",
         )
@@ -142,9 +172,9 @@ def _at_github(facts: Facts) -> Link:
         return Link("github", "unknown", f"{known} ({facts.github_says})")
     event = github.event
     if event is None:
-        return Link(
-            "github", "wrong", f"GitHub does not know this job (any more), or it waits for an approval; {_CANCEL}"
-        )
+        if github.gated:
+            return Link("github", "waiting", "it waits for an approval there; once it has that, it gets its runner")
+        return Link("github", "wrong", f"GitHub does not know this job (any more); {_CANCEL}")
     if event.action is Action.COMPLETED:
         return Link("github", "ok", f"over: {event.conclusion}")
     if event.action is Action.IN_PROGRESS:
@@ -163,7 +193,7 @@ def _swept(facts: Facts) -> Link:
 
 def _launched(facts: Facts) -> Link:
     record, wait = facts.record, facts.wait
-    if facts.stopped is not None:
+    if facts.stopped is not None and record is not None and record.state is JobState.QUEUED:
         return Link("launch", "wrong", facts.stopped)
     if wait is not None and wait.halted:
         return Link("launch", "wrong", wait.reason)
@@ -190,6 +220,8 @@ def _sandbox(facts: Facts, runner: RunnerRecord) -> Link:
     if code is None:
         return Link("sandbox", "ok", f"{where} runs{_last_line(facts.printed)}")
     said = f"{where} has ended with {code}{_last_line(facts.printed)}"
+    if facts.record is not None and facts.record.state is JobState.RUNNING and facts.github is None:
+        return Link("sandbox", "wrong", f"{said}; if GitHub still shows the job as running, {_CANCEL}")
     if facts.github and facts.github.event and facts.github.event.action is Action.IN_PROGRESS:
         return Link("sandbox", "wrong", f"{said}, and GitHub still holds the job for running there: {_CANCEL}")
     return Link("sandbox", "wrong", f"{said}; the next sweep starts another runner")
@@ -205,7 +237,7 @@ def _online(facts: Facts, runner: RunnerRecord) -> Link:
         return Link("online", "ok", "GitHub lists it as busy" if listed.busy else "GitHub lists it as online")
     if runner.state is RunnerState.BUSY:
         return Link("online", "ok", "it has its job")
-    age = facts.now - runner.started_at
+    age = facts.now - (runner.created_at or runner.started_at)
     if listed is None and runner.github_id and age > _ONLINE_S:
         return Link(
             "online", "wrong", "GitHub does not list this runner any more; the sweep ends it and starts another"

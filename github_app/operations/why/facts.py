@@ -33,6 +33,8 @@ class AtGitHub:
     """What GitHub says: of the job, of its runner (None: not listed), and of what keeps the group's runners from it."""
 
     event: JobEvent | None = None
+    # It is in no queue, for it waits for an approval.
+    gated: bool = False
     listed: RunnerStatus | None = None
     barriers: tuple[str, ...] = ()
 
@@ -90,7 +92,8 @@ async def gather(
     if parts is None:
         return replace(facts, github_says=without)
     try:
-        return replace(facts, github=await _at_github(facts, repository, rules, parts))
+        github = await _at_github(facts, repository, parts)
+        return replace(facts, github=github, github_says=None if github else "its repository is not known")
     except GitHubError as error:
         return replace(facts, github_says=str(error))
 
@@ -141,11 +144,14 @@ async def _in_sandbox(facts: Facts, runner: RunnerRecord, sandboxes: ModalSandbo
     return replace(facts, sandbox=status, printed=printed)
 
 
-async def _at_github(facts: Facts, repository: str | None, rules: Rules, parts: Parts) -> AtGitHub:
+async def _at_github(facts: Facts, repository: str | None, parts: Parts) -> AtGitHub | None:
+    """What GitHub says; None where it is not known in which repository to ask."""
     if facts.record is not None:
-        known = facts.record.event
+        known, jobs = facts.record.event, Jobs(parts.connection)
         try:
-            event = await Jobs(parts.connection).job(known)
+            event = await jobs.job(known)
+            if event is None and await jobs.waits(known):
+                return AtGitHub(gated=True)
         except GitHubError as error:
             if error.status != 404:
                 raise
@@ -154,11 +160,11 @@ async def _at_github(facts: Facts, repository: str | None, rules: Rules, parts: 
         event = await job_at_github(parts, repository, facts.job_id)
         known = event or facts.event  # type: ignore[assignment]  # None ends it below
     else:
-        return AtGitHub()
+        return None
     if known is None or facts.runner is None or known.action is Action.COMPLETED:
         return AtGitHub(event)
     listed = await parts.runners.named(facts.runner.place, facts.runner.name)
     shape = facts.runner.shape
     path = known.run.path if known.run and known.run.path else None
     barriers = await RunnerGroups(parts.connection).barriers(known.place, shape.runner_group, known, path)
-    return AtGitHub(event, listed[-1] if listed else None, tuple(barriers))
+    return AtGitHub(event, listed=listed[-1] if listed else None, barriers=tuple(barriers))
