@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from github_app.cli.pages import job_id_of, job_page
-from github_app.errors import InputError
+from github_app.cli.pages import job_or_runner
 from github_app.foreign_text import coloured
-from github_app.model import RUNNER_NAME, RunnerRecord, runner_name
+from github_app.model import RunnerRecord, runner_name
 from github_app.operations.follow import follow_job, follow_runner
 from github_app.sandboxes import ModalSandboxes
 from github_app.settings.load import load_routing_settings
@@ -59,10 +58,7 @@ def logs(
 
     Example: modal-runner logs --follow modal-41230001-1
     """
-    if job_page(which):
-        which = str(job_id_of(which))
-    if not which.isascii() or not (which.isdigit() or RUNNER_NAME.fullmatch(which)):
-        raise InputError(f"{which!r}: give a job's id or page, or a runner's name like modal-41230001-1")
+    which = job_or_runner(which)
     found = asyncio.run((_follow if follow else _print)(which, lines, _Printer(raw=raw)))
     if not found:
         typer.echo(f"No sandbox of {which} is known on Modal; it keeps output for a day or more.", err=True)
