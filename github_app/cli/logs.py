@@ -1,20 +1,35 @@
 """`modal-runner logs`: what a runner's sandbox printed."""
 
 import asyncio
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from github_app.cli.pages import job_id_of, job_page
-from github_app.errors import InputError
+from github_app.cli.pages import job_or_runner
 from github_app.foreign_text import coloured
-from github_app.model import RUNNER_NAME, RunnerRecord, runner_name
+from github_app.model import RunnerRecord, runner_name
+from github_app.operations.follow import follow_job, follow_runner
 from github_app.sandboxes import ModalSandboxes
 from github_app.settings.load import load_routing_settings
 from github_app.store import RUNNERS, ModalDictStore
 
 # Attempts of a job whose runners are looked for by name, once their records are gone.
 _MOST_ATTEMPTS = 10
+
+
+class _Printer:
+    """Prints lines of runners, with the name of one wherever another begins; as they came if `raw`."""
+
+    def __init__(self, *, raw: bool) -> None:
+        self._raw = raw
+        self._last: str | None = None
+
+    def __call__(self, name: str, line: str) -> None:
+        if name != self._last:
+            typer.echo(f"== {name}")
+            self._last = name
+        typer.echo(line if self._raw else coloured(line), color=True if self._raw else None)
 
 
 def logs(
@@ -24,8 +39,13 @@ def logs(
             help="A job's id or page, or a runner's name (modal-<job>-<attempt>).", metavar="JOB|URL|RUNNER"
         ),
     ],
-    lines: Annotated[int, typer.Option(help="How many lines from the end.", min=1, max=10_000)] = 200,
+    lines: Annotated[
+        int, typer.Option(help="How many lines from the end, of a sandbox that has ended.", min=1, max=10_000)
+    ] = 200,
     *,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the job is over, also with the runners to come.")
+    ] = False,
     raw: Annotated[bool, typer.Option("--raw", help="As it was printed, with whatever it does to a terminal.")] = False,
 ) -> None:
     """Print the end of what a runner printed on its console, also after it has ended. Needs Modal's token alone.
@@ -36,30 +56,52 @@ def logs(
 
     Exit code 0: printed; 1: there is no such runner on Modal (any more); 2: not the form of an id or a name.
 
-    Example: modal-runner logs modal-41230001-1
+    Example: modal-runner logs --follow modal-41230001-1
     """
-    if job_page(which):
-        which = str(job_id_of(which))
-    if not which.isascii() or not (which.isdigit() or RUNNER_NAME.fullmatch(which)):
-        raise InputError(f"{which!r}: give a job's id or page, or a runner's name like modal-41230001-1")
-    found = asyncio.run(_logs(which, lines))
-    for name, output in found:
-        typer.echo(f"== {name}\n{output if raw else coloured(output)}", color=True if raw else None)
+    which = job_or_runner(which)
+    found = asyncio.run((_follow if follow else _print)(which, lines, _Printer(raw=raw)))
     if not found:
         typer.echo(f"No sandbox of {which} is known on Modal; it keeps output for a day or more.", err=True)
     raise typer.Exit(0 if found else 1)
 
 
-async def _logs(which: str, lines: int) -> list[tuple[str, str]]:
+async def _print(which: str, lines: int, tell: _Printer) -> bool:
+    """Print what there is; tell whether Modal knows any sandbox that is meant."""
     settings = load_routing_settings()
     store = ModalDictStore(settings.modal_app_name, create=False)
     sandboxes = ModalSandboxes(settings.modal_app_name, {})
-    found = []
+    found = False
     for name, sandbox_id in (await _runners(store, which)).items():
         output = await sandboxes.output(name, sandbox_id, lines)
         if output is not None:
-            found.append((name, output))
+            found = True
+            tell(name, output)
     return found
+
+
+async def _follow(which: str, lines: int, tell: _Printer) -> bool:
+    """The same, and go on with what is still to come."""
+    settings = load_routing_settings()
+    store = ModalDictStore(settings.modal_app_name, create=False)
+    sandboxes = ModalSandboxes(settings.modal_app_name, {})
+    meant = await _runners(store, which)
+    if not which.isdigit():
+        return await follow_runner(sandboxes, which, meant[which], lines=lines, tell=tell)
+    ended = set()
+    for name, sandbox_id in meant.items():
+        running = await sandboxes.find(name)
+        output = None if running else await sandboxes.output(name, sandbox_id, lines)
+        if output is not None:
+            ended.add(name)
+            tell(name, output)
+    followed = await follow_job(
+        store, sandboxes, int(which), seen=ended, lines=lines, tell=tell, waits=partial(_say_that_it_waits, which)
+    )
+    return followed or bool(ended)
+
+
+def _say_that_it_waits(job: str) -> None:
+    typer.echo(f"Job {job} has no sandbox now; `modal-runner why {job}` says what it waits for.", err=True)
 
 
 async def _runners(store: ModalDictStore, which: str) -> dict[str, str | None]:

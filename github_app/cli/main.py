@@ -30,6 +30,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "right.",
         "logs": "Print the end of what a runner printed on its console, also after it has ended. Needs Modal's token "
         "alone.",
+        "shell": "Open a shell in the running sandbox of a job, as its user and in its folder. Needs Modal's token "
+        "alone.",
         "retry": "Start runners for a queued job again, whatever failed before. Needs Modal's token alone.",
         "redeploy": "Deploy again: with GitHub's newest actions/runner, its checksum, changed settings, and the code "
         "that lies here.",

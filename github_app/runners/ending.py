@@ -141,11 +141,13 @@ class Endings:
         self._clock = clock
 
     async def end(self, runner: RunnerRecord) -> bool:
-        """End a runner unless anything says that it works; tell whether it has ended.
+        """End a runner unless anything says that it works or is looked into; tell whether it has ended.
 
         Raises:
             GitHubError, SandboxError, StoreError: someone did not answer; the next sweep tries again.
         """
+        if (runner.held_until or 0.0) > self._clock.now():
+            return _told(runner, "someone looks into its sandbox")
         ended = await end_safely(runner, runners=self._runners, sandboxes=self._sandboxes, sleep=self._clock.sleep)
         if ended:
             await finish_runner(self._store, runner, self._clock.now())

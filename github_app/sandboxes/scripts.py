@@ -13,6 +13,7 @@ def _text(name: str) -> str:
 
 ADMISSION = _text("admission.jq")
 JOB_STARTED = _text("job-started.sh").replace("@ADMISSION@", ADMISSION)
+SHELL = _text("shell.sh").replace("@KEPT@", "|".join(KEPT))
 START = (
     _text("start.sh")
     .replace("@KEPT@", "|".join(KEPT))

@@ -30,6 +30,7 @@ def test_it_holds_manifest_templates_scripts_sample_workflow_and_the_type_marker
         *("github_app/py.typed", "github_app/setup/pages/start.html", "github_app/setup/pages/base.html"),
         *(
             "github_app/sandboxes/start.sh",
+            "github_app/sandboxes/shell.sh",
             "github_app/sandboxes/job-started.sh",
             "github_app/demo/sample/.github/workflows/ci.yml",
         ),

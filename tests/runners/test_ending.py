@@ -1,12 +1,16 @@
 """Ending a runner safely: four steps, and whatever says that it works leaves it alone."""
 
+import time
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
+from github_app.clock import Clock
 from github_app.errors import GitHubError, SandboxError
 from github_app.model import Place, RunnerRecord, Witness
-from github_app.runners.ending import end_safely
+from github_app.runners.ending import Endings, end_safely
+from github_app.store import ModalDictStore
 from tests.worlds.records import runner
 
 IDLE, WORKING, GONE = Witness.IDLE, Witness.WORKING, Witness.GONE
@@ -94,6 +98,14 @@ async def test_a_sandbox_that_works_is_left_alone_and_github_is_not_even_asked()
 
     assert await outside.end() is False
     assert outside.happened == ["pay", "ask sb-1"]
+
+
+async def test_a_runner_into_whose_sandbox_someone_looks_is_left_alone() -> None:
+    outside = Outside()
+    endings = Endings(store=ModalDictStore("unused"), runners=outside, sandboxes=outside, clock=Clock())
+    held = msgspec.structs.replace(runner(), held_until=time.time() + 60)
+    assert not await endings.end(held)
+    assert outside.happened == []
 
 
 async def test_a_runner_that_github_calls_busy_is_left_alone() -> None:

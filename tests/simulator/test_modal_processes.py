@@ -81,6 +81,36 @@ class TestEitherKindOfIsolation:
         assert Path(directory).name == sandbox_id == sandbox.object_id
         assert file == "greet"
 
+    async def test_a_command_with_a_terminal_is_interrupted_by_its_key_and_not_its_shell(
+        self, workshop: Workshop
+    ) -> None:
+        sandbox = await workshop.create("sleep", "60")
+        script = "trap 'echo heard; read word; exit $word' INT; test -t 2 && echo ready; while :; do sleep 0.1; done"
+        process = await sandbox.exec.aio("sh", "-c", script, pty=True)
+        stdout = aiter(process.stdout)
+        assert await anext(stdout) == "ready\r\n"
+        for keys in ("\x03", "7\n"):
+            process.stdin.write(keys)
+            await process.stdin.drain.aio()
+        shown = "".join([piece async for piece in stdout])
+
+        assert "heard\r\n" in shown
+        assert await process.wait.aio() == 7
+        assert await process.stderr.read.aio() == ""
+
+
+async def test_a_commands_input_stays_open_until_its_end_is_written(workshop: Workshop) -> None:
+    sandbox = await workshop.create("sleep", "60")
+    process = await sandbox.exec.aio("sh", "-c", "sleep 0.2; wc -c")
+    # More than a pipe holds.
+    process.stdin.write(b"x" * 300_000)
+    await process.stdin.drain.aio()
+    assert await process.poll.aio() is None
+    process.stdin.write_eof()
+    await process.stdin.drain.aio()
+
+    assert (await process.stdout.read.aio()).strip() == "300000"
+
 
 async def workshop_sandbox(simulated: SimulatedModal, client: modal.Client, script: str) -> None:
     app = await modal.App.lookup.aio("sandboxes", create_if_missing=True, client=client)

@@ -190,12 +190,12 @@ class Sandbox:
     async def join_command(self) -> list[str]:
         """Return the command that runs a program inside, once there is a PID 1 to join; empty after the end."""
         if not self._limits.sees_processes and self.result is None:
-            return [*self._isolation.create]
+            return [*self._isolation.create, *self._without_setuid()]
         process = self._process
         while process is not None and self.result is None:
             if init := self._isolation.init_of(process.pid):
                 target = ["--target", str(init)] if self._isolation.namespaced else []
-                return [*self._isolation.join, *target]
+                return [*self._isolation.join, *target, *self._without_setuid()]
             # The namespace appears within a millisecond of the start.
             await asyncio.sleep(0.001)
         return []

@@ -19,6 +19,8 @@ from github_app.simulator.modal.workspace import Workspace
 
 _TOKEN_LIFETIME = 3600
 _EXEC_OUTPUT_LIMIT = 16 << 20
+# `nsenter` is of a session outside the namespace; a shell's own begins inside, and takes the terminal.
+_TERMINAL = ("/usr/bin/setsid", "--ctty", "--wait")
 # The shell enters the directory: nsenter's own --wd would resolve it outside the mount namespace.
 _ENTER = ("/bin/sh", "-c", 'cd "$0" && exec "$@"')
 
@@ -83,16 +85,30 @@ class _Exec:
         if not join:
             raise GRPCError(Status.NOT_FOUND, f"Task '{sandbox.task_id}' is not running.")
         directory = sandbox.directory(request.workdir)
+        terminal = request.pty_info if request.HasField("pty_info") else None
         self._process = Process(
-            [*join, *_ENTER, str(directory), *request.command_args],
-            environment={**sandbox.environment, **given},
+            [*join, *(_TERMINAL if terminal else ()), *_ENTER, str(directory), *request.command_args],
+            environment={**sandbox.environment, **_variables(request.pty_info), **given},
             directory=directory,
             output=self.output,
             on_exit=self._exited,
+            listens=True,
+            size=(terminal.winsz_rows, terminal.winsz_cols) if terminal else None,
         )
         if request.timeout_secs:
             loop = asyncio.get_running_loop()
             self._timeout = loop.call_later(request.timeout_secs, self._process.kill_group)
+
+    async def write(self, request: router_pb2.TaskExecStdinWriteRequest) -> None:
+        process = self._process
+        if process is None or process.input is None:
+            raise GRPCError(Status.FAILED_PRECONDITION, "the command has not started")
+        try:
+            await process.input.write(request.data, request.offset, eof=request.eof)
+        except OSError:
+            raise GRPCError(Status.FAILED_PRECONDITION, "the command does not read its input any more") from None
+        except ValueError as error:
+            raise GRPCError(Status.INVALID_ARGUMENT, str(error)) from None
 
     def _exited(self, code: int) -> None:
         if self._timeout is not None:
@@ -152,6 +168,14 @@ class TaskCommands:
         return router_pb2.TaskExecWaitResponse(**command.status)
 
     @rpc
+    async def task_exec_stdin_write(
+        self, request: router_pb2.TaskExecStdinWriteRequest
+    ) -> router_pb2.TaskExecStdinWriteResponse:
+        """Serve `drain` of a command's standard input, which stays open until its end is written."""
+        await self._find(request.exec_id).write(request)
+        return router_pb2.TaskExecStdinWriteResponse()
+
+    @rpc
     async def task_exec_stdio_read(
         self, request: router_pb2.TaskExecStdioReadRequest
     ) -> AsyncIterator[router_pb2.TaskExecStdioReadResponse]:
@@ -183,3 +207,8 @@ class TaskCommands:
             return self._execs[exec_id]
         except KeyError:
             raise GRPCError(Status.NOT_FOUND, f"Exec '{exec_id}' not found.") from None
+
+
+def _variables(terminal: api_pb2.PTYInfo) -> dict[str, str]:
+    told = {"TERM": terminal.env_term, "COLORTERM": terminal.env_colorterm, "TERM_PROGRAM": terminal.env_term_program}
+    return {name: value for name, value in told.items() if value}
