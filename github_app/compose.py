@@ -146,7 +146,7 @@ def compose(
     # The SDK's own retry of a throttled call has no end; a launch is put off instead, with the reason in sight.
     os.environ.setdefault("MODAL_MAX_THROTTLE_WAIT", "20")
     pin_builder()
-    inputs = _Inputs(settings, config, make_rules(settings, config), _caps(settings, config), clock)
+    inputs = _Inputs(settings, config, make_rules(settings, config), caps_of(settings, config), clock)
     outside = outside or Outside(
         SharedTransport(settings.host.rest_version),
         ModalDictStore(settings.modal_app_name, client),
@@ -190,7 +190,8 @@ def _on_github(settings: Settings, clock: Clock, transport: SharedTransport) -> 
     )
 
 
-def _caps(settings: Settings, config: Config) -> Caps:
+def caps_of(settings: RoutingSettings, config: Config) -> Caps:
+    """How many runners there may be at once."""
     per_profile = {name: each.max_concurrent for name, each in config.profiles.items() if each.max_concurrent}
     return Caps(settings.max_concurrent_per_repo, settings.max_concurrent, per_profile)
 

@@ -106,7 +106,8 @@ def decide(known: JobRecord | None, event: JobEvent, now: float, *, reading: boo
         # It was served, or gone, in between: what failed before says nothing.
         urged_at=now if queued and known is not None else _urged_at(known),
         heard=known.heard if known else (),
-        started_at=None if queued else event.started_at or (known.started_at if known else None),
+        # Of a job that is cancelled in the queue GitHub tells a start, too.
+        started_at=(event.started_at or (known.started_at if known else None)) if event.runner_name else None,
         completed_at=event.completed_at,
     )
     return Step(record, launch=queued)

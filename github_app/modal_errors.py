@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import grpclib.exceptions
+import modal.config
 import modal.exception
 
 from github_app.errors import DeploymentError, SandboxError, StoreError
@@ -22,9 +24,16 @@ _RETRYABLE = (
 LOG_IN = "run `modal setup`, or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET"
 REACH = "see that this machine reaches api.modal.com (network, proxy, firewall), and what status.modal.com says"
 _NO_TOKEN = f"Modal's token is missing or refused: {LOG_IN}"
-_NO_NETWORK = f"Modal cannot be reached: {REACH}"
+# What the SDK lets through of a connection that breaks, or leads to something else than Modal.
+_BROKEN = (grpclib.exceptions.StreamTerminatedError, grpclib.exceptions.ProtocolError, OSError)
 
 OurError = type[DeploymentError] | type[SandboxError] | type[StoreError]
+
+
+def _no_network() -> str:
+    address = str(modal.config.config.get("server_url"))
+    where = "" if address == "https://api.modal.com" else f" at {address} (MODAL_SERVER_URL)"
+    return f"Modal cannot be reached{where}: {REACH}"
 
 
 @dataclass(frozen=True)
@@ -50,8 +59,14 @@ class Boundary:
         except TimeoutError as error:
             # Another call may have had its answer meanwhile.
             if first_answer.left_s() is not None:
-                raise self._no_way(_NO_NETWORK, retryable=True) from error
+                raise self._no_way(_no_network(), retryable=True) from error
             raise self.raises(f"{call}: Modal did not answer in {seconds:.0f} s", retryable=True) from error
+        except _BROKEN as error:
+            if first_answer.left_s() is not None:
+                raise self._no_way(_no_network(), retryable=True) from error
+            raise self.raises(
+                f"{call}: the connection to Modal broke ({type(error).__name__})", retryable=True
+            ) from error
         except modal.exception.AuthError as error:
             raise self._no_way(_NO_TOKEN, retryable=False) from error
         except tuple(self.special) as error:
@@ -60,7 +75,7 @@ class Boundary:
             raise ours(f"{call}: {sentence}", retryable=False) from error
         except modal.exception.Error as error:
             if isinstance(error, modal.exception.ConnectionError) and first_answer.left_s() is not None:
-                raise self._no_way(_NO_NETWORK, retryable=True) from error
+                raise self._no_way(_no_network(), retryable=True) from error
             if not isinstance(error, modal.exception.ConnectionError | modal.exception.TimeoutError):
                 first_answer.came()
             # An error about a Secret does not quote its values.

@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 from rich.console import Console
 
+from github_app.cli.extras import needs_demo
 from github_app.errors import InputError
 from github_app.foreign_text import visible
 
@@ -61,12 +62,11 @@ def demo(
         raise InputError("--workflow and --repo: give one of them")
     if (event or branch != "main") and not (workflow or repo):
         raise InputError("--event, --branch: give --workflow or --repo with them; the sample runs on a push to main")
-    try:
-        from github_app.demo import given, run, source
-        from github_app.demo.report import Report
-        from github_app.simulator.workflow import Given
-    except ImportError as error:
-        raise InputError(f"the demo needs {error.name}; install it with: pip install 'modal-runner[demo]'") from None
+    needs_demo("the demo")
+    from github_app.demo import given, run, source
+    from github_app.demo.report import Report
+    from github_app.simulator.workflow import Given
+
     honoured = given.policy()
     secrets, variables = given.pairs(secret_file, "--secret-file"), given.pairs(var_file, "--var-file")
     if workflow:

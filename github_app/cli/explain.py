@@ -54,7 +54,7 @@ def explain(
 
     Examples:
 
-    modal-runner explain '[self-hosted, modal, "gpu:h100:2"]' --repo octo-org/train
+    modal-runner explain '\\[self-hosted, modal, "gpu:h100:2"]' --repo octo-org/train
 
     modal-runner explain --workflow .github/workflows/ci.yml
     """
@@ -100,18 +100,18 @@ def explain(
 
 
 def _explain_file(path: Path, base: JobEvent, rules: Rules, *, as_json: bool) -> None:
-    try:
-        from github_app.demo.planned import jobs_of
-        from github_app.operations.workflow_file import FileExplained, context, explained
+    # Only who reads a file pays for its parser.
+    from github_app.demo.planned import jobs_of
+    from github_app.operations.workflow_file import FileExplained, context, explained
 
-        planned, warnings = jobs_of(path, context(base))
-    except ImportError as error:
-        raise InputError(
-            f"reading a workflow's file needs {error.name}; install it with: pip install 'modal-runner[demo]'"
-        ) from None
+    planned, warnings = jobs_of(path, context(base))
     jobs = [
         explained(
-            msgspec.structs.replace(base, job_name=each.name, labels=each.labels), each.group, each.undecided, rules
+            msgspec.structs.replace(base, job_name=each.name, labels=each.labels),
+            each.group,
+            each.undecided,
+            rules,
+            timeout_minutes=each.timeout_minutes,
         )
         for each in planned
     ]

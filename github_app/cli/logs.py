@@ -10,6 +10,7 @@ from github_app.cli.pages import job_or_runner
 from github_app.foreign_text import coloured
 from github_app.model import RunnerRecord, runner_name
 from github_app.operations.follow import follow_job, follow_runner
+from github_app.operations.lookup import recorded_job
 from github_app.sandboxes import ModalSandboxes
 from github_app.settings.load import load_routing_settings
 from github_app.store import RUNNERS, ModalDictStore
@@ -111,7 +112,10 @@ async def _runners(store: ModalDictStore, which: str) -> dict[str, str | None]:
         named = next((runner for runner in recorded if runner.name == which), None)
         return {which: named.sandbox_id if named else None}
     job_id = int(which)
-    # GitHub may have given the job another's runner.
+    # GitHub may have given the job another's runner: where it is known on which it ran, that one alone is meant.
+    record = await recorded_job(store, job_id)
+    if record is not None and record.ran is not None:
+        return {record.ran.runner: record.ran.sandbox_id}
     ran: dict[str, str | None] = {each.name: each.sandbox_id for each in recorded if _is_of(each, job_id)}
     by_name: dict[str, str | None] = {runner_name(job_id, attempt): None for attempt in range(1, _MOST_ATTEMPTS + 1)}
     return by_name | ran

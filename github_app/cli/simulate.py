@@ -8,6 +8,7 @@ import msgspec
 import structlog
 import typer
 
+from github_app.cli.extras import needs_demo
 from github_app.errors import InputError
 from github_app.foreign_text import ascii_json
 
@@ -35,6 +36,7 @@ def simulate(
 
     Example: modal-runner simulate --seeds 1..100
     """
+    needs_demo("simulate")
     from github_app.simulate.many import simulate_all
     from github_app.simulate.outcome import FAULTS
     from github_app.simulate.plan import make_plan

@@ -9,6 +9,7 @@ import msgspec
 import typer
 
 from github_app.cli.demo import until_told_to_end
+from github_app.cli.extras import needs_demo
 from github_app.errors import InputError
 from github_app.foreign_text import ascii_json
 
@@ -28,6 +29,7 @@ def soak(
 
     Example: modal-runner soak --jobs 500 --seed 1 --containers 2
     """
+    needs_demo("soak")
     from github_app.soak.faults import ALL
     from github_app.soak.run import soak as run
 

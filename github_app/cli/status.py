@@ -12,12 +12,13 @@ from rich.text import Text
 
 from github_app.cli.source import routing_settings
 from github_app.clock import Clock
+from github_app.compose import caps_of
 from github_app.errors import InputError
 from github_app.foreign_text import ascii_json, visible
 from github_app.operations.status import Status, read_status
 from github_app.runners.versions import RunnerVersion
 from github_app.settings.make_rules import make_rules
-from github_app.store import ModalDictStore
+from github_app.store import SWEEPS, ModalDictStore
 
 _EVERY_S = 2.0
 _MOST_REFUSALS = 5
@@ -55,12 +56,15 @@ async def _status(*, watch: bool, wide: bool) -> Status:
     settings, config = await routing_settings()
     rules = make_rules(settings, config)
     store = ModalDictStore(settings.modal_app_name, create=False)
-    version = RunnerVersion(store, settings.runner_version, Clock())
+    version, caps = RunnerVersion(store, settings.runner_version, Clock()), caps_of(settings, config)
     if not watch:
-        return await read_status(store, rules, version, time.time())
+        found = await read_status(store, rules, version, time.time(), caps)
+        if not (found.jobs or found.runners or await store.get(SWEEPS, "last") or await store.get(SWEEPS, "deployed")):
+            typer.echo(f"Nothing is recorded of an App {settings.modal_app_name!r} (MODAL_APP_NAME).", err=True)
+        return found
     with Live(auto_refresh=False) as live:
         while True:
-            found = await read_status(store, rules, version, time.time())
+            found = await read_status(store, rules, version, time.time(), caps)
             live.update(_shown(found, live.console.width, wide=wide), refresh=True)
             await asyncio.sleep(_EVERY_S)
 
@@ -78,6 +82,8 @@ def _shown(found: Status, width: int, *, wide: bool) -> Table:
         table.add_row(_text(f"{each.source}: {waits}, about ${each.usd_a_month:,.0f} a month"))
     for refused in found.refused[:_MOST_REFUSALS]:
         table.add_row(_text(f"refused: job {refused.job} of {refused.repository}: {refused.sentence}"))
+    if (more := len(found.refused) - _MOST_REFUSALS) > 0:
+        table.add_row(f"{more} more were refused: --json has them all")
     if found.slots:
         table.add_row(_text("slots taken: " + ", ".join(f"{group} {count}" for group, count in found.slots.items())))
     if found.parked:
@@ -89,7 +95,7 @@ def _jobs(found: Status, *, narrow: bool) -> Table:
     columns = ("Job", "Repository", "State", "For", "Runner, or what it waits for")
     table = _table(columns, f"{len(found.jobs)} jobs", narrow=narrow)
     for job in found.jobs:
-        until = f" (until {time.strftime('%H:%M:%S', time.localtime(job.until))})" if job.until else ""
+        until = f" (tried again at {time.strftime('%H:%M:%SZ', time.gmtime(job.until))})" if job.until else ""
         waits = f"{job.waits_for}{until}" if job.waits_for else ""
         cells = (f"{job.id} {job.name}", job.repository, job.state, _age(job.since), job.runner or waits)
         _add(table, cells, narrow=narrow)

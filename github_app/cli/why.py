@@ -13,6 +13,7 @@ from github_app import log
 from github_app.cli.pages import job_id_of, repository_of
 from github_app.cli.source import connected, routing_settings
 from github_app.clock import Clock
+from github_app.compose import caps_of
 from github_app.foreign_text import ascii_json, visible
 from github_app.operations.why import Answer, answer, gather
 from github_app.runners.versions import RunnerVersion
@@ -58,6 +59,7 @@ async def _asked(job_id: int, repository: str | None) -> Answer:
             sandboxes=ModalSandboxes(settings.modal_app_name, {}),
             rules=rules,
             version=RunnerVersion(store, settings.runner_version, Clock()),
+            caps=caps_of(settings, config),
             parts=parts,
             without=without,
             now=time.time(),

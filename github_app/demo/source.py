@@ -91,6 +91,8 @@ def from_repository(root: Path, event: str | None = None, branch: str = MAIN) ->
     Raises:
         InputError: none is started; with the reason of each.
     """
+    if not root.is_dir():
+        raise InputError(f"--repo {root}: there is no such directory")
     commit = _read(root, _tracked(root) or _walk(root))
     found = _Found()
     for file in _workflow_files(root / _FOLDER):

@@ -6,13 +6,16 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from github_app.model import Claim, JobRecord, JobState, RunnerRecord
+from github_app.operations.waits import Waits, gone, waits_of
 from github_app.routing.route import route
 from github_app.routing.rules import Admit, Rules
-from github_app.routing.units import as_span
 from github_app.routing.warm import Seat, seats_of, usd_a_month
-from github_app.runners.balance import Demand, failed_before, plan
+from github_app.runners.balance import Demand, plan
+from github_app.runners.capacity import Caps
 from github_app.runners.versions import RunnerVersion
 from github_app.store import CLAIMS, HALTS, JOBS, PARKED, PLACES, REFUSALS, RUNNERS, SLOTS, ModalDictStore
+
+NO_CAPS = Caps()
 
 
 class JobStatus(msgspec.Struct, frozen=True):
@@ -75,7 +78,9 @@ class Status(msgspec.Struct, frozen=True):
     warm: list[WarmStatus]
 
 
-async def read_status(store: ModalDictStore, rules: Rules, version: RunnerVersion, now: float) -> Status:
+async def read_status(
+    store: ModalDictStore, rules: Rules, version: RunnerVersion, now: float, caps: Caps = NO_CAPS
+) -> Status:
     """Read the records.
 
     Raises:
@@ -85,16 +90,12 @@ async def read_status(store: ModalDictStore, rules: Rules, version: RunnerVersio
     routed = [(job, route(job.event, rules)) for job in jobs.values()]
     demands = [Demand(job, found.shape) for job, found in routed if isinstance(found, Admit)]
     planned = plan(demands, runners, claims, await store.all(HALTS), now)
-    waits: dict[int, tuple[str, float | None]] = {
-        each.started_for: (_awaited(each, failed_before(claims, each.started_for), now), None)
-        for each in runners.values()
-        if each.idle
-    }
-    waits |= {wait.demand.job_id: (wait.reason, wait.until) for wait in planned.waits}
-    slots = Counter(key.rpartition("/")[0] for key in await store.all(SLOTS))
+    taken = await store.all(SLOTS)
+    waits = waits_of(demands, planned, runners=runners, claims=claims, slots=taken, caps=caps, now=now)
+    slots = Counter(key.rpartition("/")[0] for key in taken)
     return Status(
         stopped=await version.refused(),
-        jobs=[_job(job, waits) for job in sorted(jobs.values(), key=lambda job: job.recorded_at)],
+        jobs=[_job(job, waits, runners) for job in sorted(jobs.values(), key=lambda job: job.recorded_at)],
         runners=[_runner(each) for each in sorted(runners.values(), key=lambda each: each.started_at)],
         slots=dict(sorted(slots.items())),
         refused=[
@@ -141,23 +142,10 @@ def _warm(
     return found
 
 
-def _awaited(runner: RunnerRecord, failed: str | None, now: float) -> str:
-    """What a job waits for whose runner is made: its sandbox, its runner, or GitHub; `failed`: why the last one did."""
-    again = f"; the one before came to nothing: {failed}" if failed else ""
-    if runner.sandbox_id is None:
-        return f"Modal to give runner {runner.name} its sandbox, for {as_span(now - runner.started_at)}{again}"
-    if runner.online_since is None:
-        return f"runner {runner.name} to come online, for {as_span(now - runner.started_at)}{again}"
-    idle_for = as_span(now - runner.online_since)
-    return (
-        f"runner {runner.name} is online, and GitHub has not given it the job for {idle_for}: "
-        f"`modal-runner why {runner.started_for}`"
-    )
-
-
-def _job(job: JobRecord, waits: Mapping[int, tuple[str, float | None]]) -> JobStatus:
+def _job(job: JobRecord, waits: Waits, runners: Mapping[str, RunnerRecord]) -> JobStatus:
     event = job.event
     reason, until = waits.get(event.job_id, (None, None)) if job.state is JobState.QUEUED else (None, None)
+    reason = reason or gone(job, runners)
     return JobStatus(
         id=event.job_id,
         repository=event.repository,

@@ -25,11 +25,28 @@ class FileExplained(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...]
 
 
-def explained(event: JobEvent, group: str | None, undecided: str | None, rules: Rules) -> JobOfFile:
-    """Explain one that asks for a runner `group`; `undecided`: only its run tells its labels, and why."""
+def explained(
+    event: JobEvent, group: str | None, undecided: str | None, rules: Rules, *, timeout_minutes: float | None = None
+) -> JobOfFile:
+    """Explain one that asks for a runner `group`; `undecided`: only its run tells its labels, and why.
+
+    `timeout_minutes` is the job's own, after which GitHub ends it.
+    """
     if undecided is not None:
         return JobOfFile(event.job_name, event.labels, group, None, undecided)
-    return JobOfFile(event.job_name, event.labels, group, explain(event, rules, group=group))
+    found = explain(event, rules, group=group)
+    return JobOfFile(event.job_name, event.labels, group, _ended_by_github(found, timeout_minutes))
+
+
+def _ended_by_github(found: Explanation, minutes: float | None) -> Explanation:
+    """What a job costs at most that GitHub ends before its sandbox's time-out does."""
+    box = found.sandbox
+    if box is None or minutes is None or found.most_usd is None or minutes * 60 >= box["job_timeout_s"]:
+        return found
+    around_s = box["timeout_s"] - box["job_timeout_s"]
+    most = round(found.most_usd * (minutes * 60 + around_s) / box["timeout_s"], 2)
+    note = f"timeout-minutes: {minutes:g} ends it first, which the most that it can cost goes by"
+    return msgspec.structs.replace(found, most_usd=most, notes=(*found.notes, note))
 
 
 def context(base: JobEvent) -> dict[str, object]:

@@ -147,6 +147,7 @@ def stray_separator(labels: Sequence[str], selecting: Sequence[str]) -> str | No
             listed = ", ".join(f'"{part}"' if ":" in part else part for part in parts)
             return f"the label {label!r} has a comma in it and is one label; write [{listed}]"
         head, colon, value = label.partition(":")
+        value = value.removeprefix("gpu:")
         if colon and head in selecting:
             return (
                 f'the label {label!r} has a colon after {head!r}; write [{head}, "gpu:{value}"] or {head}/gpu={value}'

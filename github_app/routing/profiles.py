@@ -23,7 +23,8 @@ _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
 def _gpu(value: object) -> Gpu:
-    read = labels.KEYS["gpu"].read(str(value).lower())
+    # As in a label, too.
+    read = labels.KEYS["gpu"].read(str(value).lower().removeprefix("gpu:"))
     if isinstance(read, Gpu):
         return read
     raise ValueError(f"{value!r} {getattr(read, 'sentence', '')}")

@@ -282,6 +282,6 @@ def _was_left(runner: RunnerRecord, found: Found) -> bool:
 
 def _stuck(runner: RunnerRecord) -> str:
     return (
-        f"runner {runner.name} was online and GitHub did not give it the job; if this repeats, the job is stuck at "
-        "GitHub: cancel it and run it again"
+        f"runner {runner.name} was online and GitHub did not give it the job: it may name another runner group "
+        "(`runs-on: group:`), or GitHub holds it back"
     )

@@ -120,7 +120,7 @@ def test_every_job_of_a_file_is_explained_as_far_as_the_file_tells(tmp_path: Pat
         "    steps: [{run: 'true'}]\n"
         "  lint:\n    runs-on: ubuntu-latest\n    steps: [{run: 'true'}]\n"
         "  late:\n    needs: lint\n    runs-on: ${{ fromJSON(needs.lint.outputs.where) }}\n    steps: [{run: 'true'}]\n"
-        "  quoted:\n    runs-on: [modal, gpu:l4]\n    if: false\n    steps: [{run: 'true'}]\n"
+        "  quoted:\n    runs-on: [modal, gpu:l4]\n    if: false\n    timeout-minutes: 30\n    steps: [{run: 'true'}]\n"
     )
     done = _run("explain", "--workflow", "ci.yml", "--json")
     jobs = {job["job"]: job for job in json.loads(done.stdout)["jobs"]}
@@ -217,3 +217,22 @@ def test_config_show_masks_every_secret(tmp_path: Path, monkeypatch: pytest.Monk
     assert "MAX_CONCURRENT=7" in done.stdout
     assert "SWEEP_INTERVAL_SECONDS=60" in done.stdout
     assert "H100" in done.stdout
+
+
+def test_a_files_inputs_have_their_defaults_and_its_time_out_bounds_the_cost(tmp_path: Path) -> None:
+    (tmp_path / "run.yml").write_text(
+        "on: {workflow_dispatch: {inputs: {gpu: {default: t4}, size: {required: true}}}}\njobs:\n"
+        "  short:\n    runs-on: [modal, 'gpu:${{ inputs.gpu }}']\n    timeout-minutes: 45\n    steps: [{run: 'true'}]\n"
+        "  long:\n    runs-on: [modal, 'gpu:${{ inputs.gpu }}']\n    steps: [{run: 'true'}]\n"
+        "  asked:\n    runs-on: [modal, 'cpu:${{ inputs.size }}']\n    steps: [{run: 'true'}]\n"
+    )
+    done = _run("explain", "--workflow", "run.yml", "--json")
+    jobs = {job["job"]: job for job in json.loads(done.stdout)["jobs"]}
+    short, long = jobs["short"]["explanation"], jobs["long"]["explanation"]
+
+    assert done.exit_code == 0
+    assert short["sandbox"]["gpu"]["type"] == long["sandbox"]["gpu"]["type"] == "T4"
+    # An hour, with what is around the job, of six and a quarter.
+    assert short["most_usd"] == pytest.approx(long["most_usd"] / 6.25, abs=0.02)
+    assert "timeout-minutes: 45" in short["notes"][0]
+    assert "by the input 'size'" in jobs["asked"]["why"]

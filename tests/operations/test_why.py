@@ -3,9 +3,11 @@
 import json
 from typing import Any
 
+from github_app.compose import caps_of
 from github_app.operations.status import read_status
 from github_app.operations.why import Answer, answer, gather
 from github_app.runners.versions import RunnerVersion
+from github_app.settings.toml_file import Config
 from github_app.simulator.github.auth import ApiError
 from tests.worlds.steps import JIT, command
 from tests.worlds.universe import PLAIN, Universe, universe
@@ -19,6 +21,7 @@ async def _why(it: Universe, job_id: int, repository: str | None = None, *, gith
         sandboxes=it.parts.sandboxes,
         rules=it.parts.rules,
         version=RunnerVersion(it.store, it.settings.runner_version, it.clock),
+        caps=caps_of(it.settings, Config()),
         parts=it.parts if github else None,
         without=None if github else "its credentials are not here",
         now=it.clock.now(),
@@ -28,7 +31,7 @@ async def _why(it: Universe, job_id: int, repository: str | None = None, *, gith
 
 async def _waits_for(it: Universe) -> str | None:
     version = RunnerVersion(it.store, it.settings.runner_version, it.clock)
-    found = await read_status(it.store, it.parts.rules, version, it.clock.now())
+    found = await read_status(it.store, it.parts.rules, version, it.clock.now(), caps_of(it.settings, Config()))
     return next(job.waits_for for job in found.jobs)
 
 
@@ -124,7 +127,7 @@ async def test_a_job_whose_delivery_is_late_is_found_at_github_by_its_page() -> 
 
 async def test_a_start_script_that_fails_is_told_with_its_last_words_within_a_second_sweep() -> None:
     async with universe() as it:
-        it.script.conducts = ["exit-0"]
+        it.script.conducts = ["exit-0", "never-online"]
         it.push({"job": (PLAIN, 1)})
         await it.until(lambda: bool(it.sandboxes()) and not it.sandboxes(running=True))
         await it.github.webhooks.settle()
@@ -139,6 +142,22 @@ async def test_a_start_script_that_fails_is_told_with_its_last_words_within_a_se
         assert "listening for jobs" in (before.reason or "")
         assert any("ended with 0 before a job" in link.told for link in after.chain)
         assert "ended with 0 before a job" in (shown or "")
+
+
+async def test_a_job_that_waits_for_a_cap_says_which_in_status_and_why() -> None:
+    async with universe(settings={"max_concurrent": 1}) as it:
+        it.push({"first": (PLAIN, 1800)})
+        await it.until(lambda: it.job("first").status == "in_progress")
+        it.push({"second": (PLAIN, 5)})
+        await it.github.webhooks.settle()
+        found = await _why(it, it.job("second").id)
+        version = RunnerVersion(it.store, it.settings.runner_version, it.clock)
+        shown = await read_status(it.store, it.parts.rules, version, it.clock.now(), caps_of(it.settings, Config()))
+
+        assert "the cap of all runners is reached (1 of 1)" in (found.reason or "")
+        assert not found.wrong
+        (waits,) = [job.waits_for for job in shown.jobs if job.name == "second"]
+        assert "the cap of all runners is reached (1 of 1)" in (waits or "")
 
 
 async def test_a_job_held_for_running_on_a_sandbox_that_has_ended_is_to_be_run_again() -> None:

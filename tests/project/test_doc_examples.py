@@ -122,7 +122,11 @@ def test_labels_with_a_colon_stand_in_quotes_between_brackets(page: Path) -> Non
 
 def test_the_operators_lock_has_what_the_app_needs_and_no_development_set() -> None:
     def names(lines: list[str]) -> set[str]:
-        return {re.split(r"[\[<>=; ]", line)[0].lower() for line in lines if line.strip() and not line.startswith(" ")}
+        return {
+            re.split(r"[\[<>=; ]", line)[0].lower().replace(".", "-")
+            for line in lines
+            if line.strip() and not line.startswith(" ")
+        }
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     locked = names((ROOT / "requirements" / "app.txt").read_text(encoding="utf-8").splitlines())

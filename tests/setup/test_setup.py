@@ -478,7 +478,7 @@ async def test_modal_out_of_reach_is_told_in_a_sentence(it: Site) -> None:
     code, text = await it.run(*OCTO, environment={**it.environment, "MODAL_SERVER_URL": "http://127.0.0.1:9"})
 
     assert code == 1
-    assert "Modal cannot be reached: see that this machine reaches" in text
+    assert "Modal cannot be reached at http://127.0.0.1:9 (MODAL_SERVER_URL): see that" in text
     assert "Traceback" not in text
 
 

@@ -198,13 +198,13 @@ def _launched(facts: Facts) -> Link:
     if wait is not None and wait.halted:
         return Link("launch", "wrong", wait.reason)
     if wait is not None:
-        until = f", for {as_span(wait.until - facts.now)} more" if wait.until else ""
+        until = f"; tried again in {as_span(wait.until - facts.now)}" if wait.until else ""
         # A launch that is under way comes to its end by itself; what failed before says what is wrong.
         return Link("launch", "wrong" if wait.until else "waiting", f"{wait.reason}{until}")
     if facts.runner is None:
         if record is not None and record.state is JobState.RUNNING:
             return Link("launch", "ok", f"runs on {record.runner_name}, which is none of ours, or is forgotten already")
-        return Link("launch", "waiting", "it waits for its turn, or for a slot under a cap: `modal-runner status`")
+        return Link("launch", "waiting", facts.waits_for or "its launch comes with the next event or sweep")
     made = "made for it" if facts.runner.started_for == facts.job_id else f"made for job {facts.runner.started_for}"
     again = f"; the one before came to nothing: {facts.failed}" if facts.failed else ""
     return Link("launch", "ok", f"runner {facts.runner.name}, {made} {_ago(facts, facts.runner.started_at)} ago{again}")

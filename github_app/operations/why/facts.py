@@ -17,12 +17,14 @@ from github_app.model import (
     SandboxStatus,
 )
 from github_app.operations.lookup import job_at_github
+from github_app.operations.waits import waits_of
 from github_app.routing.route import route
 from github_app.routing.rules import Admit, Rules
 from github_app.runners.balance import Demand, Wait, failed_before, fits, plan
+from github_app.runners.capacity import Caps
 from github_app.runners.versions import RunnerVersion
 from github_app.sandboxes import ModalSandboxes
-from github_app.store import CLAIMS, HALTS, HISTORY, JOBS, REFUSALS, RUNNERS, SWEEPS, ModalDictStore
+from github_app.store import CLAIMS, HALTS, HISTORY, JOBS, REFUSALS, RUNNERS, SLOTS, SWEEPS, ModalDictStore
 from github_app.store.notes import Refusal
 
 _LINES = 20
@@ -51,6 +53,8 @@ class Facts:
     record: JobRecord | None = None
     refusal: Refusal | None = None
     wait: Wait | None = None
+    # What it waits for in any other case, like a cap.
+    waits_for: str | None = None
     failed: str | None = None
     stopped: str | None = None
     swept_at: float | None = None
@@ -77,6 +81,7 @@ async def gather(
     sandboxes: ModalSandboxes,
     rules: Rules,
     version: RunnerVersion,
+    caps: Caps,
     parts: Parts | None,
     without: str | None,
     now: float,
@@ -86,7 +91,7 @@ async def gather(
     Raises:
         StoreError: the records cannot be read.
     """
-    facts = await _recorded(job_id, store, rules, version, now)
+    facts = await _recorded(job_id, store, rules, version=version, caps=caps, now=now)
     if facts.runner is not None:
         facts = await _in_sandbox(facts, facts.runner, sandboxes)
     if parts is None:
@@ -98,13 +103,17 @@ async def gather(
         return replace(facts, github_says=str(error))
 
 
-async def _recorded(job_id: int, store: ModalDictStore, rules: Rules, version: RunnerVersion, now: float) -> Facts:
+async def _recorded(
+    job_id: int, store: ModalDictStore, rules: Rules, *, version: RunnerVersion, caps: Caps, now: float
+) -> Facts:
     jobs, runners = await store.all(JOBS), await store.all(RUNNERS)
     record = jobs.get(str(job_id)) or await store.get(HISTORY, str(job_id))
     routed = [(job, route(job.event, rules)) for job in jobs.values()]
     demands = [Demand(job, found.shape) for job, found in routed if isinstance(found, Admit)]
     claims = await store.all(CLAIMS)
     planned = plan(demands, runners, claims, await store.all(HALTS), now)
+    slots = await store.all(SLOTS)
+    waits = waits_of(demands, planned, runners=runners, claims=claims, slots=slots, caps=caps, now=now)
     swept = await store.get(SWEEPS, "last") or await store.get(SWEEPS, "deployed")
     return Facts(
         job_id,
@@ -112,6 +121,7 @@ async def _recorded(job_id: int, store: ModalDictStore, rules: Rules, version: R
         record=record,
         refusal=await store.get(REFUSALS, str(job_id)),
         wait=next((wait for wait in planned.waits if wait.demand.job_id == job_id), None),
+        waits_for=waits.get(job_id, (None, None))[0],
         failed=failed_before(claims, job_id),
         stopped=await version.refused(),
         swept_at=swept.at if swept else None,
