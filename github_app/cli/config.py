@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from pydantic import SecretStr
 
-from github_app.errors import InputError
+from github_app.errors import ConfigError, InputError
 from github_app.foreign_text import visible
 from github_app.routing.rules import Rules
 from github_app.routing.warm import seats_of, usd_a_month
@@ -17,6 +17,7 @@ from github_app.settings.load import load_config, load_routing_settings, setting
 from github_app.settings.make_rules import make_rules, refuse_unsound, warnings
 from github_app.settings.masked import MASK, CannotMaskError, masked
 from github_app.settings.toml_file import FILE
+from github_app.settings.toml_mistakes import placed
 from github_app.settings.variables import STORED, Settings
 
 config = typer.Typer(
@@ -38,7 +39,11 @@ def check(path: Annotated[Path | None, typer.Argument(help="The file; else as th
     if path is not None and not path.exists():
         raise InputError(f"{path}: there is no such file")
     loaded = load_config(found)
-    refuse_unsound(settings, loaded)
+    try:
+        refuse_unsound(settings, loaded)
+    except ConfigError as error:
+        text = found.read_text(encoding="utf-8") if found else ""
+        raise ConfigError(placed(str(found), text, error.problems)) from None
     for warning in warnings(settings, loaded):
         typer.echo(f"warning: {warning}")
     for line in _waiting(make_rules(settings, loaded)):

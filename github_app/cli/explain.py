@@ -112,6 +112,7 @@ def _explain_file(path: Path, base: JobEvent, rules: Rules, *, as_json: bool) ->
             each.undecided,
             rules,
             timeout_minutes=each.timeout_minutes,
+            needs_docker=each.needs_docker,
         )
         for each in planned
     ]

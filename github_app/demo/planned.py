@@ -26,6 +26,8 @@ class Planned:
     group: str | None
     undecided: str | None
     timeout_minutes: float | None = None
+    # It has services: or container:.
+    needs_docker: bool = False
 
 
 def jobs_of(path: Path, github: Mapping[str, Any]) -> tuple[list[Planned], tuple[str, ...]]:
@@ -66,6 +68,7 @@ def _planned(job: Job, contexts: Mapping[str, Any], unknown: tuple[str, ...]) ->
             each.group,
             each.error and f"decided when it runs: {each.error}",
             None if job.timeout_minutes == DEFAULT_TIMEOUT_MINUTES else each.timeout_minutes,
+            bool(job.services or job.container),
         )
         for each in made.instances
     ]

@@ -63,7 +63,7 @@ async def run_demo(
         if wishes.hold_environments:
             running.github.actions.approved_after_s = None
         if wishes.stay:
-            await asyncio.to_thread(_show_places, running, notes)
+            await asyncio.to_thread(_show_places, running, notes, wishes.settings)
         try:
             repository = running.github.world.add_repository(running.organization, source.name)
             for start in source.starts:
@@ -150,7 +150,7 @@ def _ended(result: Report) -> bool:
     return not (result.lost or result.leaked_sandboxes or result.leaked_runners)
 
 
-def _show_places(running: World, notes: Console) -> None:
+def _show_places(running: World, notes: Console, policy: Mapping[str, str]) -> None:
     """Say where everything is, and what points a command at it, before anything else is shown."""
     key = running.app.log.parent / "app.pem"
     key.touch(0o600)
@@ -163,7 +163,7 @@ def _show_places(running: World, notes: Console) -> None:
         f"simulated Modal  {running.modal.url}",
         f"app's log        {running.app.log}",
         "For `modal-runner status`, `logs`, `doctor` and `why`, in another shell; all of it is simulated:",
-        *(f"export {name}={shlex.quote(value)}" for name, value in {**variables, **_path(key)}.items()),
+        *(f"export {name}={shlex.quote(value)}" for name, value in {**variables, **_path(key), **policy}.items()),
     ]
     for line in lines:
         notes.print(line, markup=False, highlight=False, soft_wrap=True)

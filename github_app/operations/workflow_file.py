@@ -26,15 +26,25 @@ class FileExplained(msgspec.Struct, frozen=True):
 
 
 def explained(
-    event: JobEvent, group: str | None, undecided: str | None, rules: Rules, *, timeout_minutes: float | None = None
+    event: JobEvent,
+    group: str | None,
+    undecided: str | None,
+    rules: Rules,
+    *,
+    timeout_minutes: float | None = None,
+    needs_docker: bool = False,
 ) -> JobOfFile:
     """Explain one that asks for a runner `group`; `undecided`: only its run tells its labels, and why.
 
-    `timeout_minutes` is the job's own, after which GitHub ends it.
+    `timeout_minutes` is the job's own, after which GitHub ends it. `needs_docker`: it has services: or container:.
     """
     if undecided is not None:
         return JobOfFile(event.job_name, event.labels, group, None, undecided)
     found = explain(event, rules, group=group)
+    if needs_docker and found.sandbox is not None and found.sandbox["runtime"] != "vm":
+        why = "add the label docker" if found.sandbox["gpu"] is None else "which do not work beside a GPU"
+        note = f"it has services: or container:, {why}"
+        found = msgspec.structs.replace(found, notes=(*found.notes, note))
     return JobOfFile(event.job_name, event.labels, group, _ended_by_github(found, timeout_minutes))
 
 

@@ -219,8 +219,9 @@ def _timeout(asked: str) -> int | Rejected:
 def _region(asked: str) -> str | Rejected:
     if asked in REGIONS:
         return asked
-    nearest = get_close_matches(asked, REGIONS, n=1, cutoff=0.0)[0]
-    return Rejected("region", f"names no region of Modal. Nearest: 'region:{nearest}'. All: {', '.join(REGIONS)}.")
+    nearest = get_close_matches(asked, REGIONS, n=1, cutoff=0.5)
+    hint = f"Nearest: 'region:{nearest[0]}'. " if nearest else ""
+    return Rejected("region", f"names no region of Modal. {hint}All: {', '.join(REGIONS)}.")
 
 
 def _name(asked: str) -> str | Rejected:

@@ -70,6 +70,7 @@ def _network_beyond(asked: str | None, given: str, rules: Rules) -> Refuse | Non
 
 def unknown(kind: str, name: str, known: Mapping[str, object] | frozenset[str]) -> str:
     """The sentence for a name that a label gives and the file does not have."""
-    nearest = get_close_matches(name, sorted(known), n=1, cutoff=0.0)
-    hint = f" Nearest: '{kind}:{nearest[0]}'." if nearest else " None is set up."
+    nearest = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    hint = f" Nearest: '{kind}:{nearest[0]}'." if nearest else ""
+    hint = hint or (f" There are: {', '.join(sorted(known))}." if known else " None is set up.")
     return f"The label '{kind}:{name}' names no {kind} of this runner's administrator.{hint}"

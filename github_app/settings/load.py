@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from github_app.errors import ConfigError
 from github_app.settings import pasted
+from github_app.settings.plain_words import in_plain_words
 from github_app.settings.toml_file import FILE, Config
 from github_app.settings.toml_mistakes import contradictions, numbered, sentence, unknown_names
 from github_app.settings.variables import STORED, RoutingSettings, Settings
@@ -54,7 +56,7 @@ def problems_of(given: Mapping[str, str]) -> list[str]:
     except ValidationError as error:
         # What is missing besides is in the Secret.
         wrong = [(str(each["loc"][0]), each) for each in error.errors() if each["loc"]]
-        return [_problem(each["type"], field, each["msg"]) for field, each in wrong if field in given]
+        return [_problem(field, each) for field, each in wrong if field in given]
     return []
 
 
@@ -77,13 +79,13 @@ def _load_as(kind: type[S], given: Mapping[str, object] | None = None) -> S:
     try:
         return kind(**(given or {}))  # type: ignore[arg-type]  # pydantic converts, and fills in the environment
     except ValidationError as error:
-        raise ConfigError([_problem(e["type"], str(e["loc"][0]), e["msg"]) for e in error.errors()]) from None
+        raise ConfigError([_problem(str(e["loc"][0]), e) for e in error.errors()]) from None
 
 
-def _problem(kind: str, field: str, message: str) -> str:
-    if kind == "missing":
-        message = f"missing. {Settings.model_fields[field].description}"
-    return f"{field.upper()}: {message.removeprefix('Value error, ')}"
+def _problem(field: str, error: ErrorDetails) -> str:
+    if error["type"] == "missing":
+        return f"{field.upper()}: missing. {Settings.model_fields[field].description}"
+    return f"{field.upper()}: {in_plain_words(error['type'], error['msg'], error.get('ctx'))}"
 
 
 def load_config(path: Path | None) -> Config:
@@ -141,7 +143,9 @@ def parse_config(text: str, name: str = FILE) -> Config:
     except RecursionError:
         raise ConfigError([f"{name}: it is nested too deep"]) from None
     except ValidationError as error:
-        problems = [(each["loc"], sentence(each["type"], each["msg"], each["loc"])) for each in error.errors()]
+        problems = [
+            (each["loc"], sentence(each["type"], each["msg"], each["loc"], each.get("ctx"))) for each in error.errors()
+        ]
         raise ConfigError(numbered(name, text, problems + unknown_names(raw))) from None
     if wrong := unknown_names(raw) + contradictions(found):
         raise ConfigError(numbered(name, text, wrong))

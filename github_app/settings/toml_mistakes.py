@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, get_args
 
@@ -17,6 +18,7 @@ from github_app.routing.network import (
     github_domains,
 )
 from github_app.routing.profiles import Waiting
+from github_app.settings.plain_words import in_plain_words
 from github_app.settings.toml_file import Config
 
 Location = tuple[int | str, ...]
@@ -30,14 +32,23 @@ def numbered(name: str, text: str, problems: list[tuple[Location, str]]) -> list
     ]
 
 
-def sentence(kind: str, message: str, location: Location = ()) -> str:
+def placed(name: str, text: str, problems: Sequence[str]) -> list[str]:
+    """Sentences that begin with a profile or a route, like `profiles.train: ...`, with their lines."""
+    found = []
+    for each in problems:
+        place, colon, rest = each.partition(": ")
+        location = tuple(place.split("."))
+        known = colon and location[0] in {"profiles", "routes"} and len(location) == 2
+        found.append(f"{name}:{_line(text, location)}: {place}: {rest}" if known else each)
+    return found
+
+
+def sentence(kind: str, message: str, location: Location = (), context: dict[str, Any] | None = None) -> str:
     """What pydantic found, in words that need no pydantic."""
     if kind == "extra_forbidden":
         nearest = get_close_matches(str(location[-1]), _keys_at(location[:-1]), n=1, cutoff=0.5) if location else []
         return f"there is no such key; {nearest[0]!r} was meant" if nearest else "there is no such key"
-    if kind == "tuple_type":
-        return "has to be a list"
-    return message.removeprefix("Value error, ")
+    return in_plain_words(kind, message, context)
 
 
 def _keys_at(location: Location) -> list[str]:
@@ -71,6 +82,10 @@ def _line(text: str, location: Location) -> int:
             here = [*table, *(part.strip("\"'") for part in pair[1].split("."))]
         else:
             continue
+        wanted = [str(part) for part in location]
+        if len(here) > len(wanted) > depth and here[: len(wanted)] == wanted:
+            # A table that is there by what stands in it alone.
+            best, depth = number, len(wanted)
         if len(here) > depth and [str(part) for part in location[: len(here)]] == here:
             best, depth = number, len(here)
     return best

@@ -196,6 +196,16 @@ def test_config_check_suggests_what_was_meant_and_warns_of_what_is_never_reached
     assert "bad.toml:1: profils: there is no such key; 'profiles' was meant" in told
     assert "bad.toml:4: profiles.q.gpuu: there is no such key; 'gpu' was meant" in told
     assert "'gpus' was meant" in told
+    (tmp_path / "unsound.toml").write_text(
+        "[limits]\ncpu = 2\n[profiles.s]\nsecrets = ['x']\n[profile.x]\ngpu = 't4'\n"
+    )
+    typo = _run("config", "check", "unsound.toml").exception
+    (tmp_path / "unsound.toml").write_text("[limits]\ncpu = 2\n[profiles.s]\nsecrets = ['x']\n")
+    unsound = _run("config", "check", "unsound.toml").exception
+    assert isinstance(typo, ConfigError)
+    assert isinstance(unsound, ConfigError)
+    assert "unsound.toml:5: profile: there is no such key; 'profiles' was meant" in typo.problems
+    assert unsound.problems[0].startswith("unsound.toml:3: profiles.s: it gives secrets")
     assert "routes.narrow: no job comes to it, for routes.wide before it takes them all" in never
     assert "routes.other" not in never
     assert "profiles.p: no route leads to it" in never
@@ -236,3 +246,8 @@ def test_a_files_inputs_have_their_defaults_and_its_time_out_bounds_the_cost(tmp
     assert short["most_usd"] == pytest.approx(long["most_usd"] / 6.25, abs=0.02)
     assert "timeout-minutes: 45" in short["notes"][0]
     assert "by the input 'size'" in jobs["asked"]["why"]
+    (tmp_path / "docker.yml").write_text(
+        "on: push\njobs:\n  db:\n    runs-on: modal\n    services: {db: {image: x}}\n    steps: [{run: 'true'}]\n"
+    )
+    noted = json.loads(_run("explain", "--workflow", "docker.yml", "--json").stdout)["jobs"][0]["explanation"]["notes"]
+    assert noted == ["it has services: or container:, add the label docker"]

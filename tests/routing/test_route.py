@@ -54,7 +54,7 @@ def admitted(*labels: str, toml: str = "", settings: dict[str, Any] | None = Non
         ("gpus:h100", "Nearest: 'gpu:h100'"),
         ("image:cuda", "names no image"),
         ("profile:train", "names no profile"),
-        ("network:nowhere", "Nearest: 'network:open'"),
+        ("network:nowhere", "There are: github-only, open"),
         ("cache:", "has no name"),
         ("modal/gpu", "without a value"),
         ("modal/ram=4g", "asks for 'ram'"),
