@@ -23,6 +23,8 @@ _SURELY_OURS_S = 15.0
 _READ_GOOD_FOR_S = 20.0
 _READ_AGAIN_AFTER_S = 10.0
 _YOUNG_FOR_S = 300.0
+# No try takes so long.
+_OWNERS_KEPT_S = 300.0
 # One may be wrong for a launch that crosses.
 _GUESSES = 2
 
@@ -73,6 +75,9 @@ class Slots:
         # What was taken when all were read, or has been since, and what this process has taken when.
         self._taken: set[str] = set()
         self._own: dict[str, float] = {}
+        # By which owners this process takes slots, since when; and what was read last as taken by others.
+        self._owners: dict[str, float] = {}
+        self._foreign: frozenset[str] = frozenset()
         self._read_at = -math.inf
         self._reading: asyncio.Task[None] | None = None
         # When a reading began that a reached cap was the cause of, and that reading.
@@ -92,6 +97,8 @@ class Slots:
             return Taken()
         reading = self._read_if_old()
         slot = Slot(uuid.uuid4().hex, runner, began)
+        self._owners = {owner: at for owner, at in self._owners.items() if began - at < _OWNERS_KEPT_S}
+        self._owners[slot.owner] = began
         found = await asyncio.gather(*(self._take_one(group, cap, slot, reading, began) for group, cap in caps))
         taken = Taken(tuple(key for key in found if key is not None), slot.owner)
         if len(taken.keys) == len(caps):
@@ -136,8 +143,8 @@ class Slots:
         key = await self._try(group, cap, slot, most=_GUESSES)
         if reading is not None:
             await asyncio.shield(reading)
-            # What this process tries just now is judged each by itself.
-            others = self._taken - self._own.keys() - {key}
+            # What this process tries just now is judged each by itself; what it tries in vain is another's.
+            others = self._taken - (self._own.keys() - self._foreign) - {key}
             if key is not None and _number(key) not in free_numbers(group, cap, others):
                 # The cap was lowered, and more are taken above it.
                 await self._store.take(SLOTS, key)
@@ -172,7 +179,9 @@ class Slots:
 
     async def _read(self) -> None:
         began = self._clock.now()
-        read = set(await self._store.all(SLOTS))
+        found = await self._store.all(SLOTS)
+        read = set(found)
+        self._foreign = frozenset(key for key, slot in found.items() if slot.owner not in self._owners)
         # What was taken meanwhile may not have been read.
         self._own = {key: at for key, at in self._own.items() if at >= began}
         self._taken, self._read_at = read | self._own.keys(), began

@@ -67,6 +67,19 @@ async def test_what_another_process_holds_counts_although_it_was_tried_here(clie
     assert len(await store.all(SLOTS)) == 5
 
 
+async def test_what_is_tried_in_vain_beside_a_launch_counts_against_it(client: modal.Client) -> None:
+    """Seed 53: five are held under a cap that was lowered to five, one of which another launch tries just now."""
+    store = ModalDictStore("app", client)
+    for number in (1, 2, 4, 5, 6):
+        await store.put(SLOTS, f"octo/repo/{number}", Slot("another's", "modal-1-1", 0.0))
+    slots, clock = Slots(store, Caps(per_repository=5), Clock()), Clock()
+    # Under way, and to be answered with no.
+    slots._taken |= {"octo/repo/1", "octo/repo/2", "octo/repo/4"}
+    slots._own["octo/repo/4"] = clock.now() + 60
+
+    assert await slots.take("octo/repo", "modal-9-1") == Full("octo/repo")
+
+
 @given(st.sets(st.integers(1, 12)), st.integers(1, 8))
 def test_a_number_is_free_exactly_while_the_cap_is_not_reached(held: set[int], cap: int) -> None:
     taken = {f"octo/repo/{number}" for number in held} | {"*/1"}
