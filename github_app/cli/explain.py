@@ -54,7 +54,7 @@ def explain(
 
     Examples:
 
-    modal-runner explain '\\[self-hosted, modal, "gpu:h100:2"]' --repo octo-org/train
+    modal-runner explain '\\[modal, "gpu:h100:2"]' --repo octo-org/train
 
     modal-runner explain --workflow .github/workflows/ci.yml
     """

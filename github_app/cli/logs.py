@@ -62,7 +62,10 @@ def logs(
     which = job_or_runner(which)
     found = asyncio.run((_follow if follow else _print)(which, lines, _Printer(raw=raw)))
     if not found:
-        typer.echo(f"No sandbox of {which} is known on Modal; it keeps output for a day or more.", err=True)
+        typer.echo(
+            f"Modal knows no sandbox of {which}: it has none yet, or its output was forgotten, after a day or more.",
+            err=True,
+        )
     raise typer.Exit(0 if found else 1)
 
 

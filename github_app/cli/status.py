@@ -97,7 +97,7 @@ def _jobs(found: Status, *, narrow: bool) -> Table:
     for job in found.jobs:
         until = f" (tried again at {time.strftime('%H:%M:%SZ', time.gmtime(job.until))})" if job.until else ""
         waits = f"{job.waits_for}{until}" if job.waits_for else ""
-        cells = (f"{job.id} {job.name}", job.repository, job.state, _age(job.since), job.runner or waits)
+        cells = (f"{job.id} {job.name}", job.repository, job.state, _age(job.since), waits or job.runner or "")
         _add(table, cells, narrow=narrow)
     return table
 

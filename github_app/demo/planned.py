@@ -43,7 +43,9 @@ def jobs_of(path: Path, github: Mapping[str, Any]) -> tuple[list[Planned], tuple
     except WorkflowError as error:
         raise InputError(str(error)) from None
     inputs = workflow.dispatch or (workflow.callee.inputs if workflow.callee else {})
-    contexts = {"github": github, "vars": {}, "inputs": {name: each.default for name, each in inputs.items()}}
+    given = {name: each.default for name, each in inputs.items()}
+    told = {**github, "event": {**github.get("event", {}), "inputs": given}}
+    contexts = {"github": told, "vars": {}, "inputs": given}
     unknown = tuple(name for name, each in inputs.items() if each.default is None)
     found = [each for job in workflow.jobs.values() for each in _planned(job, contexts, unknown)]
     return found, workflow.warnings
@@ -66,9 +68,15 @@ def _planned(job: Job, contexts: Mapping[str, Any], unknown: tuple[str, ...]) ->
             each.name,
             each.labels,
             each.group,
-            each.error and f"decided when it runs: {each.error}",
+            each.error and _undecided(job, each.error),
             None if job.timeout_minutes == DEFAULT_TIMEOUT_MINUTES else each.timeout_minutes,
             bool(job.services or job.container),
         )
         for each in made.instances
     ]
+
+
+def _undecided(job: Job, error: str) -> str:
+    if "needs." in str(job.runs_on):
+        return f"decided when it runs: by what {', '.join(job.needs) or 'another job'} puts out"
+    return f"decided when it runs: {error}"

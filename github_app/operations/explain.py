@@ -112,10 +112,10 @@ def _lines(found: Explanation) -> Iterator[str]:
         yield f"{found.decision}: {found.reason}"
     else:
         yield "run"
+        yield from (f"note: {each}" for each in found.notes)
         yield from (f"  {name:<8} {value}" for name, value in _facts(found, found.sandbox).items())
     if found.passes_through:
         yield f"say nothing about the machine, and are registered as they are: {', '.join(found.passes_through)}"
-    yield from (f"note: {each}" for each in found.notes)
 
 
 def _facts(found: Explanation, box: dict[str, Any]) -> dict[str, str]:

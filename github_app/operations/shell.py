@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from github_app.errors import StoreError
-from github_app.model import JobRecord, JobState, RunnerRecord
+from github_app.model import RUNNER_NAME, JobRecord, JobState, RunnerRecord
 from github_app.runners.records import change_runner
 from github_app.store import ModalDictStore
 
@@ -23,6 +23,8 @@ def running(job_id: int, job: JobRecord | None, runners: Mapping[str, RunnerReco
         return f"Nothing is known of job {job_id}; `modal-runner status` lists what runs."
     if job.state.over:
         return f"Job {job_id} is over; `modal-runner logs {job_id}` shows what its runner printed."
+    if job.state is JobState.RUNNING and RUNNER_NAME.fullmatch(job.runner_name or ""):
+        return f"The sandbox of job {job_id} has ended; `modal-runner why {job_id}` says what to do."
     if job.state is JobState.RUNNING:
         return f"Job {job_id} runs on {job.runner_name or 'a runner'}, which is none of ours."
     sentence = f"Job {job_id} waits; `modal-runner why {job_id}` says what for."

@@ -9,6 +9,7 @@ from github_app.operations.why import Answer, answer, gather
 from github_app.runners.versions import RunnerVersion
 from github_app.settings.toml_file import Config
 from github_app.simulator.github.auth import ApiError
+from github_app.store import RUNNERS
 from tests.worlds.steps import JIT, command
 from tests.worlds.universe import PLAIN, Universe, universe
 
@@ -171,6 +172,14 @@ async def test_a_job_held_for_running_on_a_sandbox_that_has_ended_is_to_be_run_a
 
         assert (found.chain[-1].name, found.chain[-1].state) == ("sandbox", "wrong")
         assert "cancel it and run it again" in (found.reason or "")
+
+        # Its record goes some minutes later, and GitHub holds the job for running for much longer.
+        while await it.store.all(RUNNERS):
+            await it.clock.sleep(31)
+            await it.sweep()
+        forgotten, shown = await _why(it, it.job("job").id), await _waits_for(it)
+        assert (forgotten.chain[-1].name, forgotten.chain[-1].state) == ("launch", "wrong")
+        assert "is gone" in (shown or "")
 
 
 async def test_the_command_asks_github_where_the_credentials_are_and_says_so_where_they_are_not() -> None:

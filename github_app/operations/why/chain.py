@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from github_app.lifecycle import GATED
-from github_app.model import Action, JobEvent, JobRecord, JobState, RunnerRecord, RunnerState
+from github_app.model import RUNNER_NAME, Action, JobEvent, JobRecord, JobState, RunnerRecord, RunnerState
 from github_app.operations.why.facts import AtGitHub, Facts
 from github_app.routing.catalog import usd_per_minute
 from github_app.routing.route import route
@@ -77,7 +77,7 @@ def _state(facts: Facts, rules: Rules) -> str:
     if _refused(facts):
         return "refused"
     if facts.record is not None:
-        return facts.record.state.value
+        return GATED if facts.record.conclusion == GATED else facts.record.state.value
     if (event := facts.event) is None:
         return "unknown"
     return {Ignore: "not-ours", Refuse: "refused", Admit: "unheard"}[type(route(event, rules))]
@@ -202,12 +202,20 @@ def _launched(facts: Facts) -> Link:
         # A launch that is under way comes to its end by itself; what failed before says what is wrong.
         return Link("launch", "wrong" if wait.until else "waiting", f"{wait.reason}{until}")
     if facts.runner is None:
-        if record is not None and record.state is JobState.RUNNING:
-            return Link("launch", "ok", f"runs on {record.runner_name}, which is none of ours, or is forgotten already")
-        return Link("launch", "waiting", facts.waits_for or "its launch comes with the next event or sweep")
+        return _without_a_runner(facts, record)
     made = "made for it" if facts.runner.started_for == facts.job_id else f"made for job {facts.runner.started_for}"
     again = f"; the one before came to nothing: {facts.failed}" if facts.failed else ""
     return Link("launch", "ok", f"runner {facts.runner.name}, {made} {_ago(facts, facts.runner.started_at)} ago{again}")
+
+
+def _without_a_runner(facts: Facts, record: JobRecord | None) -> Link:
+    """No record of a runner is there that has the job, or is to get it."""
+    if record is None or record.state is not JobState.RUNNING:
+        return Link("launch", "waiting", facts.waits_for or "its launch comes with the next event or sweep")
+    if RUNNER_NAME.fullmatch(record.runner_name or ""):
+        said = f"its runner {record.runner_name} is gone, and nobody has told of the job's end"
+        return Link("launch", "wrong", f"{said}; if GitHub still shows it as running, {_CANCEL}")
+    return Link("launch", "ok", f"runs on {record.runner_name}, which is none of ours")
 
 
 def _sandbox(facts: Facts, runner: RunnerRecord) -> Link:
