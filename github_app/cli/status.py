@@ -43,7 +43,7 @@ def status(
     """
     if as_json and watch:
         raise InputError("--json and --watch: give one of them")
-    found = asyncio.run(_status(watch=watch, wide=wide))
+    found = asyncio.run(_status(watch=watch, wide=wide, tells=not as_json))
     if as_json:
         typer.echo(ascii_json(found))
     elif not watch:
@@ -52,14 +52,14 @@ def status(
     raise typer.Exit(1 if found.stopped else 0)
 
 
-async def _status(*, watch: bool, wide: bool) -> Status:
+async def _status(*, watch: bool, wide: bool, tells: bool) -> Status:
     settings, config = await routing_settings()
     rules = make_rules(settings, config)
     store = ModalDictStore(settings.modal_app_name, create=False)
     version, caps = RunnerVersion(store, settings.runner_version, Clock()), caps_of(settings, config)
     if not watch:
         found = await read_status(store, rules, version, time.time(), caps)
-        if not (found.jobs or found.runners or await store.get(SWEEPS, "last") or await store.get(SWEEPS, "deployed")):
+        if tells and not (found.jobs or found.runners or await _was_deployed(store)):
             typer.echo(f"Nothing is recorded of an App {settings.modal_app_name!r} (MODAL_APP_NAME).", err=True)
         return found
     with Live(auto_refresh=False) as live:
@@ -67,6 +67,10 @@ async def _status(*, watch: bool, wide: bool) -> Status:
             found = await read_status(store, rules, version, time.time(), caps)
             live.update(_shown(found, live.console.width, wide=wide), refresh=True)
             await asyncio.sleep(_EVERY_S)
+
+
+async def _was_deployed(store: ModalDictStore) -> bool:
+    return bool(await store.get(SWEEPS, "last") or await store.get(SWEEPS, "deployed"))
 
 
 def _shown(found: Status, width: int, *, wide: bool) -> Table:
