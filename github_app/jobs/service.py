@@ -19,15 +19,15 @@ import structlog
 
 from github_app import lifecycle
 from github_app.clock import Clock
-from github_app.errors import GitHubError, StoreError
 from github_app.jobs.cache_quota import CacheQuota
+from github_app.jobs.gates import Gates
 from github_app.jobs.intake import Intake, LeftToSweep
 from github_app.jobs.runner_events import RunnerEvents, named
 from github_app.jobs.workflow_runs import Runs
 from github_app.model import Action, JobEvent, JobRecord, JobState, RunnerRecord
 from github_app.routing.route import needs_run, route, took_our_runner
 from github_app.routing.rules import Admit, Ignore, Refuse, Rules
-from github_app.runners.balance import YOUNG_FOR_S, Demand, Start
+from github_app.runners.balance import Demand, Start
 from github_app.runners.reconcile import Beginning, Reconciler
 from github_app.runners.versions import RunnerVersion
 from github_app.runners.write_limit import SafeNotices
@@ -39,8 +39,6 @@ _HOUR_S = 3600.0
 # No job has begun and ended by then; one that was cancelled is looked at by the sweep, had another process heard of it.
 _NEW_S = 10.0
 _MOST_KEPT = 2000
-# Two deliveries of one job, sent one after the other.
-_CROSS_WITHIN_S = 3.0
 
 _log = structlog.get_logger(__name__)
 
@@ -116,6 +114,7 @@ class Service:
         # By installation and repository: when SEEN was written last, and whether the repository was private.
         self._seen: dict[str, tuple[float, bool]] = {}
         self._clock = clock
+        self._gates = Gates(store=store, intake=intake, reconciler=reconciler, record=self._record, clock=clock)
 
     async def handle(self, digest: str, event: JobEvent) -> Answer:
         """Record what a delivery with a body of this digest says.
@@ -308,31 +307,11 @@ class Service:
             # Its launch may not have begun: the delivery may have been cut off after its record was written.
             again = self._reconciler.reconcile
         elif event.action is Action.WAITING and (known is None or known.state is JobState.QUEUED):
-            again = partial(self._look_at_gate, event)
+            again = partial(self._gates.look, event)
         elif known is not None and known.state is JobState.RUNNING and event.action is Action.IN_PROGRESS:
             unbalanced = await self._runner_events.note(event, runner)
             again = self._runner_events.afterwards(event, runner, unbalanced=unbalanced)
         return Answer(Status.ACCEPTED, step.reason, again)
-
-    async def _look_at_gate(self, event: JobEvent) -> None:
-        """A gated job was seen to be told as queued first: take its runner back, where GitHub says so. Never raises."""
-        # The two deliveries may cross.
-        await self._clock.sleep(_CROSS_WITHIN_S)
-        try:
-            known = await self._store.get(JOBS, str(event.job_id))
-            if known is None or known.state is not JobState.QUEUED or not await self.intake.is_gated(known.event):
-                return
-            current = await self._store.get(JOBS, str(event.job_id))
-            if current is None or current.state is not JobState.QUEUED or current.queued_since > known.queued_since:
-                return
-            await self._record(lifecycle.gated(current, self._clock.now()))
-        except (GitHubError, StoreError) as error:
-            _log.info("gate_unknown", reason=str(error))
-            return
-        _log.info("job_gated")
-        # Until then nobody knows whether the runner is one too many.
-        await self._clock.sleep(YOUNG_FOR_S + 1.0)
-        await self._reconciler.reconcile()
 
     async def _refuse(self, event: JobEvent, refusal: Refuse) -> Answer:
         """Tell of a job that is not served, once: in the log, in the store, and where its author looks."""
