@@ -100,7 +100,7 @@ fi
 
 # Docker is ready before the runner takes a job, or the sandbox ends and says why.
 case "${MODAL_RUNNER_DOCKER:-no}" in
-    vm) dockerd >/tmp/dockerd.log 2>&1 & daemon=$! ;;
+    vm) dockerd >"$mr_home/dockerd.log" 2>&1 & daemon=$! ;;
     gvisor)
         # There dockerd can set up neither firewall nor bridge: containers run with --network host. And Docker 29 keeps
         # images in containerd's snapshotter, whose overlay needs what gVisor has not (gvisor.dev, tutorials/docker).
@@ -109,7 +109,7 @@ case "${MODAL_RUNNER_DOCKER:-no}" in
         [ ! -s /etc/docker/daemon.json ] || cat /etc/docker/daemon.json > "$mr_home/daemon.json"
         settings=$(jq '.features["containerd-snapshotter"] = false' "$mr_home/daemon.json")
         echo "$settings" > "$mr_home/daemon.json"
-        dockerd --config-file "$mr_home/daemon.json" --iptables=false --ip6tables=false --bridge=none >/tmp/dockerd.log 2>&1 &
+        dockerd --config-file "$mr_home/daemon.json" --iptables=false --ip6tables=false --bridge=none >"$mr_home/dockerd.log" 2>&1 &
         daemon=$!
         ;;
 esac
@@ -118,11 +118,11 @@ if [ "${MODAL_RUNNER_DOCKER:-no}" != no ]; then
     until docker info >/dev/null 2>&1; do
         tries=$((tries + 1))
         if ! kill -0 "$daemon" 2>/dev/null; then
-            echo "dockerd has ended: $(tail -n 5 /tmp/dockerd.log)"
+            echo "dockerd has ended: $(tail -n 5 "$mr_home/dockerd.log")"
             exit 1
         fi
         if [ "$tries" -gt 60 ]; then
-            echo "dockerd was not ready in a minute: $(tail -n 5 /tmp/dockerd.log)"
+            echo "dockerd was not ready in a minute: $(tail -n 5 "$mr_home/dockerd.log")"
             exit 1
         fi
         [ "$((tries % 10))" != 1 ] || echo "waiting for dockerd"

@@ -566,6 +566,8 @@ async def test_a_docker_daemon_that_ends_is_told_at_once_with_its_last_words(tmp
 
     assert process.returncode == 1
     assert b"dockerd has ended: no overlay here" in printed
+    # Beside the runner, and not where the jobs of other sandboxes of a machine would find it.
+    assert (tmp_path / "dockerd.log").read_text() == "no overlay here\n"
 
 
 async def test_with_a_gpu_docker_keeps_its_images_where_gvisor_can(tmp_path: Path, programs: str) -> None:
