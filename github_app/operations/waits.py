@@ -26,7 +26,9 @@ def waits_of(
     """By job: a launch that was put off or waits for a cap, else the idle runner that the job is to get."""
     taken = Counter(key.rpartition("/")[0] for key in slots)
     found: Waits = {wait.demand.job_id: (wait.reason, wait.until) for wait in planned.waits}
-    found |= {start.demand.job_id: (_before_its_launch(start, taken, caps), None) for start in planned.starts}
+    for start in planned.starts:
+        again = _failed(failed_before(claims, start.demand.job_id))
+        found[start.demand.job_id] = (_before_its_launch(start, taken, caps) + again, None)
     own = {runner.started_for: runner for runner in runners.values() if runner.idle}
     for demand in demands:
         if demand.job.state is JobState.QUEUED and demand.job_id not in found:
@@ -56,9 +58,13 @@ def _before_its_launch(start: Start, taken: Mapping[str, int], caps: Caps) -> st
     return "its launch, with the next event or sweep"
 
 
+def _failed(reason: str | None) -> str:
+    return f"; the one before came to nothing: {reason}" if reason else ""
+
+
 def _awaited(runner: RunnerRecord, job_id: int, failed: str | None, now: float) -> str:
     """What a job waits for whose runner is made; `failed`: why the one before did."""
-    again = f"; the one before came to nothing: {failed}" if failed else ""
+    again = _failed(failed)
     if runner.sandbox_id is None:
         return f"Modal to give runner {runner.name} its sandbox, for {as_span(now - runner.started_at)}{again}"
     if runner.online_since is None:
