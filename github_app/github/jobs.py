@@ -122,14 +122,7 @@ class Jobs:
         Raises:
             GitHubError: 404 when it is unknown; one such answer proves nothing.
         """
-        owner, repo = known.repository.split("/")
-        job = await self._connection.as_installation(
-            "job",
-            lambda github: github.rest.actions.async_get_job_for_workflow_run(owner, repo, known.job_id),
-            Job,
-            installation_id=known.installation_id,
-            permissions=_READ,
-        )
+        job = await self._record(known.repository, known.job_id, known.installation_id)
         action = _ACTIONS.get(job.status)
         if action is None:
             return None
@@ -150,14 +143,7 @@ class Jobs:
         Raises:
             GitHubError: GitHub refused or did not answer.
         """
-        owner, repo = known.repository.split("/")
-        job = await self._connection.as_installation(
-            "job",
-            lambda github: github.rest.actions.async_get_job_for_workflow_run(owner, repo, known.job_id),
-            Job,
-            installation_id=known.installation_id,
-            permissions=_READ,
-        )
+        job = await self._record(known.repository, known.job_id, known.installation_id)
         return job.status == "waiting"
 
     async def job_in(self, repository: Repository, installation_id: int, job_id: int) -> JobEvent | None:
@@ -166,16 +152,19 @@ class Jobs:
         Raises:
             GitHubError: 404 when it is unknown.
         """
-        owner, repo = repository.full_name.split("/")
-        job = await self._connection.as_installation(
+        job = await self._record(repository.full_name, job_id, installation_id)
+        action = _ACTIONS.get(job.status)
+        return None if action is None else job_event(action, job, repository, installation_id)
+
+    async def _record(self, repository: str, job_id: int, installation_id: int) -> Job:
+        owner, repo = repository.split("/")
+        return await self._connection.as_installation(
             "job",
             lambda github: github.rest.actions.async_get_job_for_workflow_run(owner, repo, job_id),
             Job,
             installation_id=installation_id,
             permissions=_READ,
         )
-        action = _ACTIONS.get(job.status)
-        return None if action is None else job_event(action, job, repository, installation_id)
 
     async def run_of(self, job: JobEvent) -> RunFacts:
         """What only the record of a job's run tells; costs a call.
