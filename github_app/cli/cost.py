@@ -15,10 +15,10 @@ from rich.text import Text
 from github_app.cli.jobs import period
 from github_app.errors import InputError
 from github_app.foreign_text import ascii_json, visible
-from github_app.operations.cost import KEYS, Cost, Sum, summed, summed_days
-from github_app.operations.jobs import read_jobs, wanted
 from github_app.settings.load import load_routing_settings
 from github_app.store import SUMS, ModalDictStore
+from github_app.views.cost import KEYS, Cost, Sum, summed, summed_days
+from github_app.views.jobs import read_jobs, wanted
 
 # So far back jobs are known one by one.
 _ONE_BY_ONE_S = 7 * 24 * 3600.0

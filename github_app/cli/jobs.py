@@ -12,10 +12,10 @@ from rich.text import Text
 
 from github_app.errors import InputError
 from github_app.foreign_text import ascii_json, visible
-from github_app.operations.jobs import JobLine, read_jobs, wanted
 from github_app.routing.units import as_money, as_span, seconds
 from github_app.settings.load import load_routing_settings
 from github_app.store import ModalDictStore
+from github_app.views.jobs import JobLine, read_jobs, wanted
 
 _EVERY_S = 2.0
 _STATES = (

@@ -15,10 +15,10 @@ from github_app.clock import Clock
 from github_app.compose import caps_of
 from github_app.errors import InputError
 from github_app.foreign_text import ascii_json, visible
-from github_app.operations.status import Status, read_status
 from github_app.runners.versions import RunnerVersion
 from github_app.settings.make_rules import make_rules
 from github_app.store import SWEEPS, ModalDictStore
+from github_app.views.status import Status, read_status
 
 _EVERY_S = 2.0
 _MOST_REFUSALS = 5

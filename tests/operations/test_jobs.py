@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from github_app.model import JobRecord, JobState, Ran
-from github_app.operations.cost import summed
-from github_app.operations.jobs import line_of, read_jobs, wanted
 from github_app.routing.catalog import GPUS
+from github_app.views.cost import summed
+from github_app.views.jobs import line_of, read_jobs, wanted
 from tests.worlds.records import job
 from tests.worlds.steps import command
 from tests.worlds.universe import GPU, PLAIN, universe

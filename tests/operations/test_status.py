@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 
 from github_app.model import Place, Scope
-from github_app.operations.status import read_status
 from github_app.runners.versions import RunnerVersion
 from github_app.sandboxes import runner_image
 from github_app.simulator.github.auth import ApiError
+from github_app.views.status import read_status
 from tests.worlds.steps import JIT, command
 from tests.worlds.universe import PLAIN, Universe, universe
 

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from github_app.model import Claim, JobRecord, JobState, RunnerRecord
-from github_app.operations.waits import Waits, gone, waits_of
 from github_app.routing.route import route
 from github_app.routing.rules import Admit, Rules
 from github_app.routing.warm import Seat, seats_of, usd_a_month
@@ -14,6 +13,7 @@ from github_app.runners.balance import Demand, plan
 from github_app.runners.capacity import Caps
 from github_app.runners.versions import RunnerVersion
 from github_app.store import CLAIMS, HALTS, JOBS, PARKED, PLACES, REFUSALS, RUNNERS, SLOTS, ModalDictStore
+from github_app.views.waits import Waits, gone, waits_of
 
 NO_CAPS = Caps()
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from github_app.jobs.accounts import FAILURES
-from github_app.operations.jobs import JobLine
 from github_app.store.notes import DaySums, SumRow
+from github_app.views.jobs import JobLine
 
 KEYS: dict[str, Callable[[JobLine], str]] = {
     "repo": lambda line: line.repository,
