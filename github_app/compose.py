@@ -1,10 +1,13 @@
 """Putting the parts together: one way for `serve`, for `sweep` and for the functions on Modal."""
 
+import functools
 import hashlib
 import os
 from dataclasses import dataclass
 
 import modal
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from github_app.clock import Clock
 from github_app.github import AppOnGitHub, Checks, Connection, Jobs, RunnerGroups, Runners
@@ -69,6 +72,8 @@ class Parts:
     store: ModalDictStore
     seats: Seats
     metrics: Metrics
+    # None: it is switched off, or nobody could sign in.
+    dashboard: ASGIApp | None
 
     async def prepare(self) -> None:
         """Look up or build the images, and go by what the last probe found, where there are two ways.
@@ -169,6 +174,7 @@ def compose(
         store=on_modal.store,
         seats=runners.seats,
         metrics=Metrics(on_modal.store, runners.version, settings.metrics_token, clock),
+        dashboard=_dashboard(inputs, outside.github, on_modal, runners),
     )
 
 
@@ -295,6 +301,34 @@ def _sweep(inputs: _Inputs, github: _GitHub, on_modal: _Modal, runners: _Runners
         redelivery_window_s=inputs.settings.host.redelivery_window_s,
         clock=inputs.clock,
     )
+
+
+def _dashboard(inputs: _Inputs, transport: SharedTransport, on_modal: _Modal, runners: _Runners) -> ASGIApp | None:
+    settings = inputs.settings
+    if not settings.dashboard or not settings.github_client_id or settings.github_client_secret is None:
+        return None
+    client_id, client_secret = settings.github_client_id, settings.github_client_secret
+
+    @functools.cache
+    def built() -> Starlette:
+        # A container that starts for a delivery has no use for templates and sessions.
+        from github_app.dashboard import SignInSettings, dashboard
+
+        return dashboard(
+            SignInSettings(settings.host, client_id, client_secret, settings.webhook_secret, settings.modal_app_name),
+            rules=inputs.rules,
+            caps=inputs.caps,
+            store=on_modal.store,
+            sandboxes=on_modal.sandboxes,
+            version=runners.version,
+            transport=transport,
+            clock=inputs.clock,
+        )
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        await built()(scope, receive, send)
+
+    return serve
 
 
 def _release(inputs: _Inputs) -> str:

@@ -38,11 +38,12 @@ def visible(text: str, *, lines: bool = False) -> str:
 def coloured(text: str) -> str:
     """For a terminal: lines and colours, and nothing else."""
     parts = re.split(f"({_COLOUR})", text.replace("\r\n", "\n"))
-    whole = "".join(part if re.fullmatch(_COLOUR, part) else _plain(part) for part in parts)
+    whole = "".join(part if re.fullmatch(_COLOUR, part) else plain(part) for part in parts)
     return f"{whole}\x1b[0m" if len(parts) > 1 else whole
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """For a page: lines, and nothing that a terminal would obey."""
     without = _SEQUENCES.sub("", text)
     return "".join(each for each in without if each.isprintable() or each in f"{_JOINER}\n\t")
 

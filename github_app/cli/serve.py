@@ -69,7 +69,7 @@ async def _serve(settings: Settings, config: Config, listener: socket.socket, cl
             for warning in warnings(settings, config):
                 _log.warning("configuration", warning=warning)
             await parts.prepare()
-            app = create_app(parts.service, settings.webhook_secrets, metrics=parts.metrics)
+            app = create_app(parts.service, settings.webhook_secrets, metrics=parts.metrics, dashboard=parts.dashboard)
             served = server(app)
             address, port = listener.getsockname()[:2]
             _log.info("serving", host=address, port=port, github=settings.host.api_url)

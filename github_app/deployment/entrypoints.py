@@ -38,7 +38,7 @@ def web_app() -> Starlette:
             await parts.reconciler.record_newborns()
             await parts.connection.close()
 
-    return create_app(parts.service, settings.webhook_secrets, lifespan, parts.metrics)
+    return create_app(parts.service, settings.webhook_secrets, lifespan, parts.metrics, parts.dashboard)
 
 
 async def sweep() -> SweepReport:

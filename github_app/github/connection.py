@@ -16,8 +16,16 @@ from typing import Any, TypeVar, cast
 import httpx
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from githubkit import AppAuthStrategy, GitHub, Response, TokenAuthStrategy, UnauthAuthStrategy
+from githubkit import (
+    AppAuthStrategy,
+    GitHub,
+    OAuthAppAuthStrategy,
+    Response,
+    TokenAuthStrategy,
+    UnauthAuthStrategy,
+)
 from githubkit.cache import MemCacheStrategy
+from pydantic import SecretStr
 
 from github_app.clock import Clock
 from github_app.errors import GitHubError
@@ -35,7 +43,7 @@ _AT_ONCE = 20
 _MOST_KEPT = 2000
 
 T = TypeVar("T")
-Auth = AppAuthStrategy | TokenAuthStrategy | UnauthAuthStrategy
+Auth = AppAuthStrategy | TokenAuthStrategy | UnauthAuthStrategy | OAuthAppAuthStrategy
 Call = Callable[[GitHub[Any]], Awaitable[Response[Any, Any]]]
 ConditionalCall = Callable[[GitHub[Any], dict[str, str]], Awaitable[Response[Any, Any]]]
 
@@ -246,7 +254,19 @@ async def ask_anonymously(
     Raises:
         GitHubError: GitHub refused or did not answer.
     """
-    client = connect(UnauthAuthStrategy(), api_url, transport)
+    return await ask_as(UnauthAuthStrategy(), name, call, answer, api_url=api_url, transport=transport)
+
+
+async def ask_as(
+    auth: Auth | SecretStr, name: str, call: Call, answer: type[T], *, api_url: str, transport: httpx.AsyncBaseTransport
+) -> T:
+    """The same as someone, or with a token.
+
+    Raises:
+        GitHubError: GitHub refused or did not answer.
+    """
+    strategy = TokenAuthStrategy(auth.get_secret_value()) if isinstance(auth, SecretStr) else auth
+    client = connect(strategy, api_url, transport)
     return _read(name, await _send(name, call, client), answer)
 
 

@@ -92,6 +92,7 @@ class RoutingSettings(BaseSettings):
         None, description="Host of a GitHub Enterprise Server, or SUBDOMAIN.ghe.com. Unset: github.com."
     )
     github_api_url: HttpUrl | None = Field(None, description="Overrides the REST API's base alone.")
+    github_web_url: HttpUrl | None = Field(None, description="Overrides the base of GitHub's pages alone.")
     keep_warm: int = Field(
         0,
         description="On Modal: web containers that are always up (1: no cold start); read when deploying.",
@@ -119,8 +120,8 @@ class RoutingSettings(BaseSettings):
     @property
     def host(self) -> Host:
         """The GitHub that is spoken to."""
-        override = str(self.github_api_url).rstrip("/") if self.github_api_url else None
-        return host(self.github_enterprise_domain, override)
+        api_url, web_url = (str(url).rstrip("/") if url else None for url in (self.github_api_url, self.github_web_url))
+        return host(self.github_enterprise_domain, api_url, web_url)
 
     @model_validator(mode="before")
     @classmethod
@@ -206,7 +207,10 @@ class Settings(RoutingSettings):
     )
     github_app_id: int = Field(description="The App's number, on its settings page.", gt=0)
     github_client_id: str | None = Field(None, description="The App's client id, on its settings page.")
-    github_client_secret: SecretStr | None = Field(None, description="For the dashboard's sign-in.")
+    github_client_secret: SecretStr | None = Field(
+        None, description="For the dashboard's sign-in; without it there is no dashboard."
+    )
+    dashboard: bool = Field(default=True, description="`off`: there is no dashboard, and nobody can sign in.")
     metrics_token: SecretStr | None = Field(
         None, description="The bearer token with which Prometheus may read /metrics; unset, there is no such page."
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from github_app.jobs.accounts import machine_name, phases, queued_at, usd
-from github_app.model import JobRecord, JobState, Ran, RunnerRecord
+from github_app.model import JobRecord, JobState, Ran, RunnerRecord, Shape
 from github_app.routing.catalog import usd_per_minute
 from github_app.routing.globs import matches
 from github_app.store import HISTORY, JOBS, RUNNERS, ModalDictStore
@@ -35,6 +35,9 @@ class JobLine(msgspec.Struct, frozen=True):
     sandbox: str | None
     usd: float | None
     phases: dict[str, float]
+    run: int = 0
+    attempt: int = 1
+    branch: str | None = None
 
 
 async def read_jobs(store: ModalDictStore, now: float) -> list[JobLine]:
@@ -74,6 +77,9 @@ def line_of(record: JobRecord, runners: Mapping[str, RunnerRecord], now: float) 
         sandbox=ran.sandbox_id if ran else runner.sandbox_id if runner else None,
         usd=_usd(record, runner, begun, until),
         phases=phases(record),
+        run=event.run_id,
+        attempt=event.run_attempt,
+        branch=event.branch,
     )
 
 
@@ -107,6 +113,10 @@ def _machine(ran: Ran | None, runner: RunnerRecord | None) -> str | None:
         return machine_name(ran.gpu, ran.vcpu, ran.memory_mib, ran.region)
     if runner is None:
         return None
-    shape = runner.shape
+    return machine_of(runner.shape)
+
+
+def machine_of(shape: Shape) -> str:
+    """A machine in words, by what is requested of it."""
     gpu = str(shape.gpu) if shape.gpu else None
     return machine_name(gpu, shape.cpu[0] * 2, shape.memory_mib[0], shape.region)

@@ -13,7 +13,8 @@ from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
 from github_app.errors import DeliveryError, GitHubError, StoreError
 from github_app.jobs.service import Answer, Service, Status
@@ -36,10 +37,12 @@ def create_app(
     webhook_secrets: Sequence[SecretStr],
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]] | None = None,
     metrics: Metrics | None = None,
+    dashboard: ASGIApp | None = None,
 ) -> Starlette:
     """Make the ASGI application; `lifespan` prepares what it needs and lets go of it.
 
-    A delivery signed with any of `webhook_secrets` is taken: while one is being changed there are two.
+    `dashboard` has every other address. A delivery signed with any of `webhook_secrets` is taken: while one is being
+    changed there are two.
     """
     secrets = [secret.get_secret_value() for secret in webhook_secrets]
     bodies = _Bodies()
@@ -52,10 +55,11 @@ def create_app(
 
     return Starlette(
         routes=[
-            Route("/", _front),
+            *([] if dashboard else [Route("/", _front)]),
             Route("/webhook", webhook, methods=["POST"]),
             Route("/healthz", healthz),
             *([Route("/metrics", metrics.answer)] if metrics else []),
+            *([Mount("/", dashboard)] if dashboard else []),
         ],
         lifespan=lifespan,
     )
@@ -65,7 +69,9 @@ def create_app(
 _FRONT = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Modal Runner</title>
 <h1>Modal Runner</h1>
-<p>This is a GitHub App that runs queued GitHub Actions jobs in Modal Sandboxes. It shows nothing here.</p>
+<p>This is a GitHub App that runs queued GitHub Actions jobs in Modal Sandboxes. It shows nothing here: the
+dashboard is off, or has no <code>GITHUB_CLIENT_ID</code> and <code>GITHUB_CLIENT_SECRET</code> with which people could
+sign in. <code>modal-runner setup --add-sign-in</code> sees to that.</p>
 <p>GitHub delivers to <code>/webhook</code>; <code>/healthz</code> says whether the app is up. What is going on,
 <code>modal-runner status</code> tells those who hold its Modal token.</p>
 </html>
