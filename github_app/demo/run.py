@@ -24,7 +24,7 @@ from github_app.demo.report import (
 )
 from github_app.demo.show import Show, show_failures, show_reasons, show_summary, showing, state_of
 from github_app.demo.source import Source
-from github_app.demo.world import World, world
+from github_app.demo.world import DEVELOPER, World, world
 from github_app.errors import ModalRunnerError
 from github_app.foreign_text import visible
 from github_app.simulator.github.state import Job
@@ -66,6 +66,7 @@ async def run_demo(
             await asyncio.to_thread(_show_places, running, notes, wishes.settings)
         try:
             repository = running.github.world.add_repository(running.organization, source.name)
+            running.github.add_person(DEVELOPER, sees={repository.full_name})
             for start in source.starts:
                 running.github.actions.push(repository, source.files, start.path, event=start.event, given=wishes.given)
             with showing(console, wide=wishes.wide) as show:

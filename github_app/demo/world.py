@@ -30,6 +30,7 @@ from github_app.simulator.modal import Limits, RunnerImage, SimulatedModal
 _START_LIMIT_S = 60.0
 _STOP_LIMIT_S = 12.0
 ORGANIZATION = "octo-org"
+DEVELOPER = "octo-dev"
 
 
 @dataclass
@@ -76,6 +77,7 @@ async def world(
         github.newest_runner = RUNNER_VERSION
         modal = await stack.enter_async_context(SimulatedModal(image=image or stand_in_image(), limits=limits))
         organization = github.world.add_account(ORGANIZATION)
+        _add_people(github)
         ports = [_free_port() for _ in range(containers)]
         app, variables = await register(github, organization, f"http://127.0.0.1:{ports[0]}")
         environment = {**_clean_environment(), **variables, **modal.env, **(settings or {})}
@@ -88,6 +90,13 @@ async def world(
         github.webhooks.targets = [f"{container.url}/webhook" for container in running.containers]
         github.install(app, organization)
         yield running
+
+
+def _add_people(github: SimulatedGitHub) -> None:
+    """Who may sign in: an owner of the organisation, a member, who sees no private repository yet, and a stranger."""
+    github.add_person("octo-owner", roles={ORGANIZATION: "admin"})
+    github.add_person(DEVELOPER, roles={ORGANIZATION: "member"})
+    github.add_person("octo-guest")
 
 
 async def _stop_all(running: World) -> None:
