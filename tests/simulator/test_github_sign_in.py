@@ -73,6 +73,7 @@ async def test_who_cancels_is_led_back_with_the_reason(visitor: Visitor) -> None
     assert place == CALLBACK
     assert (given["error"], given["state"]) == ("access_denied", "s")
     assert given["error_description"] == "The user has denied your application access."
+    assert given["error_uri"].endswith("/troubleshooting-authorization-request-errors/#access-denied")
     assert "code" not in given
 
 

@@ -269,6 +269,19 @@ async def test_a_user_has_one_rate_limit_whatever_the_token(visitor: Visitor) ->
     assert (unchanged.status_code, again.headers["x-ratelimit-used"]) == (304, "3")
 
 
+async def test_over_the_hourly_limit_a_user_is_refused(visitor: Visitor) -> None:
+    token = await visitor.token()
+    person = visitor.hub.github.people.find("octo-dev")
+    assert person is not None
+    for _ in range(PER_HOUR):
+        visitor.hub.clock.now += 0.1  # ten calls a second are within the other limit
+        visitor.hub.github.limits.spend(f"user {person.account.id}", "GET")
+    over = await visitor.hub.call("GET", "/user", token=token)
+
+    assert over.status_code == 403
+    assert over.json()["message"] == f"API rate limit exceeded for user ID {person.account.id}."
+
+
 async def test_calls_of_users_go_wrong_as_any_others(visitor: Visitor) -> None:
     class Broken(NoFaults):
         async def before(self, call: str) -> None:

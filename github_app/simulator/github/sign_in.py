@@ -73,7 +73,7 @@ class SignIn:
             return found
         app, redirect_uri = found
         if "cancel" in form:
-            return _back(redirect_uri, form, _mistake("access_denied", "authorization"))
+            return _back(redirect_uri, form, _mistake("access_denied", "authorization-request"))
         person = self._github.people.find(form.get("login", ""))
         if person is None:
             return page("There is no such user", status=422)
@@ -91,7 +91,7 @@ class SignIn:
             return page(f"The redirect_uri is not associated with {app.name}", mistake, status=400)
         challenge, method = asked.get("code_challenge"), asked.get("code_challenge_method")
         if (challenge or method) and (len(challenge or "") != 43 or method != "S256"):
-            return _back(redirect_uri, asked, _mistake("invalid_request", "authorization"))
+            return _back(redirect_uri, asked, _mistake("invalid_request", "authorization-request"))
         return app, redirect_uri
 
 
