@@ -174,7 +174,7 @@ def compose(
         store=on_modal.store,
         seats=runners.seats,
         metrics=Metrics(on_modal.store, runners.version, settings.metrics_token, clock),
-        dashboard=_dashboard(inputs, outside.github, on_modal, runners),
+        dashboard=_dashboard(inputs, github.app, outside.github, on_modal, runners),
     )
 
 
@@ -303,7 +303,9 @@ def _sweep(inputs: _Inputs, github: _GitHub, on_modal: _Modal, runners: _Runners
     )
 
 
-def _dashboard(inputs: _Inputs, transport: SharedTransport, on_modal: _Modal, runners: _Runners) -> ASGIApp | None:
+def _dashboard(
+    inputs: _Inputs, app: AppOnGitHub, transport: SharedTransport, on_modal: _Modal, runners: _Runners
+) -> ASGIApp | None:
     settings = inputs.settings
     if not settings.dashboard or not settings.github_client_id or settings.github_client_secret is None:
         return None
@@ -312,7 +314,7 @@ def _dashboard(inputs: _Inputs, transport: SharedTransport, on_modal: _Modal, ru
     @functools.cache
     def built() -> Starlette:
         # A container that starts for a delivery has no use for templates and sessions.
-        from github_app.dashboard import SignInSettings, dashboard
+        from github_app.dashboard import Acts, SignInSettings, dashboard
 
         return dashboard(
             SignInSettings(settings.host, client_id, client_secret, settings.webhook_secret, settings.modal_app_name),
@@ -321,6 +323,7 @@ def _dashboard(inputs: _Inputs, transport: SharedTransport, on_modal: _Modal, ru
             store=on_modal.store,
             sandboxes=on_modal.sandboxes,
             version=runners.version,
+            acts=Acts(runners.endings, runners.version, app),
             transport=transport,
             clock=inputs.clock,
         )

@@ -9,6 +9,7 @@ import re
 
 import msgspec
 
+_LONGEST_NAME = 120
 # Joins the parts of an emoji.
 _JOINER = "\u200d"
 # Colours, bold, faint, italic, underline and reverse, and their ends; not what hides or blinks (ECMA-48, 8.3.117).
@@ -46,6 +47,12 @@ def plain(text: str) -> str:
     """For a page: lines, and nothing that a terminal would obey."""
     without = _SEQUENCES.sub("", text)
     return "".join(each for each in without if each.isprintable() or each in f"{_JOINER}\n\t")
+
+
+def short(text: str) -> str:
+    """For a page: a name, on one line and of a length that can be shown."""
+    shown = visible(text)
+    return shown if len(shown) <= _LONGEST_NAME else f"{shown[:_LONGEST_NAME]}…"
 
 
 def ascii_json(found: object) -> str:

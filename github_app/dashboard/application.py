@@ -6,6 +6,7 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 
 from github_app.clock import Clock
+from github_app.dashboard.acting import Acts
 from github_app.dashboard.reading import Readings
 from github_app.dashboard.routes import Dashboard
 from github_app.dashboard.sessions import Sessions
@@ -40,6 +41,7 @@ def dashboard(
     store: ModalDictStore,
     sandboxes: ModalSandboxes,
     version: RunnerVersion,
+    acts: Acts,
     transport: SharedTransport,
     clock: Clock,
 ) -> Starlette:
@@ -52,6 +54,7 @@ def dashboard(
         sessions=sessions,
         sights=sights,
         readings=Readings(store, rules, caps, version, clock),
+        acts=acts,
         rules=rules,
         sandboxes=sandboxes,
         web_url=settings.host.web_url,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from github_app.dashboard import charts
 from github_app.dashboard.reading import Past, Reading
+from github_app.foreign_text import short
 from github_app.jobs.accounts import BOUNDS_S, shares
 from github_app.model import JobRecord, RunnerRecord
 from github_app.routing.catalog import usd_per_minute
@@ -130,8 +131,8 @@ class Wanted:
         named = f"{line.name} {line.repository} {line.workflow or ''} {line.branch or ''} {line.id}".lower()
         return (
             all(word in named for word in self.text.lower().split())
-            and self.repository in {"", line.repository}
-            and self.workflow in {"", line.workflow or ""}
+            and self.repository in {"", short(line.repository)}
+            and self.workflow in {"", short(line.workflow or "")}
             and self.machine in {"", line.machine or ""}
             and self.conclusion in {"", line.conclusion or ""}
             and (line.completed_at or line.queued_at or now) >= now - self.days * _DAY_S
@@ -158,7 +159,7 @@ def history_of(past: Past, wanted: Wanted, now: float) -> History:
     first = (wanted.page - 1) * PAGE
 
     def offered(what: Callable[[JobLine], str | None]) -> list[str]:
-        return sorted({each for line in lines if (each := what(line))})
+        return sorted({short(each) for line in lines if (each := what(line))})
 
     return History(
         found[first : first + PAGE],

@@ -12,7 +12,7 @@ from github_app.model import JobRecord, RunnerRecord
 from github_app.routing.rules import Rules
 from github_app.runners.capacity import IN_ALL, Caps
 from github_app.runners.versions import RunnerVersion
-from github_app.store import HISTORY, SUMS, SWEEPS, ModalDictStore
+from github_app.store import HISTORY, JOBS, SUMS, SWEEPS, ModalDictStore
 from github_app.store.notes import DaySums, Swept
 from github_app.views.jobs import JobLine, line_of
 from github_app.views.status import Records, Status, read_records, status_of
@@ -83,7 +83,10 @@ class Readings:
         Raises:
             StoreError: the store did not answer.
         """
-        found = (await self._now.get()).records.jobs.get(str(job_id)) or await self._store.get(HISTORY, str(job_id))
+        key = str(job_id)
+        found = (await self._now.get()).records.jobs.get(key)
+        # It may have come, or ended, in the last two seconds.
+        found = found or await self._store.get(HISTORY, key) or await self._store.get(JOBS, key)
         return found if found is not None and sight.sees(found.event.repository) else None
 
     def forget(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 from starlette.responses import HTMLResponse
 
-from github_app.foreign_text import plain, visible
+from github_app.foreign_text import plain, short, visible
 from github_app.routing.units import as_money, as_span
 from github_app.views.jobs import machine_of
 
@@ -26,14 +26,12 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-# What a page shows of a name at most; the whole of it is in its title.
-_LONGEST = 120
 TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
-def page(template: str, status: int = 200, **content: Any) -> HTMLResponse:
+def page(template: str, code: int = 200, **content: Any) -> HTMLResponse:
     """Render a page."""
-    return HTMLResponse(_templates().get_template(template).render(**content), status, HEADERS)
+    return HTMLResponse(_templates().get_template(template).render(**content), code, HEADERS)
 
 
 @functools.cache
@@ -65,16 +63,10 @@ def _templates() -> jinja2.Environment:
     found.filters |= {
         "span": as_span,
         "money": lambda usd: "" if usd is None else as_money(usd),
-        "short": _short,
+        "short": lambda text: short(str(text)),
         "plain": plain,
         "shown": lambda text: visible(str(text)),
         "when": lambda at: time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at)),
         "iso": lambda at: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)),
     }
     return found
-
-
-def _short(text: object) -> str:
-    """A name of someone else's: of a length that can be shown, on one line, in the direction of the page."""
-    said = visible(str(text))
-    return said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"

@@ -10,16 +10,18 @@ from urllib.parse import parse_qsl
 
 import structlog
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from github_app.dashboard import contents
+from github_app.dashboard.acting import Acts
 from github_app.dashboard.reading import Readings
 from github_app.dashboard.rendering import HEADERS, TYPES, asset, page
 from github_app.dashboard.sessions import Session, Sessions
 from github_app.dashboard.sight import Sight, Sights
-from github_app.dashboard.sign_in import CALLBACK, SignIn
+from github_app.dashboard.sign_in import SignIn
 from github_app.errors import GitHubError, SandboxError, StoreError
+from github_app.github.people import CALLBACK
 from github_app.routing.rules import Rules
 from github_app.sandboxes import ModalSandboxes
 from github_app.views.cost import KEYS
@@ -53,6 +55,7 @@ class Dashboard:
         sessions: Sessions,
         sights: Sights,
         readings: Readings,
+        acts: Acts,
         rules: Rules,
         sandboxes: ModalSandboxes,
         web_url: str,
@@ -62,6 +65,7 @@ class Dashboard:
         self._sessions = sessions
         self._sights = sights
         self._readings = readings
+        self._acts = acts
         self._rules = rules
         self._sandboxes = sandboxes
         self._places: dict[str, Any] = {"github": web_url, "modal_app": app_name}
@@ -82,6 +86,8 @@ class Dashboard:
             Route("/sign-in", self._sign_in.begin),
             Route(CALLBACK, self._sign_in.come_back),
             Route("/sign-out", self._changing(self._sign_out), methods=["POST"]),
+            Route("/runners/{name}/end", self._changing(self._end_runner), methods=["POST"]),
+            Route("/launching/{what}", self._changing(self._launching), methods=["POST"]),
             Route("/static/{name}", _static),
         ]
 
@@ -95,6 +101,8 @@ class Dashboard:
                 return _problem("Modal does not answer", str(error), 503)
             except GitHubError as error:
                 return _problem("GitHub does not answer", str(error), 503)
+            except SandboxError as error:
+                return _problem("Modal does not answer", str(error), 503)
 
         return answer
 
@@ -203,7 +211,30 @@ class Dashboard:
     async def _health(self, _request: Request, visitor: Visitor) -> Response:
         reading = await self._readings.now(visitor.sight)
         notices = contents.health_of(reading, is_owner=bool(visitor.sight.owned))
-        return self._page("health.html", visitor, at=reading.at, notices=notices, status=reading.status)
+        may_stop = await self._acts.may_stop(visitor.sight)
+        return self._page(
+            "health.html", visitor, at=reading.at, notices=notices, may_stop=may_stop, status=reading.status
+        )
+
+    async def _end_runner(self, request: Request, visitor: Visitor) -> Response:
+        """End a runner that has no job; one that works, or that the person does not own, is left alone."""
+        self._readings.forget()
+        reading = await self._readings.now(visitor.sight)
+        runner = reading.records.runners.get(request.path_params["name"])
+        if runner is None or not visitor.sight.owns(runner.place.scope.owner):
+            return _problem("Not done", "There is no such runner, or you do not own its account.", 403)
+        if not runner.idle or not await self._acts.end(runner, visitor.sight):
+            return _problem("Left alone", f"{runner.name} has a job, or somebody looks into its sandbox.", 409)
+        self._readings.forget()
+        return RedirectResponse("/", 303, HEADERS)
+
+    async def _launching(self, request: Request, visitor: Visitor) -> Response:
+        what = request.path_params["what"]
+        if what not in {"stop", "go-on"} or not await self._acts.may_stop(visitor.sight):
+            return _problem("Not done", "Only an owner of the account that the App belongs to may do this.", 403)
+        await self._acts.stop(visitor.sight, go_on=what == "go-on")
+        self._readings.forget()
+        return RedirectResponse("/health", 303, HEADERS)
 
     async def _sign_out(self, request: Request, visitor: Visitor) -> Response:
         return await self._sign_in.end(request, visitor.session)

@@ -11,9 +11,8 @@ from github_app.dashboard.rendering import HEADERS, page
 from github_app.dashboard.sessions import Session, Sessions, base_url
 from github_app.dashboard.sight import Sights
 from github_app.errors import GitHubError
-from github_app.github.people import People
+from github_app.github.people import CALLBACK, People
 
-CALLBACK = "/sign-in/callback"
 # A page of ours: no address of another's, which `//host` and a backslash are for browsers.
 _OURS = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]{0,500}")
 _CODE = re.compile(r"[A-Za-z0-9_-]{1,200}")

@@ -16,6 +16,8 @@ from github_app.errors import GitHubError
 from github_app.github.connection import TIMEOUT, Call, SharedTransport, T, ask_as
 from github_app.settings.github_host import Host
 
+# Where GitHub sends people back to; the App is registered with it.
+CALLBACK = "/sign-in/callback"
 _PAGE = 100
 # Repositories of one installation that are read: 100 pages. Who has more sees those that come first.
 _MOST_PAGES = 100
@@ -195,7 +197,8 @@ class People:
             if error.status == 404:
                 return False
             if error.status == 403 and not error.retryable:
-                return None
+                # Others of its 403s say that the person has nothing to do with the organisation.
+                return None if "integration" in str(error) else False
             raise
         return answer.role == "admin" and answer.state == "active"
 

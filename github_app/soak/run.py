@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 
 import modal
-from modal_proto import api_pb2
 
 from github_app.clock import Clock
 from github_app.demo.world import World, start_container, until_healthy, world
@@ -176,8 +175,7 @@ def _what_moves(running: World) -> str:
 
 
 async def _slots_left(running: World) -> int:
-    url, token = running.modal.url, (running.modal.env["MODAL_TOKEN_ID"], running.modal.env["MODAL_TOKEN_SECRET"])
-    async with modal.Client(url, api_pb2.CLIENT_TYPE_CLIENT, token) as client:
+    async with running.modal_client() as client:
         slots = modal.Dict.from_name("modal-runner-slots", create_if_missing=True, client=client)
         return await slots.len.aio()
 

@@ -13,6 +13,7 @@ from github_app.store.notes import (
     Lane,
     NoticeWritten,
     Parked,
+    Paused,
     Probed,
     Redelivered,
     Refusal,
@@ -66,6 +67,7 @@ REFUSALS = Kind("refusals", Refusal)
 TOLD = Kind("told", NoticeWritten)
 VERSIONS = Kind("versions", VersionRefused)
 SWEEPS = Kind("sweeps", Swept)
+PAUSES = Kind("pauses", Paused)
 PROBES = Kind("probes", Probed)
 # Sums over finished jobs, by day of UTC, and since the beginning.
 SUMS = Kind("sums", DaySums)
@@ -85,6 +87,7 @@ KINDS = (
         TOLD,
         VERSIONS,
         SWEEPS,
+        PAUSES,
         PROBES,
         SUMS,
         TOTALS,

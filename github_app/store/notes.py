@@ -114,6 +114,14 @@ class VersionRefused(msgspec.Struct, frozen=True):
     at: float
 
 
+class Paused(msgspec.Struct, frozen=True):
+    """Somebody has stopped launching, or (`on`) let it go on again."""
+
+    by: str
+    at: float
+    on: bool = False
+
+
 class Suspect(msgspec.Struct, frozen=True):
     """Something that looks orphaned; a second look, later, decides."""
 
