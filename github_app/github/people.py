@@ -140,6 +140,20 @@ class People:
             transport=self._transport,
         )
 
+    async def is_known(self) -> bool:
+        """Tell whether GitHub takes the App's client id and secret: it is asked to forget a token that is none.
+
+        Raises:
+            GitHubError: GitHub did not answer.
+        """
+        try:
+            await self.revoke(SecretStr("ghu_none"))
+        except GitHubError as error:
+            if error.status not in {401, 404, 422}:
+                raise
+            return error.status != 401
+        return True
+
     async def person(self, token: SecretStr) -> Person:
         """Whose token it is.
 
