@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import modal
 
 from github_app.clock import Clock
+from github_app.counts import Counts
 from github_app.github import AppOnGitHub, Checks, Connection, Jobs, RunnerGroups, Runners
 from github_app.github.connection import SharedTransport
 from github_app.jobs.intake import Intake
@@ -37,6 +38,7 @@ from github_app.settings.make_rules import make_rules
 from github_app.settings.toml_file import Config
 from github_app.settings.variables import RoutingSettings, Settings
 from github_app.store import PROBES, ModalDictStore
+from github_app.store.tallies import Tallies
 from github_app.sweep import Sweep
 from github_app.web.metrics import Metrics
 
@@ -67,6 +69,7 @@ class Parts:
     app: AppOnGitHub
     runners: Runners
     store: ModalDictStore
+    tallies: Tallies
     seats: Seats
     metrics: Metrics
 
@@ -108,9 +111,10 @@ class _GitHub:
 
 @dataclass(frozen=True)
 class _Modal:
-    """Modal's side: the records, and the sandboxes."""
+    """Modal's side: the records, what this process counts among them, and the sandboxes."""
 
     store: ModalDictStore
+    tallies: Tallies
     sandboxes: ModalSandboxes
 
 
@@ -152,8 +156,9 @@ def compose(
         ModalDictStore(settings.modal_app_name, client),
         ModalSandboxes(settings.modal_app_name, images_of(settings, config), client, rules=inputs.rules),
     )
-    github = _on_github(settings, clock, outside.github)
-    on_modal = _Modal(outside.store, outside.sandboxes)
+    tallies = Tallies(outside.store, Counts(), clock)
+    github = _on_github(settings, clock, outside.github, tallies.counts)
+    on_modal = _Modal(outside.store, tallies, outside.sandboxes)
     runners = _runners(inputs, github, on_modal)
     service = _service(inputs, github, on_modal, runners)
     return Parts(
@@ -167,18 +172,20 @@ def compose(
         app=github.app,
         runners=github.runners,
         store=on_modal.store,
+        tallies=tallies,
         seats=runners.seats,
         metrics=Metrics(on_modal.store, runners.version, settings.metrics_token, clock),
     )
 
 
-def _on_github(settings: Settings, clock: Clock, transport: SharedTransport) -> _GitHub:
+def _on_github(settings: Settings, clock: Clock, transport: SharedTransport, counts: Counts) -> _GitHub:
     connection = Connection(
         api_url=settings.host.api_url,
         transport=transport,
         app_id=settings.github_app_id,
         private_key=settings.private_key,
         clock=clock,
+        counts=counts,
     )
     return _GitHub(
         connection,
@@ -198,7 +205,7 @@ def caps_of(settings: RoutingSettings, config: Config) -> Caps:
 
 def _runners(inputs: _Inputs, github: _GitHub, on_modal: _Modal) -> _Runners:
     store, sandboxes, clock = on_modal.store, on_modal.sandboxes, inputs.clock
-    claims, budget = Claims(store, clock), WriteBudget(store, clock)
+    claims, budget = Claims(store, clock, on_modal.tallies.counts), WriteBudget(store, clock)
     version = RunnerVersion(store, inputs.settings.runner_version, clock)
     deregistration = PacedRunners(github.runners, budget, clock)
     endings = Endings(store=store, runners=deregistration, sandboxes=sandboxes, clock=clock)
@@ -271,6 +278,7 @@ def _service(inputs: _Inputs, github: _GitHub, on_modal: _Modal, runners: _Runne
         rules=inputs.rules,
         version=runners.version,
         capped=bool(inputs.caps),
+        tallies=on_modal.tallies,
         clock=clock,
     )
 
@@ -281,6 +289,7 @@ def _sweep(inputs: _Inputs, github: _GitHub, on_modal: _Modal, runners: _Runners
         app=github.app,
         jobs=github.jobs,
         runners=github.runners,
+        groups=github.groups,
         sandboxes=on_modal.sandboxes,
         endings=runners.endings,
         service=service,
@@ -292,6 +301,7 @@ def _sweep(inputs: _Inputs, github: _GitHub, on_modal: _Modal, runners: _Runners
         halts=runners.halts,
         vouchers=runners.vouchers,
         seats=runners.seats,
+        tallies=on_modal.tallies,
         redelivery_window_s=inputs.settings.host.redelivery_window_s,
         clock=inputs.clock,
     )

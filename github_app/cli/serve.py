@@ -77,6 +77,7 @@ async def _serve(settings: Settings, config: Config, listener: socket.socket, cl
                 await served.serve(sockets=[listener])
     finally:
         await parts.reconciler.record_newborns()
+        await parts.tallies.flush()
         await parts.connection.close()
 
 

@@ -20,6 +20,7 @@ from github_app.store.notes import (
     RepositorySeen,
     Suspect,
     Swept,
+    Tally,
     Totals,
     VersionRefused,
     Watermark,
@@ -70,6 +71,8 @@ PROBES = Kind("probes", Probed)
 # Sums over finished jobs, by day of UTC, and since the beginning.
 SUMS = Kind("sums", DaySums)
 TOTALS = Kind("totals", Totals)
+# What processes have counted, by a key of each.
+TALLIES = Kind("tallies", Tally)
 KINDS = (
     *(DELIVERIES, JOBS, CLAIMS, HALTS, RUNNERS, SLOTS, RELEASES, BUDGET, HISTORY),
     *(
@@ -88,5 +91,6 @@ KINDS = (
         PROBES,
         SUMS,
         TOTALS,
+        TALLIES,
     ),
 )
