@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from github_app.clock import Clock
+from github_app.counts import Counts
 from github_app.github import AppOnGitHub, Checks, Connection, Jobs, RunnerGroups, Runners
 from github_app.github.connection import SharedTransport
 from github_app.jobs.intake import Intake
@@ -40,6 +41,7 @@ from github_app.settings.make_rules import make_rules
 from github_app.settings.toml_file import Config
 from github_app.settings.variables import RoutingSettings, Settings
 from github_app.store import PROBES, ModalDictStore
+from github_app.store.tallies import Tallies
 from github_app.sweep import Sweep
 from github_app.web.metrics import Metrics
 
@@ -70,6 +72,7 @@ class Parts:
     app: AppOnGitHub
     runners: Runners
     store: ModalDictStore
+    tallies: Tallies
     seats: Seats
     metrics: Metrics
     # None: it is switched off, or nobody could sign in.
@@ -113,9 +116,10 @@ class _GitHub:
 
 @dataclass(frozen=True)
 class _Modal:
-    """Modal's side: the records, and the sandboxes."""
+    """Modal's side: the records, what this process counts among them, and the sandboxes."""
 
     store: ModalDictStore
+    tallies: Tallies
     sandboxes: ModalSandboxes
 
 
@@ -157,8 +161,9 @@ def compose(
         ModalDictStore(settings.modal_app_name, client),
         ModalSandboxes(settings.modal_app_name, images_of(settings, config), client, rules=inputs.rules),
     )
-    github = _on_github(settings, clock, outside.github)
-    on_modal = _Modal(outside.store, outside.sandboxes)
+    tallies = Tallies(outside.store, Counts(), clock)
+    github = _on_github(settings, clock, outside.github, tallies.counts)
+    on_modal = _Modal(outside.store, tallies, outside.sandboxes)
     runners = _runners(inputs, github, on_modal)
     service = _service(inputs, github, on_modal, runners)
     return Parts(
@@ -172,19 +177,21 @@ def compose(
         app=github.app,
         runners=github.runners,
         store=on_modal.store,
+        tallies=tallies,
         seats=runners.seats,
         metrics=Metrics(on_modal.store, runners.version, settings.metrics_token, clock),
         dashboard=_dashboard(inputs, github.app, outside.github, on_modal, runners),
     )
 
 
-def _on_github(settings: Settings, clock: Clock, transport: SharedTransport) -> _GitHub:
+def _on_github(settings: Settings, clock: Clock, transport: SharedTransport, counts: Counts) -> _GitHub:
     connection = Connection(
         api_url=settings.host.api_url,
         transport=transport,
         app_id=settings.github_app_id,
         private_key=settings.private_key,
         clock=clock,
+        counts=counts,
     )
     return _GitHub(
         connection,
@@ -204,7 +211,7 @@ def caps_of(settings: RoutingSettings, config: Config) -> Caps:
 
 def _runners(inputs: _Inputs, github: _GitHub, on_modal: _Modal) -> _Runners:
     store, sandboxes, clock = on_modal.store, on_modal.sandboxes, inputs.clock
-    claims, budget = Claims(store, clock), WriteBudget(store, clock)
+    claims, budget = Claims(store, clock, on_modal.tallies.counts), WriteBudget(store, clock)
     version = RunnerVersion(store, inputs.settings.runner_version, clock)
     deregistration = PacedRunners(github.runners, budget, clock)
     endings = Endings(store=store, runners=deregistration, sandboxes=sandboxes, clock=clock)
@@ -277,6 +284,7 @@ def _service(inputs: _Inputs, github: _GitHub, on_modal: _Modal, runners: _Runne
         rules=inputs.rules,
         version=runners.version,
         capped=bool(inputs.caps),
+        tallies=on_modal.tallies,
         clock=clock,
     )
 
@@ -287,6 +295,7 @@ def _sweep(inputs: _Inputs, github: _GitHub, on_modal: _Modal, runners: _Runners
         app=github.app,
         jobs=github.jobs,
         runners=github.runners,
+        groups=github.groups,
         sandboxes=on_modal.sandboxes,
         endings=runners.endings,
         service=service,
@@ -298,6 +307,7 @@ def _sweep(inputs: _Inputs, github: _GitHub, on_modal: _Modal, runners: _Runners
         halts=runners.halts,
         vouchers=runners.vouchers,
         seats=runners.seats,
+        tallies=on_modal.tallies,
         redelivery_window_s=inputs.settings.host.redelivery_window_s,
         clock=inputs.clock,
     )

@@ -64,6 +64,8 @@ EVENTS: dict[str, str] = {
     "balance_unknown": "Whose runner was taken by whom could not be read; everything is balanced instead.",
     "reconcile_failed": "A round of balance could not be made; the sweep makes the next.",
     "swept": "A sweep has come to its end; its fields are what it found and did.",
+    "runner_version_age_unknown": "GitHub did not say until when it takes the version of actions/runner; asked again.",
+    "counts_not_written": "What was counted for /metrics could not be written; the next time all of it is.",
     "sweep_part_failed": "A part of a sweep failed; the other parts were done.",
     "demand_unreadable": "GitHub did not tell a repository's runs or jobs.",
     "read_budget_spent": "The sweep has read what it may of an installation; it goes on from there the next time.",

@@ -31,7 +31,7 @@ class RunnerVersion:
 
     def __init__(self, store: ModalDictStore, version: str, clock: Clock) -> None:
         self._store = store
-        self._version = version
+        self.version = version
         self._clock = clock
         self._refused: VersionRefused | None = None
         self._paused: Paused | None = None
@@ -46,13 +46,13 @@ class RunnerVersion:
         now = self._clock.now()
         if self._refused is None and now - self._looked_at > _LOOK_AGAIN_S:
             self._refused, self._paused = await asyncio.gather(
-                self._store.get(VERSIONS, self._version), self._store.get(PAUSES, _LAUNCHES)
+                self._store.get(VERSIONS, self.version), self._store.get(PAUSES, _LAUNCHES)
             )
             self._looked_at = now
         if self._refused is None:
             return _STOPPED if self._paused is not None and not self._paused.on else None
         return (
-            f"no runner is started: GitHub refuses version {self._version} of actions/runner; "
+            f"no runner is started: GitHub refuses version {self.version} of actions/runner; "
             "set RUNNER_VERSION to a newer one and redeploy"
         )
 
@@ -75,6 +75,6 @@ class RunnerVersion:
         """
         self._refused = VersionRefused(runner, self._clock.now())
         _log.critical(
-            "runner_version_refused", runner=runner, version=self._version, cure="set RUNNER_VERSION, redeploy"
+            "runner_version_refused", runner=runner, version=self.version, cure="set RUNNER_VERSION, redeploy"
         )
-        await self._store.put(VERSIONS, self._version, self._refused)
+        await self._store.put(VERSIONS, self.version, self._refused)

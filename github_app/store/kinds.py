@@ -21,6 +21,7 @@ from github_app.store.notes import (
     RepositorySeen,
     Suspect,
     Swept,
+    Tally,
     Totals,
     VersionRefused,
     Watermark,
@@ -72,6 +73,8 @@ PROBES = Kind("probes", Probed)
 # Sums over finished jobs, by day of UTC, and since the beginning.
 SUMS = Kind("sums", DaySums)
 TOTALS = Kind("totals", Totals)
+# What processes have counted, by a key of each.
+TALLIES = Kind("tallies", Tally)
 KINDS = (
     *(DELIVERIES, JOBS, CLAIMS, HALTS, RUNNERS, SLOTS, RELEASES, BUDGET, HISTORY),
     *(
@@ -91,5 +94,6 @@ KINDS = (
         PROBES,
         SUMS,
         TOTALS,
+        TALLIES,
     ),
 )

@@ -165,11 +165,39 @@ class Totals(msgspec.Struct, frozen=True):
     counted: tuple[str, ...] = ()
 
 
+class Quota(msgspec.Struct, frozen=True):
+    """The share of GitHub's hourly limit that an installation had left (0 to 1), and when GitHub said so."""
+
+    left: float
+    at: float
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """What a process has counted until `at`, and the quotas that it was told of, by installation.
+
+    In the record of those that are gone, `added` says whose records it holds, and since when.
+    """
+
+    at: float
+    sums: dict[str, int] = {}
+    quotas: dict[str, Quota] = {}
+    added: dict[str, float] = {}
+
+
+class VersionTaken(msgspec.Struct, frozen=True):
+    """Until when GitHub takes a version of actions/runner, as far as it tells, and when it was asked."""
+
+    version: str
+    until: float | None
+    asked_at: float
+
+
 class Swept(msgspec.Struct, frozen=True):
     """The last sweep that came to its end; `problems` is how many of its parts failed."""
 
     at: float
     problems: int
+    taken: VersionTaken | None = None
 
 
 class ProbeResult(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
+from github_app.counts import Counted
 from github_app.errors import DeliveryError, GitHubError, StoreError
 from github_app.jobs.service import Answer, Service, Status
 from github_app.model import JobEvent
@@ -46,9 +47,12 @@ def create_app(
     """
     secrets = [secret.get_secret_value() for secret in webhook_secrets]
     bodies = _Bodies()
+    service.tallies.keep()
 
     async def webhook(request: Request) -> Response:
-        return await _webhook(request, service, secrets, bodies)
+        outcome, answer = await _webhook(request, service, secrets, bodies)
+        service.tallies.counts.add(Counted.DELIVERIES, outcome, str(answer.status_code))
+        return answer
 
     async def healthz(_request: Request) -> Response:
         return await _healthz(service)
@@ -91,7 +95,10 @@ async def _healthz(service: Service) -> Response:
     return JSONResponse({"status": "ok"} if stopped is None else {"status": "stopped", "reason": stopped})
 
 
-async def _webhook(request: Request, service: Service, secrets: Sequence[str], bodies: "_Bodies") -> Response:
+async def _webhook(
+    request: Request, service: Service, secrets: Sequence[str], bodies: "_Bodies"
+) -> tuple[str, Response]:
+    """Answer a delivery, and say in a word what became of it."""
     began = time.perf_counter()
     # The context lasts for the launch too, which runs as this response's background task.
     structlog.contextvars.clear_contextvars()
@@ -102,21 +109,22 @@ async def _webhook(request: Request, service: Service, secrets: Sequence[str], b
         answer = await _answer(request, headers, service, secrets, bodies)
     except ClientDisconnect:
         _log.info("delivery_aborted")
-        return Response(status_code=HTTPStatus.BAD_REQUEST)
+        return "aborted", Response(status_code=HTTPStatus.BAD_REQUEST)
     except DeliveryError as error:
         _log.warning("delivery_rejected", http_status=int(error.status), reason=str(error))
         # Whatever of the body is still to come is not waited for.
-        return JSONResponse({"status": "rejected", "reason": str(error)}, error.status, {"Connection": "close"})
+        refused = {"status": "rejected", "reason": str(error)}
+        return "rejected", JSONResponse(refused, error.status, {"Connection": "close"})
     except (StoreError, GitHubError) as error:
         # Not 2xx, so that GitHub lists the delivery as failed and it can be redelivered.
         _log.error("delivery_failed", reason=str(error))
-        return JSONResponse(
+        return "failed", JSONResponse(
             {"status": "failed", "reason": "the store or GitHub did not answer; redeliver this delivery"},
             HTTPStatus.SERVICE_UNAVAILABLE,
         )
     took = round((time.perf_counter() - began) * 1000, 1)
     _log.info("delivery_answered", status=answer.status.value, reason=answer.reason, duration_ms=took)
-    return JSONResponse(
+    return answer.status.value, JSONResponse(
         {"status": answer.status.value, "reason": answer.reason},
         HTTPStatus.OK if answer.status is Status.PONG else HTTPStatus.ACCEPTED,
         background=BackgroundTask(answer.afterwards) if answer.afterwards else None,
