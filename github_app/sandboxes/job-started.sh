@@ -1,7 +1,7 @@
 # The job-started hook: runs inside the job, before its first step; what it prints stands in the job's log. Any
 # repository that the runner group admits can take this runner, so admission is decided here again (admission.jq).
 # The runner calls it as `bash -e`; whatever shell calls it, what fails refuses.
-touch "$HOME/.job-started" || true
+echo "${EPOCHSECONDS:-$(date +%s)}" > "$HOME/.job-started" || true
 set -f
 
 as_root() {

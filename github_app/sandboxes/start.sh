@@ -3,6 +3,9 @@
 mr_home=${RUNNER_HOME:-/home/runner}
 cd "$mr_home"
 export HOME="$mr_home"
+# From here on Modal bills, which the second hook tells of.
+MODAL_RUNNER_BEGAN=$(date +%s) || MODAL_RUNNER_BEGAN=
+export MODAL_RUNNER_BEGAN
 
 # What is for the jobs alone that this sandbox was made for goes into a file of root's, in the form of GITHUB_ENV; the
 # hook hands it to such a job, and removes it in every case. What the runner itself goes by stays, and so does what
@@ -131,7 +134,7 @@ if [ "${MODAL_RUNNER_DOCKER:-no}" != no ]; then
 fi
 
 # The first hook checks admission and leaves a mark, by which a busy runner is known beside its Worker process; the
-# second takes the mark away, so that a sandbox that lingers after its job is known to be idle.
+# second takes the mark away, so that a sandbox that lingers after its job is known to be idle, and says what it cost.
 cat > "$mr_home/job-started.sh" <<'HOOK'
 @JOB-STARTED@
 HOOK

@@ -140,7 +140,11 @@ def _work(service: Service, job: dict[str, Any]) -> int:
     try:
         service.post("progress", {"lines": []})
         conclusion, outputs = _pass_time(service, job) if "seconds" in job else _run_steps(service, job)
-        hooks.run_completed()
+        lines, succeeded = hooks.run_completed()
+        if lines:
+            service.post("progress", {"lines": lines})
+        if not succeeded and conclusion == "success":
+            conclusion = "failure"
         service.post("finish", {"conclusion": conclusion, "outputs": outputs})
     except BaseException as error:  # the last frame of a forked process
         _say(f"The job could not be run: {type(error).__name__}: {error}")

@@ -136,7 +136,10 @@ class Buckets(msgspec.Struct, frozen=True):
 
 
 class SumRow(msgspec.Struct, frozen=True):
-    """A day's jobs of one repository, workflow and machine. `seconds` they ran; `usd` is an estimate."""
+    """A day's jobs of one repository, workflow and machine. `seconds` they ran; `usd` is an estimate.
+
+    `github_usd`: what they would have cost on GitHub's own runners; None where it has no such machine.
+    """
 
     repository: str
     workflow: str
@@ -146,6 +149,7 @@ class SumRow(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     usd: float = 0.0
     starts: Buckets = Buckets()
+    github_usd: float | None = None
 
 
 class DaySums(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from github_app.errors import ConfigError
 from github_app.model import Gpu, MadeFor, Network, RunFacts, Scope, Shape
 from github_app.routing import lookalikes, units
 from github_app.routing.caches import Caches
-from github_app.routing.catalog import usd_per_minute
+from github_app.routing.catalog import github_usd, usd_per_minute
 from github_app.routing.globs import as_regex
 from github_app.routing.labels import KEYS, Rejected, Wanted, meaningless, parse
 from github_app.routing.network import cidr, github_domains, github_names, is_private, networks
@@ -220,6 +220,32 @@ def test_a_machine_costs_what_is_requested_of_it() -> None:
     shapes = [Shape((2.0, 8.0), (65536, 131072), 600, gpu, region) for gpu, region in asked]
 
     assert [usd_per_minute(each) for each in shapes] == [0.030343, 0.050023, 0.075035, 0.087541]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "vcpu", "memory_gib", "gpu", "usd"),
+    [
+        # The smallest that has both, for each minute that has begun.
+        (1, 0.25, 1, None, 0.006),
+        (60, 2, 8, None, 0.006),
+        (61, 2, 8, None, 0.012),
+        (60, 2.5, 8, None, 0.012),
+        (60, 2, 9, None, 0.012),
+        (600, 8, 32, None, 0.22),
+        (600, 8, 256, None, 1.62),
+        (600, 96, 384, None, 2.52),
+        (600, 96.5, 1, None, None),
+        (600, 2, 385, None, None),
+        (600, 4, 28, "T4", 0.52),
+        (600, 5, 28, "T4", None),
+        (600, 2, 2, "T4:2", None),
+        (600, 2, 2, "H100", None),
+    ],
+)
+def test_what_a_job_would_cost_on_githubs_own_runner(
+    seconds: float, vcpu: float, memory_gib: int, gpu: str | None, usd: float | None
+) -> None:
+    assert github_usd(seconds, vcpu, memory_gib * 1024, gpu) == usd
 
 
 def test_the_names_of_a_github_are_told_with_what_for_and_who_says_so() -> None:

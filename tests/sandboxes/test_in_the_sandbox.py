@@ -1,10 +1,15 @@
 """Whole jobs, for what only shows inside their sandbox: who is let in, as which user, with how many threads."""
 
+import os
+import re
+import subprocess
+import time
 from pathlib import Path
 
 import modal
 import pytest
 
+from github_app.sandboxes.scripts import JOB_COMPLETED
 from github_app.simulator.github.state import Job
 from github_app.simulator.modal import Limits
 from tests.worlds.control_plane import ControlPlane, push, running, until
@@ -94,6 +99,82 @@ async def test_what_a_profile_gives_reaches_its_own_job_masked_and_a_foreign_job
         assert "are withheld" in seen
         assert "seen: HOME=" in seen
         assert [each for each in (*CANARIES, "JITCONFIG") if each in seen] == []
+
+
+async def test_at_its_end_a_job_is_told_machine_minutes_and_price_beside_githubs(tmp_path: Path) -> None:
+    async with running(tmp_path) as plane:
+        repository = plane.github.world.add_repository(plane.organization, "app")
+        plain = push(plane, repository, "run: echo hello")
+        card = push(plane, repository, "run: exit 1", labels="'modal/gpu=h100'")
+        await ended(plane, plain, card)
+
+        assert re.fullmatch(
+            r"Modal Runner: 2 vCPU, 2g for \d+\.\d minutes: less than \$0\.01 \(an estimate, by list prices of Modal "
+            r"of \w+ \d+\)\. GitHub's own runner of this size would be less than \$0\.01\.",
+            plain.log[-1],
+        )
+        assert "Modal Runner: H100, 2 vCPU, 2g for" in card.log[-1]
+        assert "GitHub" not in card.log[-1]
+        assert (plain.conclusion, card.conclusion) == ("success", "failure")
+
+
+_PRICED = {
+    "MODAL_RUNNER_PRICED": "H100, 8 vCPU, 32g",
+    "MODAL_RUNNER_PRICE": "66713",
+    "MODAL_RUNNER_PRICES_OF": "October 2026",
+    "MODAL_RUNNER_GITHUB_PRICE": "22000",
+}
+
+
+def _completed(folder: Path, shell: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the job-completed hook as the runner does."""
+    script = folder / "job-completed.sh"
+    script.write_text(JOB_COMPLETED)
+    return subprocess.run(  # noqa: S603
+        [*shell.split(), str(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), **variables},
+    )
+
+
+@pytest.mark.parametrize("shell", ["bash -e", "sh"])
+def test_the_price_is_that_of_the_sandboxs_minutes_and_githubs_that_of_the_jobs(tmp_path: Path, shell: str) -> None:
+    now = int(time.time())
+    (tmp_path / ".job-started").write_text(f"{now - 290}\n")
+    done = _completed(tmp_path, shell, **_PRICED, MODAL_RUNNER_BEGAN=str(now - 744))
+
+    assert done.stdout == (
+        "Modal Runner: H100, 8 vCPU, 32g for 12.4 minutes: about $0.83 (an estimate, by list prices of Modal of "
+        "October 2026). GitHub's own runner of this size would be about $0.11.\n"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (tmp_path / ".job-started").exists()
+
+
+@pytest.mark.parametrize("shell", ["bash -e", "sh"])
+@pytest.mark.parametrize(
+    ("mark", "variables"),
+    [
+        ("", {}),
+        ("", {**_PRICED, "MODAL_RUNNER_BEGAN": "x[$(echo y >&2)]"}),
+        ("", {**_PRICED, "MODAL_RUNNER_BEGAN": "99999999999"}),
+        ("", {**_PRICED, "MODAL_RUNNER_BEGAN": "0800"}),
+        ("x[$(touch made)]", {**_PRICED, "MODAL_RUNNER_BEGAN": "1"}),
+        ("1" * 400, {"PATH": "/nonexistent", **_PRICED, "MODAL_RUNNER_BEGAN": "1"}),
+    ],
+)
+def test_whatever_a_job_leaves_behind_the_hook_at_its_end_succeeds(
+    tmp_path: Path, shell: str, mark: str, variables: dict[str, str]
+) -> None:
+    (tmp_path / ".job-started").write_text(mark)
+    done = _completed(tmp_path, f"/bin/{shell}", **variables)
+
+    assert done.returncode == 0, done
+    assert "GitHub" not in done.stdout
+    assert not (tmp_path / "made").exists()
 
 
 async def test_a_job_may_use_as_many_threads_as_its_limit_has_vcpus_unless_it_says_otherwise(tmp_path: Path) -> None:
