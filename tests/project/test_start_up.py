@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.worlds.control_plane import running, until
+
 # Modules that are loaded when the command ends; the SDKs of Modal and GitHub alone are a thousand.
 _MOST = {"--version": 250, "--help": 400, "explain modal": 500, "config check": 500, "config --help": 620}
 _SDKS = {"modal", "githubkit", "grpclib", "httpx", "uvicorn", "starlette", "structlog", "ruamel.yaml"}
@@ -64,3 +66,16 @@ def test_serve_imports_little_beside_the_sdks_and_collects_nothing_meanwhile(tmp
     assert (collections, collects_again) == ("0", "True")
     assert [name for name in loaded if name.startswith(_NOT_TO_SERVE)] == []
     assert len(loaded) < _MOST_OF_SERVE, len(loaded)
+
+
+async def test_the_first_sandbox_is_asked_for_without_the_models_of_githubs_answers(tmp_path: Path) -> None:
+    """githubkit's methods import pydantic models by the dozen, of which nothing is read."""
+    settings = {"SWEEP_INTERVAL_SECONDS": "0", "PYTHONPROFILEIMPORTTIME": "1"}
+    async with running(tmp_path, settings=settings) as plane:
+        await plane.deliver(plane.queued("self-hosted", "modal"))
+        await until(plane.modal.sandboxes)
+        lines = plane.log.read_text().splitlines()
+    imported = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+
+    assert {"modal", "githubkit", "httpcore"} <= imported
+    assert [name for name in imported if name.startswith("githubkit_schemas.v")] == []
