@@ -13,6 +13,7 @@ import modal
 import github_app
 from github_app.routing.catalog import RUNNER_VERSION
 from github_app.sandboxes.image import checksum, pin_builder, runner_image
+from github_app.start_up import uncollected
 
 _HERE = Path(__file__).parent
 _PACKAGE = Path(github_app.__file__).parent
@@ -51,9 +52,10 @@ settings = modal.Secret.from_name(f"{_NAME}-settings")
 @modal.asgi_app()
 def web():  # type: ignore[no-untyped-def]  # noqa: ANN201 - the container's Starlette is none of the deployer's
     """Take GitHub's deliveries."""
-    from github_app.deployment.entrypoints import web_app
+    with uncollected():
+        from github_app.deployment.entrypoints import web_app
 
-    return web_app()
+        return web_app()
 
 
 # A Cron, for a Period begins anew at every deploy. The container goes as soon as the sweep has ended.
@@ -66,7 +68,8 @@ def web():  # type: ignore[no-untyped-def]  # noqa: ANN201 - the container's Sta
 )
 async def sweep() -> None:
     """Repair what events have missed."""
-    from github_app.deployment.entrypoints import sweep as sweep_once
+    with uncollected():
+        from github_app.deployment.entrypoints import sweep as sweep_once
 
     await sweep_once()
 

@@ -14,6 +14,7 @@ import typer
 from github_app.errors import ConfigError, InputError, ModalRunnerError
 from github_app.foreign_text import visible
 from github_app.modal_wait import first_answer
+from github_app.start_up import uncollected
 
 # Each command lies in a module of its name, and is imported when it is run: together they take a second. What is said
 # of each here is the first sentence of its own help.
@@ -119,7 +120,10 @@ def main() -> None:
     first_answer.within(_FIRST_ANSWER_S)
     try:
         completes = "_MODAL_RUNNER_COMPLETE" in os.environ
-        application(None if completes else next((word for word in sys.argv[1:] if not word.startswith("-")), ""))()
+        run = None if completes else next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+        with uncollected():
+            app = application(run)
+        app()
     except ModalRunnerError as error:
         print(f"modal-runner: {visible(str(error), lines=True)}", file=sys.stderr)  # noqa: T201
         sys.exit(2 if isinstance(error, ConfigError | InputError) else 1)

@@ -11,7 +11,7 @@ from githubkit import GitHub, Response
 
 from github_app.clock import Clock
 from github_app.errors import GitHubError
-from github_app.github.connection import Connection
+from github_app.github.connection import Connection, request
 from github_app.github.hook_config import AppRecord, AppWebhook
 
 # What an installation permits is read again at most this often, when it was not permitted.
@@ -189,10 +189,8 @@ class AppOnGitHub:
         """
         found: list[Installation] = []
         for page in range(1, _MOST_PAGES + 1):
-
-            async def call(github: GitHub[Any], page: int = page) -> Response[Any, Any]:
-                return await github.rest.apps.async_list_installations(per_page=_PAGE, page=page)
-
+            wanted = {"per_page": _PAGE, "page": page}
+            call = request("GET", "/app/installations", params=wanted)
             batch = await self._connection.as_app("list of installations", call, list[Installation])
             found += batch
             if len(batch) < _PAGE:

@@ -31,7 +31,7 @@ def github_errors(call: str) -> Iterator[None]:
         cause = getattr(error, "exc", error)
         raise GitHubError(f"{call}: no connection to GitHub ({type(cause).__name__})", retryable=True) from error
     except ValueError as error:
-        # githubkit checks a request's body before it sends it (101 labels), and reads some headers unguarded.
+        # githubkit reads some headers unguarded, and its methods check a request's body before they send it.
         raise GitHubError(f"{call}: githubkit gave up ({type(error).__name__})", retryable=False) from error
 
 

@@ -8,7 +8,7 @@ import msgspec
 from githubkit import GitHub, Response
 
 from github_app.errors import GitHubError
-from github_app.github.connection import Connection, T
+from github_app.github.connection import Connection, T, request
 from github_app.github.tokens import permissions
 from github_app.model import JobEvent, Place
 
@@ -63,11 +63,7 @@ class RunnerGroups:
         Raises:
             GitHubError: GitHub refused or did not answer.
         """
-
-        async def call(github: GitHub[Any]) -> Response[Any, Any]:
-            actions = github.rest.actions
-            return await actions.async_list_self_hosted_runner_groups_for_org(place.scope.owner, per_page=_PAGE)
-
+        call = request("GET", f"/orgs/{place.scope.owner}/actions/runner-groups", params={"per_page": _PAGE})
         return (await self._ask("runner groups", place, call, _Groups)).runner_groups
 
     async def admitted(self, place: Place, group_id: int) -> set[str]:

@@ -7,7 +7,7 @@ import msgspec
 from githubkit import GitHub, Response
 from pydantic import SecretStr
 
-from github_app.github.connection import Connection
+from github_app.github.connection import Connection, request
 
 _PAGE = 100
 
@@ -82,11 +82,7 @@ class AppWebhook:
         Raises:
             GitHubError: 401 when id and key are not those of an App; GitHub refused or did not answer.
         """
-
-        async def call(github: GitHub[Any]) -> Response[Any, Any]:
-            return await github.rest.apps.async_get_authenticated()
-
-        return await self._connection.as_app("reading the App", call, AppRecord)
+        return await self._connection.as_app("reading the App", request("GET", "/app"), AppRecord)
 
     async def config(self) -> HookConfig:
         """Where deliveries go now.

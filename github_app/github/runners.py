@@ -12,7 +12,7 @@ from githubkit import GitHub, Response
 from pydantic import SecretStr
 
 from github_app.errors import GitHubError
-from github_app.github.connection import Call, Connection, T
+from github_app.github.connection import Call, Connection, T, request
 from github_app.github.groups import RunnerGroups
 from github_app.github.tokens import permissions
 from github_app.model import JitConfig, Place, RunnerRelease, RunnerStatus, Scope
@@ -71,18 +71,11 @@ class Runners:
             GitHubError: 409 when a runner of that name exists.
         """
         group = group or await self.group_of(place)
-        scope, wanted = place.scope, [*labels]
-
-        async def call(github: GitHub[Any]) -> Response[Any, Any]:
-            actions = github.rest.actions
-            if scope.repo is None:
-                return await actions.async_generate_runner_jitconfig_for_org(
-                    scope.owner, name=name, runner_group_id=group, labels=wanted
-                )
-            return await actions.async_generate_runner_jitconfig_for_repo(
-                scope.owner, scope.repo, name=name, runner_group_id=group, labels=wanted
-            )
-
+        scope, wanted = place.scope, {"name": name, "runner_group_id": group, "labels": [*labels]}
+        if scope.repo is None:
+            call = request("POST", f"/orgs/{scope.owner}/actions/runners/generate-jitconfig", json=wanted)
+        else:
+            call = request("POST", f"/repos/{scope.owner}/{scope.repo}/actions/runners/generate-jitconfig", json=wanted)
         answer = await self._ask("JIT config", place, call, _JitAnswer)
         return JitConfig(answer.runner.id, SecretStr(answer.encoded_jit_config))
 

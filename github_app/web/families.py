@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from github_app.counts import Counted, labels_of
-from github_app.jobs.accounts import BOUNDS_S, machine_name, queued_at
-from github_app.model import Claim, Halt, Hold, JobRecord, JobState, RunnerRecord, Shape, Slot
+from github_app.jobs.accounts import BOUNDS_S, queued_at
+from github_app.model import Claim, Halt, Hold, JobRecord, JobState, RunnerRecord, Slot
 from github_app.runners.capacity import IN_ALL
 from github_app.store.notes import Quota, Refusal, Swept, Tally, Totals
+from github_app.views.jobs import machine_of
 
 _DAY_S = 24 * 3600.0
 # Labels of a job make its shape. Beyond so many, those that are had most, the others are one.
@@ -133,15 +134,10 @@ def _runners(runners: Iterable[RunnerRecord]) -> GaugeMetricFamily:
 
 
 def _shapes(runners: Iterable[RunnerRecord]) -> Mapping[str, int]:
-    counted = Counter(_machine(each.shape) for each in runners if each.sandbox_id and each.ended_at is None)
+    counted = Counter(machine_of(each.shape) for each in runners if each.sandbox_id and each.ended_at is None)
     most = dict(counted.most_common(_MOST_SHAPES))
     beyond = counted.total() - sum(most.values())
     return most | ({_OTHER: beyond} if beyond else {})
-
-
-def _machine(shape: Shape) -> str:
-    gpu = str(shape.gpu) if shape.gpu else None
-    return machine_name(gpu, shape.cpu[0] * 2, shape.memory_mib[0], shape.region)
 
 
 def _quotas(quotas: Mapping[str, Quota]) -> Mapping[str, float]:

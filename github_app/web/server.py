@@ -158,6 +158,8 @@ def server(app: Starlette) -> uvicorn.Server:
         uvicorn.Config(
             app,
             http=protocol,
+            # Nobody speaks over a websocket here; by default uvicorn looks for a package that does.
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",

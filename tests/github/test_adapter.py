@@ -357,10 +357,12 @@ async def test_an_answer_that_makes_no_sense_is_an_error_that_quotes_none_of_it(
     assert "canary" not in str(error)
 
 
-async def test_a_request_that_githubkit_itself_refuses_is_an_error_of_ours(runners: Runners) -> None:
-    error = await failure(jit(runners, labels=[f"label-{number}" for number in range(101)]))
+async def test_an_answer_on_which_githubkit_gives_up_is_an_error_of_ours(stub: StubGitHub, runners: Runners) -> None:
+    stub.plan(JIT, Answer(403, headers={"x-ratelimit-remaining": "0", "x-ratelimit-reset": "soon"}))
+    error = await failure(jit(runners))
 
     assert not error.retryable
+    assert "ValueError" in str(error)
 
 
 # Runners

@@ -22,11 +22,11 @@ _ORG, _PERSONAL = ("organization_self_hosted_runners", "write"), ("administratio
 _READS_ORG, _READS_PERSONAL = ("organization_self_hosted_runners", "read"), ("administration", "read")
 _NEEDS: dict[str, tuple[str, str] | None] = {
     "async_create_from_manifest": None,
-    "async_create_installation_access_token": None,
-    "async_get_authenticated": None,
+    "POST /app/installations/{}/access_tokens": None,
+    "GET /app": None,
     "async_get_latest_release": None,
     "async_get_webhook_config_for_app": None,
-    "async_list_installations": None,
+    "GET /app/installations": None,
     "async_list_webhook_deliveries": None,
     "async_redeliver_webhook_delivery": None,
     "async_update_webhook_config_for_app": None,
@@ -35,14 +35,14 @@ _NEEDS: dict[str, tuple[str, str] | None] = {
     "async_get_workflow_run": ("actions", "read"),
     "async_list_jobs_for_workflow_run": ("actions", "read"),
     "async_list_workflow_runs_for_repo": ("actions", "read"),
-    "async_generate_runner_jitconfig_for_org": _ORG,
+    "POST /orgs/{}/actions/runners/generate-jitconfig": _ORG,
     "async_delete_self_hosted_runner_from_org": _ORG,
     "async_list_self_hosted_runners_for_org": _READS_ORG,
     "async_list_runner_applications_for_org": _READS_ORG,
-    "async_list_self_hosted_runner_groups_for_org": _READS_ORG,
+    "GET /orgs/{}/actions/runner-groups": _READS_ORG,
     "async_list_repo_access_to_self_hosted_runner_group_in_org": _READS_ORG,
     "async_get_runner_version_deprecation_for_org": _READS_ORG,
-    "async_generate_runner_jitconfig_for_repo": _PERSONAL,
+    "POST /repos/{}/{}/actions/runners/generate-jitconfig": _PERSONAL,
     "async_delete_self_hosted_runner_from_repo": _PERSONAL,
     "async_list_self_hosted_runners_for_repo": _READS_PERSONAL,
     "async_create": ("checks", "write"),
@@ -52,13 +52,20 @@ _OPTIONAL = {"checks"}
 
 
 def _called() -> set[str]:
-    """Every method of githubkit that the code names."""
+    """Every method of githubkit that the code names, and every path, with `{}` for what is put into it."""
     found = set()
     for file in (PROJECT / "github_app" / "github").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Attribute) and node.attr.startswith("async_") and node.attr != "async_transport":
                 found.add(node.attr)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "request":
+                found.add(" ".join(map(_literal, node.args)))
     return found
+
+
+def _literal(argument: ast.expr) -> str:
+    parts = argument.values if isinstance(argument, ast.JoinedStr) else [argument]
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in parts)
 
 
 def _manifest(*, personal: bool) -> dict[str, Any]:
