@@ -104,6 +104,14 @@ class JobState(StrEnum):
         return self in {JobState.DONE, JobState.GONE}
 
 
+class Waited(msgspec.Struct, frozen=True):
+    """A span in which a launch was put off: why (a Hold's word), from when until when it was tried again."""
+
+    reason: str
+    since: float
+    until: float
+
+
 class Ran(msgspec.Struct, frozen=True):
     """On what a job ran that is over. Times are Unix seconds, `usd_per_hour` is what the machine costs at least.
 
@@ -121,6 +129,9 @@ class Ran(msgspec.Struct, frozen=True):
     usd_per_hour: float
     jit_at: float
     created_at: float | None
+    # Since when it was no longer held up by caps and limits, and what had put off its launch before.
+    admitted_at: float | None = None
+    waited: tuple[Waited, ...] = ()
 
 
 class JobRecord(msgspec.Struct, frozen=True):
@@ -182,6 +193,8 @@ class Claim(msgspec.Struct, frozen=True):
     # that came to nothing have cost.
     unused: int = 0
     cost_usd: float = 0.0
+    # What has put off the launches before, the last few.
+    waited: tuple[Waited, ...] = ()
 
 
 class Halt(msgspec.Struct, frozen=True):
@@ -311,6 +324,9 @@ class RunnerRecord(msgspec.Struct, frozen=True):
     held_until: float | None = None
     # Of one that waits for jobs: what it was made by, so that another deployment replaces it.
     release: str = ""
+    # As in Ran.
+    admitted_at: float | None = None
+    waited: tuple[Waited, ...] = ()
 
     @property
     def idle(self) -> bool:

@@ -57,6 +57,8 @@ class RunnerEvents:
             usd_per_hour=round(usd_per_minute(shape) * 60, 4),
             jit_at=known.started_at,
             created_at=known.created_at,
+            admitted_at=known.admitted_at,
+            waited=known.waited,
         )
 
     async def note(self, event: JobEvent, runner: RunnerRecord | None) -> bool:

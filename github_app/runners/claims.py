@@ -96,6 +96,7 @@ class Claims:
             now + wait,
             unused=start.unused,
             cost_usd=start.cost_usd,
+            waited=start.waited,
         )
         await self._store.put(CLAIMS, start.key, claim)
         self.counts.add(Counted.RETRIES, hold.value)
@@ -131,6 +132,7 @@ class Claims:
             last_hold=start.hold,
             unused=start.unused,
             cost_usd=start.cost_usd,
+            waited=start.waited,
         )
 
     async def _renew(self, start: Start, lease: Lease) -> None:

@@ -127,6 +127,8 @@ class Launcher:
             slots=admitted.slots.keys,
             slots_owner=admitted.slots.owner,
             release=start.demand.release,
+            admitted_at=admitted.since,
+            waited=start.waited,
         )
         if recorded is not None and not await recorded:
             ended = await self._give_up(runner)

@@ -17,6 +17,7 @@ from github_app.model import (
     RunnerRecord,
     RunnerState,
     SandboxStatus,
+    Waited,
 )
 from github_app.routing.catalog import usd_per_minute
 from github_app.routing.warm import is_seat
@@ -265,6 +266,7 @@ class Supply:
             claim.last_hold,
             claim.unused + (hold is Hold.NOT_PICKED_UP),
             claim.cost_usd + cost_usd,
+            (*claim.waited, Waited(hold.value, runner.started_at, self._clock.now())),
         )
         await self._claims.put_off(start, hold, reason, longest_s=longest_s)
         if hold is Hold.NOT_PICKED_UP:
