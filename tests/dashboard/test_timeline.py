@@ -50,6 +50,7 @@ async def test_why_a_launch_was_put_off_is_known_after_the_job() -> None:
         it.script.fail["POST /orgs/{org}/actions/runners/generate-jitconfig"] = [ApiError(404, "Not Found")]
         it.push({"job": (PLAIN, 5)})
         await it.until_done(sweeping=True)
+        await it.github.webhooks.settle()
         [record] = (await it.store.all(HISTORY)).values()
         parts = timeline(record, None, it.clock.now())
 

@@ -33,7 +33,11 @@ def test_the_trips_and_calls_of_a_job_are_few_and_hardly_a_dict_is_read_whole(
 
     written = trips.calls.pop(("put", "tallies"))
 
+    # Whether runners are started at all is looked at every half minute.
+    stopped = [trips.calls.pop(("get", kind)) for kind in ("versions", "pauses")]
+
     assert written <= (1200 - _STEADY) / 60
+    assert max(stopped) <= (1200 - _STEADY) / 30
     assert sorted(trips.launches[-_COUNTED:])[-2] <= 2
     assert {action: max(most[-_COUNTED:]) for action, most in trips.answers.items()} == _ANSWERED_AFTER
     assert sum(trips.calls.values()) / _COUNTED <= calls
