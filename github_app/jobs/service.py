@@ -19,6 +19,7 @@ import structlog
 
 from github_app import lifecycle
 from github_app.clock import Clock
+from github_app.errors import StoreError
 from github_app.jobs.cache_quota import CacheQuota
 from github_app.jobs.gates import Gates
 from github_app.jobs.intake import Intake, LeftToSweep
@@ -158,6 +159,10 @@ class Service:
         return not (self._capped and self._reconciler.others_wait) and not self._reconciler.may_be_served(event)
 
     async def _handle(self, digest: str, event: JobEvent, beginning: Beginning | None) -> Answer:
+        if beginning is not None and self._is_new(event):
+            announced = await self._announce(event, digest, beginning)
+            if announced is not None:
+                return announced
         past, is_queued = await self._past(event), event.action is Action.QUEUED
         repeated = is_queued and await self._is_repeated(event, past, digest)
         if repeated and not await self._is_served_again(event, past.known):
@@ -166,6 +171,25 @@ class Service:
         if is_open and (repeated or self.intake.is_old(event)):
             return await self.apply(await self.intake.current(event), digest=digest)
         return await self.apply(event, past=past, digest=digest, beginning=beginning)
+
+    async def _announce(self, event: JobEvent, digest: str, beginning: Beginning) -> Answer | None:
+        """Record a job that was queued just now while its claim is taken; None where something is recorded of it."""
+        step = lifecycle.decide(None, event, self._clock.now())
+        if isinstance(step, lifecycle.Nothing):
+            return None
+        record = lifecycle.heard(step.record, digest)
+        try:
+            is_news, _ = await asyncio.gather(
+                self._store.put_new(JOBS, str(event.job_id), record), self._note_repository(event)
+            )
+        except StoreError:
+            # It may be there all the same: the answer may have been lost.
+            self._reconciler.look_again()
+            raise
+        if not is_news:
+            return None
+        beginning.recorded.set_result(True)
+        return _launching(record, self._reconciler.launch(beginning))
 
     async def _is_repeated(self, event: JobEvent, past: Past, digest: str) -> bool:
         """Tell whether a delivery's very body was handled: its job's record says so, or what was noted without one."""
@@ -259,12 +283,7 @@ class Service:
         """Record a new job while its launch goes on, which the answer does not wait for."""
         launch = self._reconciler.launch(beginning)
         await asyncio.gather(self._record_beginning(beginning, record), self._note_repository(record.event))
-        _log.info("job_" + record.event.action.value)
-
-        async def launched() -> None:
-            await asyncio.shield(launch)
-
-        return Answer(Status.ACCEPTED, None, launched, news=True)
+        return _launching(record, launch)
 
     async def _record_beginning(self, beginning: Beginning, record: JobRecord) -> None:
         recorded = False
@@ -369,6 +388,15 @@ class Service:
         if now - at > _HOUR_S or private != event.private:
             await self._store.put(SEEN, key, RepositorySeen(now, event))
             self._seen[key] = (now, event.private)
+
+
+def _launching(record: JobRecord, launch: Awaitable[None]) -> Answer:
+    _log.info("job_" + record.event.action.value)
+
+    async def launched() -> None:
+        await asyncio.shield(launch)
+
+    return Answer(Status.ACCEPTED, None, launched, news=True)
 
 
 def _keep(jobs: OrderedDict[int, None], job_id: int) -> None:

@@ -210,6 +210,10 @@ class Reconciler:
         launch.add_done_callback(self._rests.discard)
         return launch
 
+    def look_again(self) -> None:
+        """Reconcile a little later: what could not be recorded now may be there all the same."""
+        self._wake_at(self._clock.now() + TRY_AGAIN_S)
+
     async def withdraw(self, beginning: Beginning) -> None:
         """Give back what was taken for a launch that does not begin. Never raises.
 
@@ -236,7 +240,7 @@ class Reconciler:
             return
         if not await beginning.recorded:
             # It may be all the same: the answer may have been lost.
-            self._wake_at(self._clock.now() + TRY_AGAIN_S)
+            self.look_again()
             return
         admitted = admitted or await self._queue.admit(beginning.start)
         if isinstance(admitted, Admitted):
