@@ -88,7 +88,8 @@ class RunnerEvents:
             "created_at": known.created_at,
         }
         if event.action is Action.COMPLETED:
-            await leave_known(self._store, runner, self._clock.now(), **noted)
+            if not _is_recorded_with_its_end(event, known):
+                await leave_known(self._store, runner, self._clock.now(), **noted)
         else:
             await change_known(self._store, runner, RunnerState.BUSY, **noted)
         return event.job_id not in {runner.started_for, runner.runs_job}
@@ -98,7 +99,9 @@ class RunnerEvents:
     ) -> Callable[[], Awaitable[None]] | None:
         """What is to run after the answer, if anything. It never raises."""
         if runner is not None and runner.slots and event.action is Action.COMPLETED:
-            return partial(self._reconciler.settle, self._newborns.known(runner), unbalanced=unbalanced)
+            known = self._newborns.known(runner)
+            left = not _is_recorded_with_its_end(event, known)
+            return partial(self._reconciler.settle, known, left=left, unbalanced=unbalanced)
         return partial(self._balance, event, runner) if unbalanced else None
 
     async def _balance(self, event: JobEvent, runner: RunnerRecord | None) -> None:
@@ -122,6 +125,16 @@ class RunnerEvents:
         except StoreError as error:
             _log.info("balance_unknown", job=event.job_id, reason=str(error))
         return False
+
+
+def _is_recorded_with_its_end(event: JobEvent, runner: RunnerRecord) -> bool:
+    """Tell whether that a job is over is recorded of its runner some seconds later, with the end of its sandbox.
+
+    So it is where that end is waited for, for the slots. Until then the runner is recorded as busy with a job that is
+    over: as where the event was lost, and the sweep finds it by that.
+    """
+    busy = runner.state is RunnerState.BUSY and runner.runs_job == event.job_id
+    return event.action is Action.COMPLETED and busy and bool(runner.slots) and runner.sandbox_id is not None
 
 
 def named(event: JobEvent, runner: RunnerRecord | None) -> JobEvent:

@@ -254,12 +254,15 @@ class Reconciler:
         """Record what is known of sandboxes here alone, before the process ends. Never raises."""
         await self._newborns.record_all()
 
-    async def settle(self, runner: RunnerRecord, *, unbalanced: bool) -> None:
-        """After a runner's job: balance when its slots are free, and before if need be. Never raises."""
+    async def settle(self, runner: RunnerRecord, *, left: bool, unbalanced: bool) -> None:
+        """After a runner's job: balance when its slots are free, and before if need be. Never raises.
+
+        `left`: that its job is over is recorded already.
+        """
 
         async def settled() -> None:
             # Under a cap only a slot that is given back lets another start.
-            if not await self._settling.settle(runner):
+            if not await self._settling.settle(runner, left=left):
                 return
             self._admissions.settled(runner)
             if self.others_wait:

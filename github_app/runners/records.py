@@ -63,6 +63,16 @@ async def leave_known(store: ModalDictStore, known: RunnerRecord, now: float, **
     await change_known(store, known, RunnerState.FINISHED, finished_at=now, missing_since=None, **changes)
 
 
+async def end_known(store: ModalDictStore, known: RunnerRecord, finished_at: float, now: float) -> None:
+    """Record that a runner's job is over, and the proven end of its sandbox, and give its slots back.
+
+    `known` was read before its job was over, some seconds ago. What others may have noted of it since counts for
+    nothing after its end; and where one of them has given the slots back, they are not given back again.
+    """
+    await leave_known(store, known, finished_at, ended_at=now)
+    await release_slots(store, known.slots, known.name, now, owner=known.slots_owner)
+
+
 async def finish_runner(store: ModalDictStore, runner: RunnerRecord, now: float) -> None:
     """Record the proven end of a runner's sandbox, or that it never had one, and give its slots back."""
     known = await store.get(RUNNERS, runner.name)
