@@ -43,6 +43,7 @@ from github_app.settings.variables import RoutingSettings, Settings
 from github_app.store import PROBES, ModalDictStore
 from github_app.store.tallies import Tallies
 from github_app.sweep import Sweep
+from github_app.sweep.tracing import Tracing
 from github_app.web.metrics import Metrics
 
 # Of the assumptions that a probe looks at, those that steer.
@@ -73,6 +74,7 @@ class Parts:
     runners: Runners
     store: ModalDictStore
     tallies: Tallies
+    tracing: Tracing
     seats: Seats
     metrics: Metrics
     # None: it is switched off, or nobody could sign in.
@@ -82,8 +84,10 @@ class Parts:
         """Look up or build the images, and go by what the last probe found, where there are two ways.
 
         Raises:
+            ConfigError: traces are wanted, and what sends them is not installed.
             SandboxError, StoreError: Modal refused, did not answer, or could not build an image.
         """
+        self.tracing.check()
         probed = await self.store.get(PROBES, "last")
         if probed is not None and probed.report.state(PINNED_BUILDER) == "does-not-hold":
             unpin_builder()
@@ -99,6 +103,7 @@ class _Inputs:
     config: Config
     rules: Rules
     caps: Caps
+    tracing: Tracing
     clock: Clock
 
 
@@ -155,7 +160,8 @@ def compose(
     # The SDK's own retry of a throttled call has no end; a launch is put off instead, with the reason in sight.
     os.environ.setdefault("MODAL_MAX_THROTTLE_WAIT", "20")
     pin_builder()
-    inputs = _Inputs(settings, config, make_rules(settings, config), caps_of(settings, config), clock)
+    tracing = Tracing(settings.traces_to, settings.otel_exporter_otlp_headers, settings.modal_app_name)
+    inputs = _Inputs(settings, config, make_rules(settings, config), caps_of(settings, config), tracing, clock)
     outside = outside or Outside(
         SharedTransport(settings.host.rest_version),
         ModalDictStore(settings.modal_app_name, client),
@@ -178,6 +184,7 @@ def compose(
         runners=github.runners,
         store=on_modal.store,
         tallies=tallies,
+        tracing=inputs.tracing,
         seats=runners.seats,
         metrics=Metrics(on_modal.store, runners.version, settings.metrics_token, clock),
         dashboard=_dashboard(inputs, github.app, outside.github, on_modal, runners),
@@ -308,6 +315,7 @@ def _sweep(inputs: _Inputs, github: _GitHub, on_modal: _Modal, runners: _Runners
         vouchers=runners.vouchers,
         seats=runners.seats,
         tallies=on_modal.tallies,
+        tracing=inputs.tracing,
         redelivery_window_s=inputs.settings.host.redelivery_window_s,
         clock=inputs.clock,
     )

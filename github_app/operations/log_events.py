@@ -65,6 +65,7 @@ EVENTS: dict[str, str] = {
     "reconcile_failed": "A round of balance could not be made; the sweep makes the next.",
     "swept": "A sweep has come to its end; its fields are what it found and did.",
     "runner_version_age_unknown": "GitHub did not say until when it takes the version of actions/runner; asked again.",
+    "traces_not_sent": "OTEL_EXPORTER_OTLP_ENDPOINT did not take the traces of some jobs, which are lost.",
     "counts_not_written": "What was counted for /metrics could not be written; the next time all of it is.",
     "sweep_part_failed": "A part of a sweep failed; the other parts were done.",
     "demand_unreadable": "GitHub did not tell a repository's runs or jobs.",

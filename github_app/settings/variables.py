@@ -104,6 +104,11 @@ class RoutingSettings(BaseSettings):
         description="On Modal: when to sweep; read when deploying. Less often is cheaper and repairs later.",
         pattern=r"^[0-9*/,-]+( [0-9A-Za-z*/,-]+){4}$",
     )
+    otel_exporter_otlp_endpoint: HttpUrl | None = Field(
+        None,
+        description="Where traces of jobs go: a collector that takes OTLP over HTTP. Unset: none are made. Needs the "
+        "extra `otel`; on Modal read when deploying, too.",
+    )
     max_concurrent_per_repo: int | None = Field(
         None, description="Most runners at once for one repository; further jobs wait. Unset: no cap.", gt=0
     )
@@ -116,6 +121,11 @@ class RoutingSettings(BaseSettings):
         description="SHA-256 of that version's linux-x64 archive, as GitHub's list of runner downloads has it.",
         pattern=r"^[0-9a-f]{64}$",
     )
+
+    @property
+    def traces_to(self) -> str | None:
+        """The address of the collector, if there is one."""
+        return str(self.otel_exporter_otlp_endpoint) if self.otel_exporter_otlp_endpoint else None
 
     @property
     def host(self) -> Host:
@@ -187,13 +197,23 @@ class RoutingSettings(BaseSettings):
     def _release(cls, value: object) -> object:
         return value.lower().removeprefix("v") if isinstance(value, str) else value
 
+    @field_validator("otel_exporter_otlp_endpoint", mode="after")
+    @classmethod
+    def _without_a_secret(cls, value: HttpUrl | None) -> HttpUrl | None:
+        if value is not None and (value.username or value.password):
+            raise ValueError("no user and no password may stand in the address; put them in OTEL_EXPORTER_OTLP_HEADERS")
+        return value
+
     @field_validator("modal_runner_config", mode="after")
     @classmethod
     def _below_home(cls, value: Path | None) -> Path | None:
         return value and pasted.path(value)
 
 
-_SECRETS = ("webhook_secret", "webhook_secret_old", "github_client_secret", "github_client_id", "metrics_token")
+_SECRETS = (
+    *("webhook_secret", "webhook_secret_old", "github_client_secret", "github_client_id", "metrics_token"),
+    "otel_exporter_otlp_headers",
+)
 
 
 class Settings(RoutingSettings):
@@ -213,6 +233,9 @@ class Settings(RoutingSettings):
     dashboard: bool = Field(default=True, description="`off`: there is no dashboard, and nobody can sign in.")
     metrics_token: SecretStr | None = Field(
         None, description="The bearer token with which Prometheus may read /metrics; unset, there is no such page."
+    )
+    otel_exporter_otlp_headers: SecretStr | None = Field(
+        None, description="Headers that the collector of traces wants: name=value, with commas between."
     )
     github_private_key_path: Path | None = Field(None, description="A file with the PEM, instead of the PEM.")
     github_private_key: SecretStr = Field(

@@ -26,10 +26,16 @@ class Accounts:
         self._store = store
         self._clock = clock
         self._leaving: list[RunnerRecord] = []
+        self._counted: list[JobRecord] = []
 
     def leave(self, runner: RunnerRecord) -> None:
         """Take note that a runner's record is to go."""
         self._leaving.append(runner)
+
+    def take_counted(self) -> list[JobRecord]:
+        """The jobs that were counted since this was asked last; more than once, where a sweep ended half-way."""
+        counted, self._counted = self._counted, []
+        return counted
 
     async def settle(self, *, dry_run: bool) -> None:
         """Count the jobs of the runners that go, and forget these.
@@ -51,6 +57,7 @@ class Accounts:
         if batch:
             known_totals = await self._store.get(TOTALS, _TOTALS) or Totals()
             await self._store.put(TOTALS, _TOTALS, with_totals(known_totals, batch))
+        self._counted += [job for _, job in batch]
         await asyncio.gather(*(self._store.take(RUNNERS, runner.name) for runner in leaving))
         await self._touch()
 

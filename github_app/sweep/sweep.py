@@ -40,6 +40,7 @@ from github_app.sweep.report import DONE, SweepReport
 from github_app.sweep.sums import Accounts
 from github_app.sweep.supply import Supply
 from github_app.sweep.survey import Reach, Survey
+from github_app.sweep.tracing import Tracing
 from github_app.sweep.upkeep import SEEN_LATELY_S, Upkeep
 from github_app.sweep.version_age import VersionAge
 
@@ -69,6 +70,7 @@ class Sweep:
         vouchers: Vouchers,
         seats: Seats,
         tallies: Tallies,
+        tracing: Tracing,
         redelivery_window_s: float,
         clock: Clock,
     ) -> None:
@@ -81,6 +83,7 @@ class Sweep:
         self._vouchers = vouchers
         self._seats = seats
         self._tallies = tallies
+        self._tracing = tracing
         self._age = VersionAge(runners, groups, version.version, clock)
         self._survey = Survey(store=store, app=app, jobs=jobs, runners=runners, clock=clock)
         suspicions = self._suspicions = Suspicions(store, clock)
@@ -143,6 +146,7 @@ class Sweep:
             await self._part("counts", self._tallies.add_up(), report)
             await self._part("mark", self._mark(reach, report), report)
         _log.info("swept", **{name: value for name, value in msgspec.structs.asdict(report).items() if value})
+        await self._tracing.send(self._accounts.take_counted())
         await asyncio.gather(*started)
         await self._reconciler.record_newborns()
         if not dry_run:
