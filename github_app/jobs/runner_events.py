@@ -11,6 +11,7 @@ from github_app.clock import Clock
 from github_app.errors import StoreError
 from github_app.model import RUNNER_NAME, Action, JobEvent, Ran, RunnerRecord, RunnerState, runner_name
 from github_app.routing.catalog import usd_per_minute
+from github_app.runners.debugging import debug_until
 from github_app.runners.newborns import Newborns
 from github_app.runners.reconcile import Reconciler
 from github_app.runners.records import change_known, leave_known
@@ -86,7 +87,11 @@ class RunnerEvents:
             "created_at": known.created_at,
         }
         if event.action is Action.COMPLETED:
-            await leave_known(self._store, runner, self._clock.now(), **noted)
+            now = self._clock.now()
+            kept = debug_until(runner, event.labels, event.conclusion, now)
+            await leave_known(self._store, runner, now, debug_until=kept, **noted)
+            if kept is not None:
+                _log.info("sandbox_kept", runner=name, job=event.job_id, duration_s=runner.shape.debug_s)
         else:
             await change_known(self._store, runner, RunnerState.BUSY, **noted)
         return event.job_id not in {runner.started_for, runner.runs_job}
