@@ -95,7 +95,7 @@ def _shown(found: list[JobLine], width: int) -> Group:
         cells = (
             f"{line.id} {line.name}",
             line.repository,
-            line.conclusion or line.state,
+            _state(line),
             _time(line.waited_s),
             _time(line.ran_s),
             line.machine or "",
@@ -105,6 +105,11 @@ def _shown(found: list[JobLine], width: int) -> Group:
         table.add_row(*([Text("  ").join(each for each in shown if each.plain)] if narrow else shown))
     total = sum(line.usd or 0.0 for line in found)
     return Group(table, Text(f"{len(found)} jobs, {as_money(total)} by list prices"))
+
+
+def _state(line: JobLine) -> str:
+    kept = f", kept until {time.strftime('%H:%M:%SZ', time.gmtime(line.kept_until))}" if line.kept_until else ""
+    return f"{line.conclusion or line.state}{kept}"
 
 
 def _time(duration_s: float | None) -> str:

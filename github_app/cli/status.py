@@ -112,7 +112,8 @@ def _runners(found: Status, *, narrow: bool, wide: bool) -> Table:
     for each in found.runners:
         sandbox = each.sandbox or ""
         shown = sandbox if wide or narrow else _shortened(sandbox)
-        cells = (each.name, each.state, _age(each.since), str(each.job or ""), shown, each.gpu or "")
+        kept = each.kept_until and time.strftime("kept for debugging until %H:%M:%SZ", time.gmtime(each.kept_until))
+        cells = (each.name, kept or each.state, _age(each.since), str(each.job or ""), shown, each.gpu or "")
         _add(table, cells, narrow=narrow)
     return table
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from github_app.model import JobRecord
+from github_app.model import JobRecord, RunnerRecord
 from github_app.routing.catalog import github_usd
 from github_app.routing.units import as_machine
 from github_app.store.notes import Buckets, DaySums, SumRow, Totals
@@ -60,11 +60,23 @@ def ran_s(record: JobRecord) -> float:
 
 
 def usd(record: JobRecord) -> float | None:
-    """About what a job that is over has cost: its machine's least price, from its sandbox's creation on."""
-    ran, end = record.ran, record.completed_at
+    """About what a job that is over has cost: its machine's least price, from its sandbox's creation on.
+
+    To the job's end, or to that of its sandbox where this was kept.
+    """
+    ran = record.ran
+    end = (ran.ended_at if ran else None) or record.completed_at
     if ran is None or end is None or record.started_at is None:
         return None
     return round(ran.usd_per_hour * max(0.0, end - (ran.created_at or record.started_at)) / _HOUR_S, 6)
+
+
+def with_its_keeping(record: JobRecord, runner: RunnerRecord | None, now: float) -> JobRecord:
+    """The record of a job that is over, with the end of its sandbox (so far: now) if that is kept, or was."""
+    ran = record.ran
+    if runner is None or ran is None or runner.name != ran.runner or runner.debug_until is None:
+        return record
+    return msgspec.structs.replace(record, ran=msgspec.structs.replace(ran, ended_at=runner.ended_at or now))
 
 
 def usd_at_github(record: JobRecord) -> float | None:

@@ -4,8 +4,9 @@ import hashlib
 from dataclasses import dataclass
 
 from github_app.foreign_text import visible
-from github_app.jobs.accounts import FAILURES, machine_name, queued_at
+from github_app.jobs.accounts import FAILURES, queued_at
 from github_app.model import JobRecord
+from github_app.routing.units import as_machine
 
 # Longer names are cut: collectors cut, or refuse, what is long.
 _LONGEST = 200
@@ -71,7 +72,7 @@ def _attributes(record: JobRecord) -> dict[str, str | int]:
         "cicd.pipeline.task.run.id": str(event.job_id),
         "cicd.pipeline.task.run.result": record.conclusion,
         "cicd.worker.name": ran.runner if ran else None,
-        "modal_runner.machine": machine_name(ran.gpu, ran.vcpu, ran.memory_mib, ran.region) if ran else None,
+        "modal_runner.machine": as_machine(ran.gpu, ran.vcpu, ran.memory_mib, ran.region) if ran else None,
         "modal_runner.profile": ran.profile if ran else None,
         "modal_runner.sandbox": ran.sandbox_id if ran else None,
     }

@@ -100,10 +100,11 @@ def _sandbox(shape: Shape) -> dict[str, Any]:
         "cpu_limit": shape.cpu[1] * 2,
         "memory_limit_mib": shape.memory_mib[1],
         "disk_gib": DISK_GIB,
-        "job_timeout_s": shape.timeout_s - PICKUP_DEADLINE_S - ENDING_S,
+        "job_timeout_s": shape.timeout_s - PICKUP_DEADLINE_S - ENDING_S - shape.debug_s,
         "runner_group": shape.runner_group,
         "proxy": shape.proxy,
         "docker_limits": {"vm": _VM, "gvisor": _GVISOR}[runtime] if shape.docker else None,
+        "debug_s": shape.debug_s,
     }
 
 
@@ -135,6 +136,7 @@ def _facts(found: Explanation, box: dict[str, Any]) -> dict[str, str]:
         "memory": _up_to(as_size(box["memory_mib"]), as_size(box["memory_limit_mib"])),
         "disk": f"{box['disk_gib']} GiB at most, which cannot be chosen",
         "timeout": f"{job} for the job, and 15 minutes to be picked up and to end",
+        **({"debug": f"a failed job's sandbox is kept for {as_time(box['debug_s'])}"} if box["debug_s"] else {}),
         "region": box["region"] or "any",
         "image": box["image"],
         "network": network["mode"] + ("" if network["mode"] == "open" else f" ({reach})"),

@@ -53,6 +53,7 @@ EVENTS: dict[str, str] = {
     "runner_died_during_job": "A runner's sandbox ended while its job ran.",
     "runner_version_refused": "GitHub refuses the version of actions/runner: nothing is started until it is changed.",
     "job_timed_out": "A job on a runner that had waited for jobs has had its time, and is ended.",
+    "sandbox_kept": "A job has failed that asked for it by a label: its sandbox is kept so long for a look.",
     "sandbox_outlived_its_job": "A sandbox went on after GitHub had ended its job, and was terminated.",
     "slot_taken_again": "A slot was found free while its runner lives, and was taken again.",
     "slots_not_given_back": "Slots could not be given back; the sweep does.",

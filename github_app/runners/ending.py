@@ -157,8 +157,8 @@ class Endings:
         Raises:
             GitHubError, SandboxError, StoreError: someone did not answer; the next sweep tries again.
         """
-        if (runner.held_until or 0.0) > self._clock.now():
-            return _told(runner, "someone looks into its sandbox")
+        if runner.is_kept(self._clock.now()):
+            return _told(runner, "someone looks into its sandbox, or may")
         ended = await end_safely(runner, runners=self._runners, sandboxes=self._sandboxes, sleep=self._clock.sleep)
         if ended:
             await finish_runner(self._store, runner, self._clock.now())

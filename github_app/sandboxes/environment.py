@@ -43,6 +43,7 @@ def runner_variables(
         "MODAL_RUNNER_DOCKER": _docker(shape),
         "MODAL_RUNNER_SUDO": "no" if sudo_fails and _docker(shape) != "vm" else "try",
         **_prices(shape),
+        **({"MODAL_RUNNER_NAME": spec.name, "MODAL_RUNNER_DEBUG": str(shape.debug_s)} if shape.debug_s else {}),
     }
 
 

@@ -1,8 +1,9 @@
 # The job-completed hook: runs after the job's last step, while its Worker process is still there to be seen; what it
 # prints stands in the job's log. Whatever comes of that, it succeeds: a hook that fails makes its job fail. A job can
 # write over what is read here, and no more than lie to its own log.
-now=${EPOCHSECONDS:-$(date +%s)} || now=
-job_began=
+now= job_began=
+read -r now _ 2>/dev/null < /proc/uptime || true
+now=${now%%.*}
 read -r job_began 2>/dev/null < "$HOME/.job-started" || true
 rm -f "$HOME/.job-started" 2>/dev/null || true
 
@@ -40,4 +41,6 @@ tell_the_price() {
 }
 
 (tell_the_price) 2>/dev/null || true
+# Whether it has failed a hook is not told.
+[ -z "${MODAL_RUNNER_DEBUG:-}" ] || echo "If this job has failed, and asked for it by a label, Modal Runner keeps this sandbox for $((MODAL_RUNNER_DEBUG / 60)) minutes: modal-runner shell $MODAL_RUNNER_NAME" || true
 exit 0

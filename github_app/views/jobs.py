@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from github_app.jobs.accounts import phases, queued_at, usd
+from github_app.jobs.accounts import phases, queued_at, usd, with_its_keeping
 from github_app.model import JobRecord, JobState, Ran, RunnerRecord, Shape
 from github_app.routing.catalog import github_usd, requested, usd_per_minute
 from github_app.routing.globs import matches
@@ -17,6 +17,7 @@ class JobLine(msgspec.Struct, frozen=True):
 
     `waited_s` is from GitHub's queue to a runner, `ran_s` from there to the end, or until now. `phases` are seconds
     since it was queued. `usd` is an estimate: what the machine costs at least, from its sandbox's creation on;
+    `kept_until`: its sandbox is there until then, for it has failed and asked for that.
     `github_usd` what its minutes would cost on a runner of GitHub's own, where there is one as large.
     """
 
@@ -38,6 +39,7 @@ class JobLine(msgspec.Struct, frozen=True):
     usd: float | None
     phases: dict[str, float]
     github_usd: float | None = None
+    kept_until: float | None = None
     run: int = 0
     attempt: int = 1
     branch: str | None = None
@@ -78,9 +80,10 @@ def line_of(record: JobRecord, runners: Mapping[str, RunnerRecord], now: float) 
         machine=_machine(ran, runner),
         runner=ran.runner if ran else record.runner_name,
         sandbox=ran.sandbox_id if ran else runner.sandbox_id if runner else None,
-        usd=_usd(record, runner, begun, until),
+        usd=_usd(with_its_keeping(record, runner, now), runner, begun, until),
         phases=phases(record),
         github_usd=_github_usd(ran, runner, _between(begun, until)),
+        kept_until=runner.debug_until if runner and runner.ended_at is None else None,
         run=event.run_id,
         attempt=event.run_attempt,
         branch=event.branch,

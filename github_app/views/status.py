@@ -36,7 +36,7 @@ class JobStatus(msgspec.Struct, frozen=True):
 
 
 class RunnerStatus(msgspec.Struct, frozen=True):
-    """One runner, and what it runs."""
+    """One runner, and what it runs. `kept_until`: its job has failed, and its sandbox is kept for a look until then."""
 
     name: str
     state: str
@@ -44,6 +44,7 @@ class RunnerStatus(msgspec.Struct, frozen=True):
     job: int | None
     sandbox: str | None
     gpu: str | None
+    kept_until: float | None = None
 
 
 class RefusalStatus(msgspec.Struct, frozen=True):
@@ -197,4 +198,7 @@ def _job(job: JobRecord, waits: Waits, runners: Mapping[str, RunnerRecord]) -> J
 
 def _runner(runner: RunnerRecord) -> RunnerStatus:
     gpu = str(runner.shape.gpu) if runner.shape.gpu else None
-    return RunnerStatus(runner.name, runner.state.value, runner.started_at, runner.runs_job, runner.sandbox_id, gpu)
+    kept_until = runner.debug_until if runner.ended_at is None else None
+    return RunnerStatus(
+        runner.name, runner.state.value, runner.started_at, runner.runs_job, runner.sandbox_id, gpu, kept_until
+    )

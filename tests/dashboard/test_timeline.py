@@ -16,7 +16,7 @@ def _told(parts: list[Part]) -> list[tuple[str, float, float]]:
 
 def test_what_put_a_launch_off_has_its_span_and_the_rest_is_whose_it_is() -> None:
     waited = (Waited("modal-capacity", 105.0, 125.0), Waited("github-limit", 140.0, 150.0))
-    ran = Ran("modal-1-3", 1, "sb", 2.0, 2048, None, None, None, 1.0, 156.0, 160.0, 155.0, waited)
+    ran = Ran("modal-1-3", 1, "sb", 2.0, 2048, None, None, None, 1.0, 156.0, 160.0, admitted_at=155.0, waited=waited)
     times = {"started_at": 170.0, "completed_at": 200.0, "ran": ran, "conclusion": "success"}
     record = msgspec.structs.replace(job(JobState.DONE, 102.0, job_id=1, queued_at=100.0), **times)
     parts = timeline(record, None, 300.0)

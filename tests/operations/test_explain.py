@@ -34,6 +34,7 @@ def test_a_job_that_runs_is_explained_to_a_program() -> None:
     assert list(told["sandbox"]) == [
         *("gpu", "cpu", "memory_mib", "timeout_s", "region", "image", "network", "volumes", "docker", "runtime"),
         *("cpu_limit", "memory_limit_mib", "disk_gib", "job_timeout_s", "runner_group", "proxy", "docker_limits"),
+        "debug_s",
     ]
     assert told["decision"] == "run"
     assert told["sandbox"]["gpu"] == {"type": "H100", "count": 2}

@@ -222,6 +222,34 @@ def test_a_machine_costs_what_is_requested_of_it() -> None:
     assert [usd_per_minute(each) for each in shapes] == [0.030343, 0.050023, 0.075035, 0.087541]
 
 
+ALLOWED = "[limits]\ndebug = true\n"
+
+
+def test_a_label_keeps_a_failed_jobs_sandbox_where_an_administrator_allows_it() -> None:
+    plain, kept = shape(), shape("debug:30m", toml=ALLOWED)
+    by_profile = decided("debug:1m", "profile:p", toml="[profiles.p]\ncpu = 2\n")
+    both = decided("debug:30m", "timeout:1410m", toml=ALLOWED)
+
+    assert (plain.debug_s, kept.debug_s) == (0, 1800)
+    # Its time comes on top of the job's.
+    assert kept.timeout_s == plain.timeout_s + 1800
+    assert kept.timeout_s == shape("debug:1800s", toml=ALLOWED).timeout_s
+    assert isinstance(by_profile, Refuse)
+    assert by_profile.sentence == (
+        "The label 'debug:1m' is not allowed here. An administrator may allow it: [limits] debug = true."
+    )
+    assert isinstance(both, Refuse)
+    assert "more than the 23h15m allowed here" in both.sentence
+
+
+@pytest.mark.parametrize("asked", ["59s", "121m", "30", "always", ""])
+def test_a_label_that_says_no_such_time_is_refused(asked: str) -> None:
+    found = decided(f"debug:{asked}", toml=ALLOWED)
+
+    assert isinstance(found, Refuse)
+    assert found.sentence == f"The label 'debug:{asked}' is no time from 1m to 120m; write for example 'debug:30m'."
+
+
 @pytest.mark.parametrize(
     ("seconds", "vcpu", "memory_gib", "gpu", "usd"),
     [
