@@ -25,12 +25,16 @@ _PAST_FOR_S, _PAST_SHOWN_FOR_S = 10.0, 120.0
 
 @dataclass(frozen=True)
 class Reading:
-    """What is going on at a moment. `jobs` are those that are not over, with what is told of each, by id."""
+    """What is going on at a moment. `jobs` are those that are not over, with what is told of each, by id.
+
+    `kept` are those that have failed, and whose sandboxes are kept for a look.
+    """
 
     at: float
     records: Records
     status: Status
     jobs: Mapping[int, JobLine]
+    kept: tuple[JobLine, ...]
     swept: Swept | None
 
 
@@ -100,7 +104,12 @@ class Readings:
         now = self._clock.now()
         status = status_of(records, self._rules, stopped, now, self._caps)
         lines = {record.event.job_id: line_of(record, records.runners, now) for record in records.jobs.values()}
-        return Reading(now, records, status, lines, swept)
+        return Reading(now, records, status, lines, await self._kept(records, now), swept)
+
+    async def _kept(self, records: Records, now: float) -> tuple[JobLine, ...]:
+        jobs = [r.runs_job for r in records.runners.values() if r.debug_until and r.ended_at is None]
+        found = await asyncio.gather(*(self._store.get(HISTORY, str(job)) for job in jobs))
+        return tuple(line_of(record, records.runners, now) for record in found if record is not None)
 
     async def _read_past(self) -> Past:
         history, sums = await asyncio.gather(self._store.all(HISTORY), self._store.all(SUMS))
@@ -134,6 +143,7 @@ def _now_seen(reading: Reading, sight: Sight) -> Reading:
             warm=[each for each in status.warm if sight.owns(each.scope.partition("/")[0])],
         ),
         {number: line for number, line in reading.jobs.items() if sight.sees(line.repository)},
+        tuple(line for line in reading.kept if sight.sees(line.repository)),
         reading.swept,
     )
 

@@ -148,6 +148,7 @@ class Dashboard:
             visitor,
             at=reading.at,
             now=contents.now_of(reading),
+            kept=reading.kept,
             status=reading.status,
             notices=[each for each in notices if each.state != "ok"],
         )

@@ -195,7 +195,7 @@ def _show_places(running: World, notes: Console, policy: Mapping[str, str]) -> N
     )
     variables = {name: running.environment[name] for name in (*names, "MODAL_TOKEN_SECRET", "MODAL_CONFIG_PATH")}
     lines = [
-        f"dashboard        {running.app.url}    sign in as octo-owner, octo-dev or octo-guest, who each see less",
+        f"dashboard        {running.app.url}    sign in as octo-owner, octo-dev or octo-guest, and see less",
         f"simulated GitHub {running.github.url}    runs, jobs, logs and runners, for a browser",
         f"simulated Modal  {running.modal.url}",
         f"app's log        {running.app.log}",

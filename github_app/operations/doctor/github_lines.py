@@ -97,7 +97,7 @@ class OnGitHub:
             if each.permissions and (lacks := _lacking(each.permissions, wanted["default_permissions"])):
                 cure = f"an owner opens {each.html_url or 'the installation'} and accepts the request"
                 return failed("permissions", f"{_login(each)} has not agreed to {', '.join(lacks)}", cure)
-        more = sorted(set(app.permissions) - set(wanted["default_permissions"]) - {"checks"})
+        more = sorted(set(app.permissions) - set(wanted["default_permissions"]) - {"checks", "members"})
         spare = f"; not needed: {', '.join(more)}" if more else ""
         return ok("permissions", f"as in manifest.yml{spare}")
 
