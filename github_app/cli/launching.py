@@ -2,11 +2,13 @@
 
 import asyncio
 import getpass
+import logging
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from github_app import log
 from github_app.clock import Clock
 from github_app.runners.versions import RunnerVersion
 from github_app.settings.load import load_routing_settings
@@ -32,6 +34,8 @@ def launching(
 
     Example: modal-runner launching stop
     """
+    # What it does is said on the standard output.
+    log.configure(level=logging.ERROR)
     typer.echo(asyncio.run(_launching(what)))
 
 

@@ -26,7 +26,7 @@ from tests.worlds.setup_run import PATH, WORKFLOW, Site, site
 _LINES = (
     *("modal-token", "settings", "deployment", "runner-image", "records", "sweep", "modal-limits"),
     *("app", "clock", "permissions", "installations", "webhook"),
-    *("deliveries", "repositories", "runners", "runner-group", "runner-version", "probe"),
+    *("deliveries", "repositories", "runners", "runner-group", "runner-version", "dashboard", "probe"),
 )
 
 
