@@ -1,10 +1,13 @@
 """Charts as plain SVG: what is drawn where. No library, no script: a screen reader gets the table beside it. Pure."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 720, 200
 _LEFT, _BOTTOM, _TOP = 56, 24, 12
+# Below this, cents tell too little.
+_CENTS = 0.1
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,8 @@ def _top(values: Sequence[float]) -> float:
     highest = max(values, default=0.0)
     if highest <= 0:
         return 1.0
-    power = 10.0 ** len(str(int(highest))) / 10 if highest >= 1 else 0.01
-    return next(power * n for n in (1, 2, 2.5, 4, 5, 10, 20, 40, 60, 100) if power * n >= highest)
+    power = 10.0 ** math.floor(math.log10(highest))
+    return next(power * n for n in (1, 1.5, 2, 3, 4, 5, 6, 8, 10, 20) if power * n >= highest)
 
 
 def _levels(top: float, unit: str) -> tuple[Mark, ...]:
@@ -99,4 +102,6 @@ def _places(labels: Sequence[str], step: float) -> tuple[Mark, ...]:
 
 
 def _with_unit(value: float, unit: str) -> str:
-    return f"${value:,.2f}" if unit == "$" else f"{value:g} {unit}"
+    if unit == "$":
+        return f"${value:,.2f}" if value >= _CENTS or not value else f"${value:.4f}"
+    return f"{value:g} {unit}"

@@ -12,8 +12,9 @@ from github_app.model import JobRecord, RunnerRecord
 from github_app.routing.rules import Rules
 from github_app.runners.capacity import IN_ALL, Caps
 from github_app.runners.versions import RunnerVersion
-from github_app.store import HISTORY, JOBS, SUMS, SWEEPS, ModalDictStore
+from github_app.store import HISTORY, JOBS, SUMS, SWEEPS, TALLIES, ModalDictStore
 from github_app.store.notes import DaySums, Swept
+from github_app.store.tallies import in_all
 from github_app.views.jobs import JobLine, line_of
 from github_app.views.status import Records, Status, read_records, status_of
 
@@ -27,7 +28,8 @@ _PAST_FOR_S, _PAST_SHOWN_FOR_S = 10.0, 120.0
 class Reading:
     """What is going on at a moment. `jobs` are those that are not over, with what is told of each, by id.
 
-    `kept` are those that have failed, and whose sandboxes are kept for a look.
+    `kept` are those that have failed, and whose sandboxes are kept for a look. `quota_left` is the smallest share of
+    GitHub's hourly limit that an installation has left.
     """
 
     at: float
@@ -36,6 +38,7 @@ class Reading:
     jobs: Mapping[int, JobLine]
     kept: tuple[JobLine, ...]
     swept: Swept | None
+    quota_left: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -98,13 +101,18 @@ class Readings:
         self._now.forget()
 
     async def _read_now(self) -> Reading:
-        records, stopped, swept = await asyncio.gather(
-            read_records(self._store), self._version.refused(), self._store.get(SWEEPS, "last")
+        records, stopped, swept, tallies = await asyncio.gather(
+            read_records(self._store),
+            self._version.refused(),
+            self._store.get(SWEEPS, "last"),
+            self._store.all(TALLIES),
         )
         now = self._clock.now()
         status = status_of(records, self._rules, stopped, now, self._caps)
         lines = {record.event.job_id: line_of(record, records.runners, now) for record in records.jobs.values()}
-        return Reading(now, records, status, lines, await self._kept(records, now), swept)
+        quotas = in_all(tallies, now).quotas.values()
+        left = min((quota.left for quota in quotas), default=1.0)
+        return Reading(now, records, status, lines, await self._kept(records, now), swept, left)
 
     async def _kept(self, records: Records, now: float) -> tuple[JobLine, ...]:
         jobs = [r.runs_job for r in records.runners.values() if r.debug_until and r.ended_at is None]
@@ -145,6 +153,7 @@ def _now_seen(reading: Reading, sight: Sight) -> Reading:
         {number: line for number, line in reading.jobs.items() if sight.sees(line.repository)},
         tuple(line for line in reading.kept if sight.sees(line.repository)),
         reading.swept,
+        reading.quota_left,
     )
 
 

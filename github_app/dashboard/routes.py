@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from github_app.dashboard import contents
+from github_app.dashboard import contents, figures, health
 from github_app.dashboard.acting import Acts
 from github_app.dashboard.reading import Readings
 from github_app.dashboard.rendering import HEADERS, TYPES, asset, page
@@ -142,7 +142,7 @@ class Dashboard:
 
     async def _now(self, _request: Request, visitor: Visitor) -> Response:
         reading = await self._readings.now(visitor.sight)
-        notices = contents.health_of(reading, is_owner=bool(visitor.sight.owned))
+        notices = health.health_of(reading, is_owner=bool(visitor.sight.owned))
         return self._page(
             "now.html",
             visitor,
@@ -199,19 +199,19 @@ class Dashboard:
     async def _latency(self, request: Request, visitor: Visitor) -> Response:
         days = _days(request)
         past, reading = await self._readings.past(visitor.sight), await self._readings.now(visitor.sight)
-        latency = contents.latency_of(past, days, reading.at)
+        latency = figures.latency_of(past, days, reading.at)
         return self._page("latency.html", visitor, days=days, all_days=_DAYS, latency=latency)
 
     async def _spend(self, request: Request, visitor: Visitor) -> Response:
         days, by = _days(request), request.query_params.get("by", "repo")
         by = by if by in KEYS else "repo"
         past, reading = await self._readings.past(visitor.sight), await self._readings.now(visitor.sight)
-        spend = contents.spend_of(past, by, days, reading.at)
+        spend = figures.spend_of(past, by, days, reading.at)
         return self._page("spend.html", visitor, days=days, all_days=_DAYS, by=by, keys=list(KEYS), spend=spend)
 
     async def _health(self, _request: Request, visitor: Visitor) -> Response:
         reading = await self._readings.now(visitor.sight)
-        notices = contents.health_of(reading, is_owner=bool(visitor.sight.owned))
+        notices = health.health_of(reading, is_owner=bool(visitor.sight.owned))
         may_stop = await self._acts.may_stop(visitor.sight)
         return self._page(
             "health.html", visitor, at=reading.at, notices=notices, may_stop=may_stop, status=reading.status
