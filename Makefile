@@ -54,7 +54,7 @@ attack: $(STAMP) ## attack the running app, on this machine alone, and fail abov
 audit: ## look the locked packages up in PyPI's advisories and the code over with bandit (needs pypi.org)
 	@[ -x .audit/bin/pip-audit ] || { $(PYTHON) -m venv --clear .audit \
 	  && .audit/bin/python -m pip --quiet --disable-pip-version-check install pip-audit==2.10.1 bandit==1.9.4; }
-	.audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/app.txt
+	.audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/otel.txt
 	.audit/bin/bandit -q -ll -r github_app -x github_app/simulator,github_app/demo,github_app/soak
 
 format: $(STAMP) ## format the code and mend what lint can mend
@@ -71,6 +71,9 @@ lock: ## write requirements/*.txt anew (needs uv)
 	uv pip compile pyproject.toml --constraint requirements/dev.txt --universal --python-version 3.11 --generate-hashes \
 	  --no-strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-package modal-runner \
 	  -o requirements/app.txt
+	uv pip compile pyproject.toml --extra otel --constraint requirements/dev.txt --universal --python-version 3.11 --generate-hashes \
+	  --no-strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-package modal-runner \
+	  -o requirements/otel.txt
 
 # The lock holds every package with its dependencies, so pip has nothing to resolve (--no-deps).
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --no-deps

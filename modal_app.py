@@ -20,10 +20,11 @@ _PACKAGE = Path(github_app.__file__).parent
 _NAME = os.environ.get("MODAL_APP_NAME", "modal-runner")
 # A GPU create may block for 21 minutes inside a delivery's background task.
 _TIMEOUT_S = 1800
+_REQUIREMENTS = _HERE / "requirements" / ("otel.txt" if os.environ.get("WITH_OTEL") else "app.txt")
 
 image = (
     modal.Image.debian_slim(python_version="3.12")
-    .pip_install_from_requirements(str(_HERE / "requirements" / "app.txt"))
+    .pip_install_from_requirements(str(_REQUIREMENTS))
     .env({"MODAL_APP_NAME": _NAME, "MODAL_RUNNER_CONFIG": "/root/modal-runner.toml"})
     .add_local_dir(_PACKAGE, "/root/github_app", ignore=["**/__pycache__", "simulator", "demo", "simulate", "soak"])
 )

@@ -1,12 +1,16 @@
 """Putting the parts together: one way for `serve`, for `sweep` and for the functions on Modal."""
 
+import functools
 import hashlib
 import os
 from dataclasses import dataclass
 
 import modal
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from github_app.clock import Clock
+from github_app.counts import Counts
 from github_app.github import AppOnGitHub, Checks, Connection, Jobs, RunnerGroups, Runners
 from github_app.github.connection import SharedTransport
 from github_app.jobs.intake import Intake
@@ -37,7 +41,9 @@ from github_app.settings.make_rules import make_rules
 from github_app.settings.toml_file import Config
 from github_app.settings.variables import RoutingSettings, Settings
 from github_app.store import PROBES, ModalDictStore
+from github_app.store.tallies import Tallies
 from github_app.sweep import Sweep
+from github_app.sweep.tracing import Tracing
 from github_app.web.metrics import Metrics
 
 # Of the assumptions that a probe looks at, those that steer.
@@ -67,15 +73,21 @@ class Parts:
     app: AppOnGitHub
     runners: Runners
     store: ModalDictStore
+    tallies: Tallies
+    tracing: Tracing
     seats: Seats
     metrics: Metrics
+    # None: it is switched off, or nobody could sign in.
+    dashboard: ASGIApp | None
 
     async def prepare(self) -> None:
         """Look up or build the images, and go by what the last probe found, where there are two ways.
 
         Raises:
+            ConfigError: traces are wanted, and what sends them is not installed.
             SandboxError, StoreError: Modal refused, did not answer, or could not build an image.
         """
+        self.tracing.check()
         probed = await self.store.get(PROBES, "last")
         if probed is not None and probed.report.state(PINNED_BUILDER) == "does-not-hold":
             unpin_builder()
@@ -91,6 +103,7 @@ class _Inputs:
     config: Config
     rules: Rules
     caps: Caps
+    tracing: Tracing
     clock: Clock
 
 
@@ -108,9 +121,10 @@ class _GitHub:
 
 @dataclass(frozen=True)
 class _Modal:
-    """Modal's side: the records, and the sandboxes."""
+    """Modal's side: the records, what this process counts among them, and the sandboxes."""
 
     store: ModalDictStore
+    tallies: Tallies
     sandboxes: ModalSandboxes
 
 
@@ -146,14 +160,16 @@ def compose(
     # The SDK's own retry of a throttled call has no end; a launch is put off instead, with the reason in sight.
     os.environ.setdefault("MODAL_MAX_THROTTLE_WAIT", "20")
     pin_builder()
-    inputs = _Inputs(settings, config, make_rules(settings, config), caps_of(settings, config), clock)
+    tracing = Tracing(settings.traces_to, settings.otel_exporter_otlp_headers, settings.modal_app_name)
+    inputs = _Inputs(settings, config, make_rules(settings, config), caps_of(settings, config), tracing, clock)
     outside = outside or Outside(
         SharedTransport(settings.host.rest_version),
         ModalDictStore(settings.modal_app_name, client),
         ModalSandboxes(settings.modal_app_name, images_of(settings, config), client, rules=inputs.rules),
     )
-    github = _on_github(settings, clock, outside.github)
-    on_modal = _Modal(outside.store, outside.sandboxes)
+    tallies = Tallies(outside.store, Counts(), clock)
+    github = _on_github(settings, clock, outside.github, tallies.counts)
+    on_modal = _Modal(outside.store, tallies, outside.sandboxes)
     runners = _runners(inputs, github, on_modal)
     service = _service(inputs, github, on_modal, runners)
     return Parts(
@@ -167,18 +183,22 @@ def compose(
         app=github.app,
         runners=github.runners,
         store=on_modal.store,
+        tallies=tallies,
+        tracing=inputs.tracing,
         seats=runners.seats,
         metrics=Metrics(on_modal.store, runners.version, settings.metrics_token, clock),
+        dashboard=_dashboard(inputs, github.app, outside.github, on_modal, runners),
     )
 
 
-def _on_github(settings: Settings, clock: Clock, transport: SharedTransport) -> _GitHub:
+def _on_github(settings: Settings, clock: Clock, transport: SharedTransport, counts: Counts) -> _GitHub:
     connection = Connection(
         api_url=settings.host.api_url,
         transport=transport,
         app_id=settings.github_app_id,
         private_key=settings.private_key,
         clock=clock,
+        counts=counts,
     )
     return _GitHub(
         connection,
@@ -198,7 +218,7 @@ def caps_of(settings: RoutingSettings, config: Config) -> Caps:
 
 def _runners(inputs: _Inputs, github: _GitHub, on_modal: _Modal) -> _Runners:
     store, sandboxes, clock = on_modal.store, on_modal.sandboxes, inputs.clock
-    claims, budget = Claims(store, clock), WriteBudget(store, clock)
+    claims, budget = Claims(store, clock, on_modal.tallies.counts), WriteBudget(store, clock)
     version = RunnerVersion(store, inputs.settings.runner_version, clock)
     deregistration = PacedRunners(github.runners, budget, clock)
     endings = Endings(store=store, runners=deregistration, sandboxes=sandboxes, clock=clock)
@@ -271,6 +291,7 @@ def _service(inputs: _Inputs, github: _GitHub, on_modal: _Modal, runners: _Runne
         rules=inputs.rules,
         version=runners.version,
         capped=bool(inputs.caps),
+        tallies=on_modal.tallies,
         clock=clock,
     )
 
@@ -281,6 +302,7 @@ def _sweep(inputs: _Inputs, github: _GitHub, on_modal: _Modal, runners: _Runners
         app=github.app,
         jobs=github.jobs,
         runners=github.runners,
+        groups=github.groups,
         sandboxes=on_modal.sandboxes,
         endings=runners.endings,
         service=service,
@@ -292,9 +314,42 @@ def _sweep(inputs: _Inputs, github: _GitHub, on_modal: _Modal, runners: _Runners
         halts=runners.halts,
         vouchers=runners.vouchers,
         seats=runners.seats,
+        tallies=on_modal.tallies,
+        tracing=inputs.tracing,
         redelivery_window_s=inputs.settings.host.redelivery_window_s,
         clock=inputs.clock,
     )
+
+
+def _dashboard(
+    inputs: _Inputs, app: AppOnGitHub, transport: SharedTransport, on_modal: _Modal, runners: _Runners
+) -> ASGIApp | None:
+    settings = inputs.settings
+    if not settings.dashboard or not settings.github_client_id or settings.github_client_secret is None:
+        return None
+    client_id, client_secret = settings.github_client_id, settings.github_client_secret
+
+    @functools.cache
+    def built() -> Starlette:
+        # A container that starts for a delivery has no use for templates and sessions.
+        from github_app.dashboard import Acts, SignInSettings, dashboard
+
+        return dashboard(
+            SignInSettings(settings.host, client_id, client_secret, settings.webhook_secret, settings.modal_app_name),
+            rules=inputs.rules,
+            caps=inputs.caps,
+            store=on_modal.store,
+            sandboxes=on_modal.sandboxes,
+            version=runners.version,
+            acts=Acts(runners.endings, runners.version, app),
+            transport=transport,
+            clock=inputs.clock,
+        )
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        await built()(scope, receive, send)
+
+    return serve
 
 
 def _release(inputs: _Inputs) -> str:

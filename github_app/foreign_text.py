@@ -9,6 +9,7 @@ import re
 
 import msgspec
 
+_LONGEST_NAME = 120
 # Joins the parts of an emoji.
 _JOINER = "\u200d"
 # Colours, bold, faint, italic, underline and reverse, and their ends; not what hides or blinks (ECMA-48, 8.3.117).
@@ -38,13 +39,20 @@ def visible(text: str, *, lines: bool = False) -> str:
 def coloured(text: str) -> str:
     """For a terminal: lines and colours, and nothing else."""
     parts = re.split(f"({_COLOUR})", text.replace("\r\n", "\n"))
-    whole = "".join(part if re.fullmatch(_COLOUR, part) else _plain(part) for part in parts)
+    whole = "".join(part if re.fullmatch(_COLOUR, part) else plain(part) for part in parts)
     return f"{whole}\x1b[0m" if len(parts) > 1 else whole
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """For a page: lines, and nothing that a terminal would obey."""
     without = _SEQUENCES.sub("", text)
     return "".join(each for each in without if each.isprintable() or each in f"{_JOINER}\n\t")
+
+
+def short(text: str) -> str:
+    """For a page: a name, on one line and of a length that can be shown."""
+    shown = visible(text)
+    return shown if len(shown) <= _LONGEST_NAME else f"{shown[:_LONGEST_NAME]}…"
 
 
 def ascii_json(found: object) -> str:

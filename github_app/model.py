@@ -11,6 +11,8 @@ from pydantic import SecretStr
 
 # The ids of seats (routing/warm.py) begin here; GitHub's ids of jobs have eleven digits today.
 FIRST_SEAT = 1 << 62
+# A sandbox that is kept ends by itself, by a clock of its own that has begun a little later.
+KEPT_LONGER_S = 60.0
 RUNNER_NAME = re.compile(r"modal-(?P<job_id>\d+)-(?P<attempt>\d+)")
 
 
@@ -104,10 +106,19 @@ class JobState(StrEnum):
         return self in {JobState.DONE, JobState.GONE}
 
 
+class Waited(msgspec.Struct, frozen=True):
+    """A span in which a launch was put off: why (a Hold's word), from when until when it was tried again."""
+
+    reason: str
+    since: float
+    until: float
+
+
 class Ran(msgspec.Struct, frozen=True):
     """On what a job ran that is over. Times are Unix seconds, `usd_per_hour` is what the machine costs at least.
 
-    `jit_at`: when GitHub had registered its runner; `created_at`: when Modal had made its sandbox.
+    `jit_at`: when GitHub had registered its runner; `created_at`: when Modal had made its sandbox; `ended_at`: when
+    that had ended, where it was kept after the job.
     """
 
     runner: str
@@ -121,11 +132,16 @@ class Ran(msgspec.Struct, frozen=True):
     usd_per_hour: float
     jit_at: float
     created_at: float | None
+    ended_at: float | None = None
+    # Since when it was no longer held up by caps and limits, and what had put off its launch before.
+    admitted_at: float | None = None
+    waited: tuple[Waited, ...] = ()
 
 
 class JobRecord(msgspec.Struct, frozen=True):
-    """A job of ours. Written by the intake alone. Times are Unix seconds; `started_at` and `completed_at` are GitHub's.
+    """A job of ours. Written by the intake alone, but for the end of a sandbox that was kept.
 
+    Times are Unix seconds; `started_at` and `completed_at` are GitHub's.
     `queued_since`: when it last became queued, or was announced anew. What failed before `urged_at` counts for nothing:
     something has changed since. `heard`: digests of the deliveries that announced it, the last few.
     """
@@ -182,6 +198,8 @@ class Claim(msgspec.Struct, frozen=True):
     # that came to nothing have cost.
     unused: int = 0
     cost_usd: float = 0.0
+    # What has put off the launches before, the last few.
+    waited: tuple[Waited, ...] = ()
 
 
 class Halt(msgspec.Struct, frozen=True):
@@ -248,7 +266,7 @@ class Shape(msgspec.Struct, frozen=True):
     `profile` stands for its environment variables and secrets, which are nowhere recorded. `made_for` says which jobs
     may have what it is given; None: nothing is given that others may not have. `forks` are globs of the repositories
     (lower case) of which the code of forks may run here. `bare`: what the profile gives is kept back, for it rests on
-    nothing.
+    nothing. `debug_s`: for so long it is kept after a job that has failed.
     """
 
     cpu: tuple[float, float]
@@ -267,6 +285,7 @@ class Shape(msgspec.Struct, frozen=True):
     bare: bool = False
     # Modal's Proxy, by name, from whose fixed address it reaches others.
     proxy: str | None = None
+    debug_s: int = 0
 
 
 class RunnerState(StrEnum):
@@ -309,13 +328,23 @@ class RunnerRecord(msgspec.Struct, frozen=True):
     ended_at: float | None = None
     # Someone looks into its sandbox until then, which may outlive its job.
     held_until: float | None = None
+    # It is kept until then, for its job has failed and asked for that.
+    debug_until: float | None = None
     # Of one that waits for jobs: what it was made by, so that another deployment replaces it.
     release: str = ""
+    # As in Ran.
+    admitted_at: float | None = None
+    waited: tuple[Waited, ...] = ()
 
     @property
     def idle(self) -> bool:
         """It can still take a job, as far as we were told."""
         return self.state in {RunnerState.STARTING, RunnerState.STARTED}
+
+    def is_kept(self, now: float) -> bool:
+        """Its sandbox is not to be ended, though it does nothing: someone looks into it, or may."""
+        debug_until = 0.0 if self.debug_until is None else self.debug_until + KEPT_LONGER_S
+        return now < max(self.held_until or 0.0, debug_until)
 
 
 class Witness(StrEnum):

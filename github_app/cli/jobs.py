@@ -12,10 +12,10 @@ from rich.text import Text
 
 from github_app.errors import InputError
 from github_app.foreign_text import ascii_json, visible
-from github_app.operations.jobs import JobLine, read_jobs, wanted
 from github_app.routing.units import as_money, as_span, seconds
 from github_app.settings.load import load_routing_settings
 from github_app.store import ModalDictStore
+from github_app.views.jobs import JobLine, read_jobs, wanted
 
 _EVERY_S = 2.0
 _STATES = (
@@ -95,7 +95,7 @@ def _shown(found: list[JobLine], width: int) -> Group:
         cells = (
             f"{line.id} {line.name}",
             line.repository,
-            line.conclusion or line.state,
+            _state(line),
             _time(line.waited_s),
             _time(line.ran_s),
             line.machine or "",
@@ -105,6 +105,11 @@ def _shown(found: list[JobLine], width: int) -> Group:
         table.add_row(*([Text("  ").join(each for each in shown if each.plain)] if narrow else shown))
     total = sum(line.usd or 0.0 for line in found)
     return Group(table, Text(f"{len(found)} jobs, {as_money(total)} by list prices"))
+
+
+def _state(line: JobLine) -> str:
+    kept = f", kept until {time.strftime('%H:%M:%SZ', time.gmtime(line.kept_until))}" if line.kept_until else ""
+    return f"{line.conclusion or line.state}{kept}"
 
 
 def _time(duration_s: float | None) -> str:

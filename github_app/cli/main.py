@@ -34,6 +34,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "shell": "Open a shell in the running sandbox of a job, as its user and in its folder. Needs Modal's token "
         "alone.",
         "retry": "Start runners for a queued job again, whatever failed before. Needs Modal's token alone.",
+        "launching": "Stop starting runners, or let it go on. Needs Modal's token alone.",
         "redeploy": "Deploy again: with GitHub's newest actions/runner, its checksum, changed settings, and the code "
         "that lies here.",
         "rotate-secret": "Change the webhook's secret, or the App's private key, in the Modal Secret and at GitHub.",

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import signal
 import socket
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import structlog
 import typer
@@ -42,8 +43,14 @@ def serve(
     first_answer.came()
     settings, config = load_all()
     log.configure(settings.secrets() + secrets_of(config))
+    signal.signal(signal.SIGTERM, _leave)
     # A soak compresses time by giving the clock another scale; nothing else differs.
     asyncio.run(_serve(settings, config, _bind(host, port), Clock(time_scale, time_origin)))
+
+
+def _leave(signum: int, _frame: object) -> NoReturn:
+    """End by way of every `finally`: uvicorn raises the signal anew as soon as it has answered what it had to."""
+    raise SystemExit(128 + signum)
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -69,7 +76,7 @@ async def _serve(settings: Settings, config: Config, listener: socket.socket, cl
             for warning in warnings(settings, config):
                 _log.warning("configuration", warning=warning)
             await parts.prepare()
-            app = create_app(parts.service, settings.webhook_secrets, metrics=parts.metrics)
+            app = create_app(parts.service, settings.webhook_secrets, metrics=parts.metrics, dashboard=parts.dashboard)
             served = server(app)
             address, port = listener.getsockname()[:2]
             _log.info("serving", host=address, port=port, github=settings.host.api_url)
@@ -77,6 +84,7 @@ async def _serve(settings: Settings, config: Config, listener: socket.socket, cl
                 await served.serve(sockets=[listener])
     finally:
         await parts.reconciler.record_newborns()
+        await parts.tallies.flush()
         await parts.connection.close()
 
 

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from github_app import log
+from github_app.cli.add_sign_in import add_sign_in as add_sign_in_to_it
 from github_app.deployment.functions import application_file
 from github_app.deployment.rollout import configuration_file
 from github_app.errors import InputError
@@ -52,6 +53,13 @@ def setup(
             help="Open no browser: print the address, write a file, take a pasted code. So it is without a screen.",
         ),
     ] = False,
+    add_sign_in: Annotated[
+        bool,
+        typer.Option(
+            "--add-sign-in",
+            help="Of an App that stands already: say what to click for the sign-in, take its secret.",
+        ),
+    ] = False,
     no_probe: Annotated[
         bool, typer.Option("--no-probe", help="Do not end with a look at what is assumed of GitHub and Modal.")
     ] = False,
@@ -71,6 +79,10 @@ def setup(
 
     modal-runner setup --org octo-org --host ghes.example.com --no-browser
     """
+    if add_sign_in:
+        application_file()
+        asyncio.run(add_sign_in_to_it(Console()))
+        return
     if personal and org is not None:
         raise InputError(f"--org {org} and --personal were both given: the App goes to one of them")
     if not personal and org is None:

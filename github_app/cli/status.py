@@ -15,10 +15,10 @@ from github_app.clock import Clock
 from github_app.compose import caps_of
 from github_app.errors import InputError
 from github_app.foreign_text import ascii_json, visible
-from github_app.operations.status import Status, read_status
 from github_app.runners.versions import RunnerVersion
 from github_app.settings.make_rules import make_rules
 from github_app.store import SWEEPS, ModalDictStore
+from github_app.views.status import Status, read_status
 
 _EVERY_S = 2.0
 _MOST_REFUSALS = 5
@@ -112,7 +112,8 @@ def _runners(found: Status, *, narrow: bool, wide: bool) -> Table:
     for each in found.runners:
         sandbox = each.sandbox or ""
         shown = sandbox if wide or narrow else _shortened(sandbox)
-        cells = (each.name, each.state, _age(each.since), str(each.job or ""), shown, each.gpu or "")
+        kept = each.kept_until and time.strftime("kept for debugging until %H:%M:%SZ", time.gmtime(each.kept_until))
+        cells = (each.name, kept or each.state, _age(each.since), str(each.job or ""), shown, each.gpu or "")
         _add(table, cells, narrow=narrow)
     return table
 

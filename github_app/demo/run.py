@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from github_app.demo import history
 from github_app.demo.hosted import HostedRunners
 from github_app.demo.report import (
     OUR_LABEL,
@@ -24,11 +25,12 @@ from github_app.demo.report import (
 )
 from github_app.demo.show import Show, show_failures, show_reasons, show_summary, showing, state_of
 from github_app.demo.source import Source
-from github_app.demo.world import World, world
+from github_app.demo.world import DEVELOPER, World, world
 from github_app.errors import ModalRunnerError
 from github_app.foreign_text import visible
-from github_app.simulator.github.state import Job
+from github_app.simulator.github.state import Job, Repository
 from github_app.simulator.workflow import Given
+from github_app.store import ModalDictStore
 
 # When nothing has changed for so long, on one machine, nothing will.
 _LOST_AFTER_S = 90.0
@@ -36,6 +38,7 @@ _LOST_AFTER_S = 90.0
 # ended ten seconds after its start.
 _SETTLE_S = 25.0
 _LOOK_EVERY_S = 0.1
+_AGAIN_S = 45.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,9 @@ async def run_demo(
             await asyncio.to_thread(_show_places, running, notes, wishes.settings)
         try:
             repository = running.github.world.add_repository(running.organization, source.name)
+            running.github.add_person(DEVELOPER, sees={repository.full_name})
+            if wishes.stay:
+                await _make_up_a_past(running)
             for start in source.starts:
                 running.github.actions.push(repository, source.files, start.path, event=start.event, given=wishes.given)
             with showing(console, wide=wishes.wide) as show:
@@ -81,10 +87,34 @@ async def run_demo(
             reported(result)
             if wishes.stay:
                 notes.print("Ctrl-C ends all of it.", highlight=False)
-                await running.app.process.wait()
+                await _stay(running, hosted, source, repository)
             return result
         finally:
             await hosted.close()
+
+
+async def _make_up_a_past(running: World) -> None:
+    for name in history.REPOSITORIES:
+        repository = running.github.world.add_repository(running.organization, name)
+        if name == "api":
+            # The developer does not see the others.
+            running.github.add_person(DEVELOPER, sees={repository.full_name})
+    [installation] = running.github.world.installations.values()
+    async with running.modal_client() as client:
+        store = ModalDictStore("modal-runner", client)
+        await history.write_history(store, running.organization.login, installation.id)
+
+
+async def _stay(running: World, hosted: HostedRunners, source: Source, repository: Repository) -> None:
+    """Until the app ends: of the sample, one workflow is started again and again, so that there is something to see."""
+    started = float("-inf")
+    while running.app.process.returncode is None:
+        if source.again and time.monotonic() - started > _AGAIN_S:
+            started = time.monotonic()
+            again = source.again
+            running.github.actions.push(repository, source.files, again.path, event=again.event)
+        hosted.serve([job for job in running.github.jobs() if job.status == "queued" and is_hosted(job)])
+        await asyncio.sleep(_LOOK_EVERY_S)
 
 
 async def _watch(running: World, hosted: HostedRunners, show: Show, console: Console) -> Reasons:
@@ -155,10 +185,17 @@ def _show_places(running: World, notes: Console, policy: Mapping[str, str]) -> N
     key = running.app.log.parent / "app.pem"
     key.touch(0o600)
     key.write_text(running.environment["GITHUB_PRIVATE_KEY"], encoding="utf-8")
-    names = ("GITHUB_API_URL", "GITHUB_APP_ID", "WEBHOOK_SECRET", "MODAL_SERVER_URL", "MODAL_TOKEN_ID")
+    names = (
+        "GITHUB_API_URL",
+        "GITHUB_WEB_URL",
+        "GITHUB_APP_ID",
+        "WEBHOOK_SECRET",
+        "MODAL_SERVER_URL",
+        "MODAL_TOKEN_ID",
+    )
     variables = {name: running.environment[name] for name in (*names, "MODAL_TOKEN_SECRET", "MODAL_CONFIG_PATH")}
     lines = [
-        f"app              {running.app.url}",
+        f"dashboard        {running.app.url}    sign in as octo-owner, octo-dev or octo-guest, and see less",
         f"simulated GitHub {running.github.url}    runs, jobs, logs and runners, for a browser",
         f"simulated Modal  {running.modal.url}",
         f"app's log        {running.app.log}",

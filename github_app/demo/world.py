@@ -16,11 +16,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 from githubkit import UnauthAuthStrategy
+from modal import Client
+from modal_proto import api_pb2
 
 from github_app.clock import Clock
 from github_app.errors import ModalRunnerError
 from github_app.github.connection import SharedTransport, connect
 from github_app.github.manifest import load_manifest
+from github_app.github.people import CALLBACK
 from github_app.routing.catalog import RUNNER_VERSION
 from github_app.simulator.github import SimulatedGitHub
 from github_app.simulator.github.state import Account, App
@@ -30,6 +33,7 @@ from github_app.simulator.modal import Limits, RunnerImage, SimulatedModal
 _START_LIMIT_S = 60.0
 _STOP_LIMIT_S = 12.0
 ORGANIZATION = "octo-org"
+DEVELOPER = "octo-dev"
 
 
 @dataclass
@@ -51,6 +55,11 @@ class World:
     containers: list[Container]
     environment: Mapping[str, str]
     labels: tuple[str, ...] = ("modal",)
+
+    def modal_client(self) -> Client:
+        """A client of the simulated Modal; it is to be entered."""
+        token = (self.modal.env["MODAL_TOKEN_ID"], self.modal.env["MODAL_TOKEN_SECRET"])
+        return Client(self.modal.url, api_pb2.CLIENT_TYPE_CLIENT, token)
 
     @property
     def app(self) -> Container:
@@ -74,12 +83,13 @@ async def world(
         github = await stack.enter_async_context(SimulatedGitHub(clock.now, time.time))
         # What the app has without settings: `doctor` finds nothing to mend.
         github.newest_runner = RUNNER_VERSION
-        modal = await stack.enter_async_context(SimulatedModal(image=image or stand_in_image(), limits=limits))
+        on_modal = await stack.enter_async_context(SimulatedModal(image=image or stand_in_image(), limits=limits))
         organization = github.world.add_account(ORGANIZATION)
+        _add_people(github)
         ports = [_free_port() for _ in range(containers)]
         app, variables = await register(github, organization, f"http://127.0.0.1:{ports[0]}")
-        environment = {**_clean_environment(), **variables, **modal.env, **(settings or {})}
-        running = World(github, modal, organization, [], environment, labels)
+        environment = {**_clean_environment(), **variables, **on_modal.env, **(settings or {})}
+        running = World(github, on_modal, organization, [], environment, labels)
         stack.push_async_callback(_stop_all, running)
         for port in ports:
             running.containers.append(await start_container(port, environment, folder / f"app-{port}.log", clock))
@@ -88,6 +98,13 @@ async def world(
         github.webhooks.targets = [f"{container.url}/webhook" for container in running.containers]
         github.install(app, organization)
         yield running
+
+
+def _add_people(github: SimulatedGitHub) -> None:
+    """Who may sign in: an owner of the organisation, a member, who sees no private repository yet, and a stranger."""
+    github.add_person("octo-owner", roles={ORGANIZATION: "admin"})
+    github.add_person(DEVELOPER, roles={ORGANIZATION: "member"})
+    github.add_person("octo-guest")
 
 
 async def _stop_all(running: World) -> None:
@@ -99,7 +116,10 @@ async def register(github: SimulatedGitHub, owner: Account, app_url: str) -> tup
     manifest = load_manifest() | {
         "hook_attributes": {"url": f"{app_url}/webhook"},
         "redirect_url": f"{app_url}/registered",
+        "callback_urls": [app_url + CALLBACK],
     }
+    # What an administrator may grant beside: GitHub then tells the dashboard who owns the organisation.
+    manifest["default_permissions"]["members"] = "read"
     state = secrets.token_urlsafe(16)
     async with httpx.AsyncClient(trust_env=False) as browser:
         page = f"{github.url}/organizations/{owner.login}/settings/apps?state={state}"
@@ -113,6 +133,7 @@ async def register(github: SimulatedGitHub, owner: Account, app_url: str) -> tup
     await transport.really_close()
     variables = {
         "GITHUB_API_URL": github.api_url,
+        "GITHUB_WEB_URL": github.url,
         "GITHUB_APP_ID": str(converted["id"]),
         "GITHUB_CLIENT_ID": str(converted["client_id"]),
         "GITHUB_CLIENT_SECRET": str(converted["client_secret"]),

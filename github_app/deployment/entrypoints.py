@@ -36,9 +36,10 @@ def web_app() -> Starlette:
             yield
         finally:
             await parts.reconciler.record_newborns()
+            await parts.tallies.flush()
             await parts.connection.close()
 
-    return create_app(parts.service, settings.webhook_secrets, lifespan, parts.metrics)
+    return create_app(parts.service, settings.webhook_secrets, lifespan, parts.metrics, parts.dashboard)
 
 
 async def sweep() -> SweepReport:

@@ -123,6 +123,7 @@ def _deploy_variables(settings: RoutingSettings, file: Path) -> Mapping[str, str
         **version_variables(release),
         "KEEP_WARM": str(settings.keep_warm),
         "SWEEP_CRON": settings.sweep_cron,
+        "WITH_OTEL": "1" if settings.traces_to else "",
         "MODAL_RUNNER_CONFIG": str(file.resolve()),
     }
 

@@ -161,6 +161,11 @@ class AppOnGitHub:
         owner = record.owner.login.lower() if record else ""
         return [each for each in found if owner and not each.belongs_to({owner, *self._owners})]
 
+    async def home(self) -> str | None:
+        """The account that owns the App; None where GitHub does not tell."""
+        record = await self._owner()
+        return record.owner.login if record else None
+
     async def _owner(self) -> AppRecord | None:
         """The App's own record, which names its owner; None where GitHub tells nobody.
 

@@ -16,12 +16,22 @@ from typing import Any, TypeVar, cast
 import httpx
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from githubkit import AppAuthStrategy, GitHub, Response, TokenAuthStrategy, UnauthAuthStrategy
+from githubkit import (
+    AppAuthStrategy,
+    GitHub,
+    OAuthAppAuthStrategy,
+    Response,
+    TokenAuthStrategy,
+    UnauthAuthStrategy,
+)
 from githubkit.cache import MemCacheStrategy
 from githubkit.versions import LATEST_VERSION
+from pydantic import SecretStr
 
 from github_app.clock import Clock
+from github_app.counts import Counts
 from github_app.errors import GitHubError
+from github_app.github.counting import CountingTransport
 from github_app.github.errors import github_errors, seconds_to_wait
 from github_app.github.tokens import InstallationToken, InstallationTokens, Permissions, TokenAnswer, TokenKey
 
@@ -36,7 +46,7 @@ _AT_ONCE = 20
 _MOST_KEPT = 2000
 
 T = TypeVar("T")
-Auth = AppAuthStrategy | TokenAuthStrategy | UnauthAuthStrategy
+Auth = AppAuthStrategy | TokenAuthStrategy | UnauthAuthStrategy | OAuthAppAuthStrategy
 Call = Callable[[GitHub[Any]], Awaitable[Response[Any, Any]]]
 ConditionalCall = Callable[[GitHub[Any], dict[str, str]], Awaitable[Response[Any, Any]]]
 
@@ -118,15 +128,16 @@ class Connection:
         private_key: RSAPrivateKey,
         transport: SharedTransport | None = None,
         clock: Clock = Clock(),  # noqa: B008 - it is frozen
+        counts: Counts | None = None,
     ) -> None:
         self._api_url = api_url
         self._transport = transport or SharedTransport()
         # githubkit signs with PyJWT, which takes a key object in place of the PEM; a PEM would stand in its repr.
         strategy = AppAuthStrategy(app_id, private_key)  # type: ignore[arg-type]
-        self._app = connect(strategy, api_url, self._transport, clock.scale)
+        self._counts, self._clock = counts or Counts(), clock
+        self._app = connect(strategy, api_url, CountingTransport(self._transport, self._counts), clock.scale)
         # Seconds that this machine's clock was ahead of GitHub's at the last answer; None before the first.
         self.clock_skew: float | None = None
-        self._quotas: dict[int, float] = {}
         self._kept: OrderedDict[tuple[int, str], tuple[str, object]] = OrderedDict()
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._tokens = InstallationTokens(self._exchange, clock.now)
@@ -183,7 +194,7 @@ class Connection:
 
     def quota_left(self, installation_id: int) -> float:
         """The share of the hourly limit that an installation still has, by GitHub's last answer (0 to 1)."""
-        return self._quotas.get(installation_id, 1.0)
+        return self._counts.quotas.get(installation_id, (1.0, 0.0))[0]
 
     async def read_if_changed(
         self,
@@ -237,7 +248,7 @@ class Connection:
             response = await _send(name, call, client)
         limit, left = (response.headers.get(f"x-ratelimit-{what}", "") for what in ("limit", "remaining"))
         if limit.isdigit() and left.isdigit() and int(limit):
-            self._quotas[installation_id] = int(left) / int(limit)
+            self._counts.quota(installation_id, int(left) / int(limit), self._clock.now())
         return _read(name, response, answer)
 
     async def _exchange(self, key: TokenKey) -> InstallationToken:
@@ -260,7 +271,19 @@ async def ask_anonymously(
     Raises:
         GitHubError: GitHub refused or did not answer.
     """
-    client = connect(UnauthAuthStrategy(), api_url, transport)
+    return await ask_as(UnauthAuthStrategy(), name, call, answer, api_url=api_url, transport=transport)
+
+
+async def ask_as(
+    auth: Auth | SecretStr, name: str, call: Call, answer: type[T], *, api_url: str, transport: httpx.AsyncBaseTransport
+) -> T:
+    """The same as someone, or with a token.
+
+    Raises:
+        GitHubError: GitHub refused or did not answer.
+    """
+    strategy = TokenAuthStrategy(auth.get_secret_value()) if isinstance(auth, SecretStr) else auth
+    client = connect(strategy, api_url, transport)
     return _read(name, await _send(name, call, client), answer)
 
 

@@ -25,6 +25,7 @@ class AppRecord(msgspec.Struct):
     html_url: str
     owner: _Owner
     slug: str = ""
+    client_id: str = ""
     permissions: dict[str, str] = {}
     events: list[str] = []
 

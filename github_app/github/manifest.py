@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from github_app.github.people import CALLBACK
+
 # GitHub's limit; the names of all Apps are one namespace.
 LONGEST_NAME = 34
 
@@ -30,5 +32,7 @@ def registration_manifest(*, name: str, hook_url: str, redirect_url: str, person
         "name": name,
         "hook_attributes": {"url": hook_url, "active": True},
         "redirect_url": redirect_url,
+        # Of the dashboard, which is served beside `/webhook`.
+        "callback_urls": [hook_url.removesuffix("/webhook") + CALLBACK],
         "default_permissions": permissions,
     }

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from github_app.model import JobRecord
-from github_app.routing.units import as_size
+from github_app.model import JobRecord, RunnerRecord
+from github_app.routing.catalog import github_usd
+from github_app.routing.units import as_machine
 from github_app.store.notes import Buckets, DaySums, SumRow, Totals
 
 _HOUR_S = 3600.0
@@ -59,17 +60,31 @@ def ran_s(record: JobRecord) -> float:
 
 
 def usd(record: JobRecord) -> float | None:
-    """About what a job that is over has cost: its machine's least price, from its sandbox's creation on."""
-    ran, end = record.ran, record.completed_at
+    """About what a job that is over has cost: its machine's least price, from its sandbox's creation on.
+
+    To the job's end, or to that of its sandbox where this was kept.
+    """
+    ran = record.ran
+    end = (ran.ended_at if ran else None) or record.completed_at
     if ran is None or end is None or record.started_at is None:
         return None
     return round(ran.usd_per_hour * max(0.0, end - (ran.created_at or record.started_at)) / _HOUR_S, 6)
 
 
-def machine_name(gpu: str | None, vcpu: float, memory_mib: int, region: str | None) -> str:
-    """A machine in words: `H100:2, 8 vCPU, 32g, us-east`."""
-    parts = [gpu, f"{vcpu:g} vCPU", as_size(memory_mib), region]
-    return ", ".join(part for part in parts if part)
+def with_its_keeping(record: JobRecord, runner: RunnerRecord | None, now: float) -> JobRecord:
+    """The record of a job that is over, with the end of its sandbox (so far: now) if that is kept, or was."""
+    ran = record.ran
+    if runner is None or ran is None or runner.name != ran.runner or runner.debug_until is None:
+        return record
+    return msgspec.structs.replace(record, ran=msgspec.structs.replace(ran, ended_at=runner.ended_at or now))
+
+
+def usd_at_github(record: JobRecord) -> float | None:
+    """What a job that is over would have cost on a runner of GitHub's own, where there is one as large."""
+    ran = record.ran
+    if ran is None or record.started_at is None or record.completed_at is None:
+        return None
+    return github_usd(ran_s(record), ran.vcpu, ran.memory_mib, ran.gpu)
 
 
 def with_jobs(sums: DaySums, batch: Iterable[tuple[str, JobRecord]]) -> DaySums:
@@ -102,13 +117,14 @@ def with_totals(totals: Totals, batch: Iterable[tuple[str, JobRecord]]) -> Total
 
 
 def _added(row: SumRow, record: JobRecord) -> SumRow:
-    start = shares(record).get("all")
+    start, there = shares(record).get("all"), usd_at_github(record)
     return msgspec.structs.replace(
         row,
         jobs=row.jobs + 1,
         failures=row.failures + (record.conclusion in FAILURES),
         seconds=round(row.seconds + ran_s(record), 3),
         usd=round(row.usd + (usd(record) or 0.0), 6),
+        github_usd=row.github_usd if there is None else round((row.github_usd or 0.0) + there, 6),
         starts=row.starts if start is None else _observed(row.starts, start),
     )
 
@@ -121,4 +137,4 @@ def _observed(buckets: Buckets, seconds: float) -> Buckets:
 
 def _machine(record: JobRecord) -> str:
     ran = record.ran
-    return machine_name(ran.gpu, ran.vcpu, ran.memory_mib, ran.region) if ran else ""
+    return as_machine(ran.gpu, ran.vcpu, ran.memory_mib, ran.region) if ran else ""

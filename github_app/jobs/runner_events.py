@@ -11,6 +11,7 @@ from github_app.clock import Clock
 from github_app.errors import StoreError
 from github_app.model import RUNNER_NAME, Action, JobEvent, Ran, RunnerRecord, RunnerState, runner_name
 from github_app.routing.catalog import usd_per_minute
+from github_app.runners.debugging import debug_until
 from github_app.runners.newborns import Newborns
 from github_app.runners.reconcile import Reconciler
 from github_app.runners.records import change_known, leave_known
@@ -57,6 +58,8 @@ class RunnerEvents:
             usd_per_hour=round(usd_per_minute(shape) * 60, 4),
             jit_at=known.started_at,
             created_at=known.created_at,
+            admitted_at=known.admitted_at,
+            waited=known.waited,
         )
 
     async def note(self, event: JobEvent, runner: RunnerRecord | None, *, reading: bool = False) -> bool:
@@ -88,7 +91,11 @@ class RunnerEvents:
         }
         if event.action is Action.COMPLETED:
             if reading or not _is_recorded_with_its_end(event, known):
-                await leave_known(self._store, runner, self._clock.now(), **noted)
+                now = self._clock.now()
+                kept = debug_until(runner, event.labels, event.conclusion, now)
+                await leave_known(self._store, runner, now, debug_until=kept, **noted)
+                if kept is not None:
+                    _log.info("sandbox_kept", runner=name, job=event.job_id, duration_s=runner.shape.debug_s)
         else:
             await change_known(self._store, runner, RunnerState.BUSY, **noted)
         return event.job_id not in {runner.started_for, runner.runs_job}
@@ -132,6 +139,9 @@ def _is_recorded_with_its_end(event: JobEvent, runner: RunnerRecord) -> bool:
     So it is where that end is waited for, for the slots. Until then the runner is recorded as busy with a job that is
     over: as where the event was lost, and the sweep finds it by that.
     """
+    if runner.shape.debug_s:
+        # What keeps its sandbox has to be known at once.
+        return False
     busy = runner.state is RunnerState.BUSY and runner.runs_job == event.job_id
     return event.action is Action.COMPLETED and busy and bool(runner.slots) and runner.sandbox_id is not None
 

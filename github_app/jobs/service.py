@@ -19,6 +19,7 @@ import structlog
 
 from github_app import lifecycle
 from github_app.clock import Clock
+from github_app.counts import Counted
 from github_app.errors import StoreError
 from github_app.jobs.cache_quota import CacheQuota
 from github_app.jobs.gates import Gates
@@ -34,6 +35,7 @@ from github_app.runners.versions import RunnerVersion
 from github_app.runners.write_limit import SafeNotices
 from github_app.store import HALTS, HISTORY, JOBS, REFUSALS, SEEN, ModalDictStore
 from github_app.store.notes import Refusal, RepositorySeen
+from github_app.store.tallies import Tallies
 
 Routed = Ignore | Refuse | Admit
 _HOUR_S = 3600.0
@@ -96,8 +98,10 @@ class Service:
         rules: Rules,
         version: RunnerVersion,
         capped: bool,
+        tallies: Tallies,
         clock: Clock,
     ) -> None:
+        self.tallies = tallies
         self._store = store
         self._installations = installations
         self.intake = intake
@@ -340,6 +344,7 @@ class Service:
         told = Refusal(uuid.uuid4().hex, event.repository, refusal.code, refusal.sentence, self._clock.now())
         if not await self._store.put_new(REFUSALS, str(event.job_id), told):
             return answer
+        self.tallies.counts.add(Counted.REFUSALS, refusal.code)
         _log.warning("job_refused", code=refusal.code, reason=refusal.sentence, labels=event.labels)
         return Answer(Status.REFUSED, refusal.sentence, partial(self._notices.refused, event, refusal.sentence))
 

@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 
 from github_app.model import JobEvent, Shape
-from github_app.routing.catalog import DISK_GIB, most_usd, usd_per_minute
+from github_app.routing.catalog import DISK_GIB, github_runner, most_usd, requested, usd_per_minute
 from github_app.routing.labels import meaningless
 from github_app.routing.machine import ENDING_S, PICKUP_DEADLINE_S
 from github_app.routing.route import route
 from github_app.routing.rules import Admit, Ignore, Refuse, Rules
-from github_app.routing.units import as_size, as_time
+from github_app.routing.units import as_machine, as_size, as_time
 
 _VM = "in Modal's VM runtime, as on any Linux machine; memory is fixed at the request"
 _GVISOR = "under gVisor, for a GPU: `docker run` needs --network host; services: with ports and container: do not work"
@@ -26,6 +26,7 @@ class Explanation(msgspec.Struct, frozen=True):
 
     `price_usd_per_minute` and `_hour` are what the machine costs at least; `most_usd` what the job can cost until its
     time-out. `passes_through` are labels that say nothing about the machine. `notes` may change what is to be done.
+    `github_runner` is the cheapest of GitHub's own that has as much, `github_usd_per_minute` its price.
     """
 
     decision: str
@@ -38,6 +39,8 @@ class Explanation(msgspec.Struct, frozen=True):
     most_usd: float | None = None
     passes_through: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    github_runner: str | None = None
+    github_usd_per_minute: float | None = None
 
 
 def explain(event: JobEvent, rules: Rules, *, group: str | None = None) -> Explanation:
@@ -49,7 +52,7 @@ def explain(event: JobEvent, rules: Rules, *, group: str | None = None) -> Expla
         case Refuse(_, sentence, written):
             return Explanation("refuse", sentence, written)
         case Admit(shape, written, profile):
-            minute = usd_per_minute(shape)
+            minute, theirs = usd_per_minute(shape), github_runner(*requested(shape))
             return Explanation(
                 "run",
                 route=written,
@@ -60,6 +63,8 @@ def explain(event: JobEvent, rules: Rules, *, group: str | None = None) -> Expla
                 most_usd=most_usd(shape),
                 passes_through=others,
                 notes=_notes(event, shape, group),
+                github_runner=as_machine(theirs.gpu, theirs.vcpu, theirs.memory_mib, None) if theirs else None,
+                github_usd_per_minute=theirs.usd_per_minute if theirs else None,
             )
 
 
@@ -95,10 +100,11 @@ def _sandbox(shape: Shape) -> dict[str, Any]:
         "cpu_limit": shape.cpu[1] * 2,
         "memory_limit_mib": shape.memory_mib[1],
         "disk_gib": DISK_GIB,
-        "job_timeout_s": shape.timeout_s - PICKUP_DEADLINE_S - ENDING_S,
+        "job_timeout_s": shape.timeout_s - PICKUP_DEADLINE_S - ENDING_S - shape.debug_s,
         "runner_group": shape.runner_group,
         "proxy": shape.proxy,
         "docker_limits": {"vm": _VM, "gvisor": _GVISOR}[runtime] if shape.docker else None,
+        "debug_s": shape.debug_s,
     }
 
 
@@ -130,6 +136,7 @@ def _facts(found: Explanation, box: dict[str, Any]) -> dict[str, str]:
         "memory": _up_to(as_size(box["memory_mib"]), as_size(box["memory_limit_mib"])),
         "disk": f"{box['disk_gib']} GiB at most, which cannot be chosen",
         "timeout": f"{job} for the job, and 15 minutes to be picked up and to end",
+        **({"debug": f"a failed job's sandbox is kept for {as_time(box['debug_s'])}"} if box["debug_s"] else {}),
         "region": box["region"] or "any",
         "image": box["image"],
         "network": network["mode"] + ("" if network["mode"] == "open" else f" ({reach})"),
@@ -141,7 +148,14 @@ def _facts(found: Explanation, box: dict[str, Any]) -> dict[str, str]:
         "price": f"${found.price_usd_per_hour:.2f} an hour, ${found.price_usd_per_minute:.4f} a minute at list prices, "
         "and more for what is used beyond the request",
         "at most": f"${found.most_usd:.2f}, if it uses all that it may until its time-out",
+        "github": _at_github(found),
     }
+
+
+def _at_github(found: Explanation) -> str:
+    if found.github_runner is None:
+        return "has no runner of its own like this one"
+    return f"${found.github_usd_per_minute:.3f} for each minute begun on a runner of its own, {found.github_runner}"
 
 
 def _up_to(request: str, limit: str) -> str:

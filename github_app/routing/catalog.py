@@ -1,9 +1,10 @@
-"""What Modal offers, and what it costs: GPUs, regions, prices.
+"""What Modal offers, and what it costs: GPUs, regions, prices. And what GitHub takes for runners of its own.
 
 Sources: modal.com/docs/guide/gpu, modal.com/docs/guide/region-selection, modal.com/pricing (read in October 2026).
 Prices are list prices for Sandboxes; `Workspace.billing.rates()` tells an account's own.
 """
 
+import math
 from dataclasses import dataclass
 
 from github_app.model import Gpu, Shape
@@ -18,6 +19,18 @@ class GpuType:
     usd_per_s: float
 
 
+@dataclass(frozen=True)
+class GitHubRunner:
+    """A runner that GitHub hosts: vCPUs, memory, its price in USD a minute, and its GPU by Modal's name."""
+
+    vcpu: int
+    memory_mib: int
+    usd_per_minute: float
+    gpu: str | None = None
+
+
+# When Modal's prices were read.
+PRICES_OF = "October 2026"
 GPUS: dict[str, GpuType] = {
     "t4": GpuType("T4", 8, 0.000164),
     "l4": GpuType("L4", 8, 0.000222),
@@ -47,11 +60,28 @@ LONGEST_S = 24 * 3600
 _BROAD_FACTOR, _NARROW_FACTOR = 1.5, 1.75
 _CORE_USD_PER_S = 0.00003942
 _GIB_USD_PER_S = 0.00000667
+# GitHub's larger runners, Linux on x64, the cheapest first: docs.github.com/en/billing/reference/actions-runner-pricing
+# and docs.github.com/en/actions/reference/runners/larger-runners (read in November 2026; prices since January 2026).
+GITHUB_RUNNERS = (
+    GitHubRunner(2, 8 * 1024, 0.006),
+    GitHubRunner(4, 16 * 1024, 0.012),
+    GitHubRunner(8, 32 * 1024, 0.022),
+    GitHubRunner(16, 64 * 1024, 0.042),
+    GitHubRunner(4, 28 * 1024, 0.052, "T4"),
+    GitHubRunner(32, 128 * 1024, 0.082),
+    GitHubRunner(64, 256 * 1024, 0.162),
+    GitHubRunner(96, 384 * 1024, 0.252),
+)
 
 
 def gpu_key(gpu: Gpu) -> str:
     """The name of a GPU in labels."""
     return next(key for key, each in reversed(GPUS.items()) if each.name == gpu.type)
+
+
+def requested(shape: Shape) -> tuple[float, int, str | None]:
+    """What a machine has at least: vCPUs, memory in MiB, and its GPUs."""
+    return shape.cpu[0] * 2, shape.memory_mib[0], str(shape.gpu) if shape.gpu else None
 
 
 def usd_per_minute(shape: Shape) -> float:
@@ -62,6 +92,20 @@ def usd_per_minute(shape: Shape) -> float:
 def most_usd(shape: Shape) -> float:
     """What a machine costs that uses all it may until its time-out ends it."""
     return round(shape.timeout_s * _usd_per_s(shape, max(shape.cpu), max(shape.memory_mib)), 2)
+
+
+def github_runner(vcpu: float, memory_mib: int, gpu: str | None = None) -> GitHubRunner | None:
+    """The cheapest runner of GitHub's own that has as much, and the same GPU (`T4`, `H100:2`); None: it has none."""
+    return next(
+        (each for each in GITHUB_RUNNERS if each.gpu == gpu and each.vcpu >= vcpu and each.memory_mib >= memory_mib),
+        None,
+    )
+
+
+def github_usd(duration_s: float, vcpu: float, memory_mib: int, gpu: str | None = None) -> float | None:
+    """What a job of so many seconds costs there; None: nowhere. GitHub bills each minute that has begun."""
+    runner = github_runner(vcpu, memory_mib, gpu)
+    return None if runner is None else round(max(1, math.ceil(duration_s / 60)) * runner.usd_per_minute, 6)
 
 
 def _usd_per_s(shape: Shape, cores: float, memory_mib: int) -> float:

@@ -17,6 +17,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 # Modal gives no less than an eighth of a core and 128 MiB (modal.com/docs/guide/resources).
 _LEAST_VCPU, _MOST_VCPU = 0.25, 9999.0
 LEAST_MEMORY_MIB = 128
+LONGEST_DEBUG_S = 120 * 60
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,10 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The job asks for us, and for this; None is what it does not say. `timeout_s` is the job's."""
+    """The job asks for us, and for this; None is what it does not say. `timeout_s` is the job's.
+
+    `debug_s`: for so long its sandbox is kept if it fails.
+    """
 
     gpu: Gpu | None = None
     vcpu: float | None = None
@@ -49,6 +53,7 @@ class Wanted:
     network: str | None = None
     profile: str | None = None
     docker: bool | None = None
+    debug_s: int | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,11 @@ def spelled_out(labels: Sequence[str], ours: Sequence[str]) -> list[str]:
     selecting = [name.lower() for name in ours]
     parts = [f"{key}:{value}" if value is not None else key for label, key, value in _parts(lowered, selecting)]
     return list(dict.fromkeys([*lowered, *parts]))
+
+
+def asks_to_debug(labels: Sequence[str]) -> bool:
+    """Tell whether a job asks that its sandbox is kept if it fails, of one whose runner's labels ask for that."""
+    return any(label.startswith("debug:") or "/debug=" in label for label in (each.strip().lower() for each in labels))
 
 
 def meaningless(labels: Sequence[str], ours: Sequence[str]) -> list[str]:
@@ -216,6 +226,13 @@ def _timeout(asked: str) -> int | Rejected:
     return units.seconds(asked) or Rejected("timeout", "is no time; write for example 'timeout:2h' or 'timeout:90m'.")
 
 
+def _debug(asked: str) -> int | Rejected:
+    found = units.seconds(asked)
+    if found is None or not 60 <= found <= LONGEST_DEBUG_S:
+        return Rejected("debug", f"is no time from 1m to {LONGEST_DEBUG_S // 60}m; write for example 'debug:30m'.")
+    return found
+
+
 def _region(asked: str) -> str | Rejected:
     if asked in REGIONS:
         return asked
@@ -244,6 +261,7 @@ KEYS: dict[str, Key] = {
     "cache": Key(_name, "cache:models", "a volume of this name at /cache, one for each repository"),
     "network": Key(_name, "network:github-only", "`open`, `github-only`, or a policy of the administrator's file"),
     "profile": Key(_name, "profile:train", "a profile of the administrator's file"),
+    "debug": Key(_debug, "debug:30m", "keeps its sandbox so long if it fails, to look into; where that is allowed"),
 }
 # The fields of Wanted that are not called as their key.
-_FIELDS = {"cpu": "vcpu", "memory": "memory_mib", "timeout": "timeout_s"}
+_FIELDS = {"cpu": "vcpu", "memory": "memory_mib", "timeout": "timeout_s", "debug": "debug_s"}

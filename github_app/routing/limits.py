@@ -24,7 +24,7 @@ def beyond(wanted: Wanted, profile: Profile, rules: Rules) -> Refuse | None:
 
 
 def _machine_beyond(wanted: Wanted, limits: Limits) -> str | None:
-    longest = min(limits.timeout, LONGEST_JOB_S)
+    longest = min(limits.timeout, LONGEST_JOB_S - (wanted.debug_s or 0))
     if wanted.vcpu is not None and wanted.vcpu > limits.cpu:
         return _more(f"cpu:{wanted.vcpu:g}", f"{limits.cpu:g} vCPUs")
     if wanted.memory_mib is not None and wanted.memory_mib > limits.memory:
@@ -43,6 +43,9 @@ def _machine_beyond(wanted: Wanted, limits: Limits) -> str | None:
 def _not_allowed(wanted: Wanted, limits: Limits) -> str | None:
     if wanted.docker and not limits.docker:
         return "The label 'docker' is not allowed here."
+    if wanted.debug_s is not None and not limits.debug:
+        label = f"debug:{wanted.debug_s // 60}m"
+        return f"The label {label!r} is not allowed here. An administrator may allow it: [limits] debug = true."
     for kind, asked, allowed in (("image", wanted.image, limits.images), ("cache", wanted.cache, limits.caches)):
         if asked is not None and allowed is not None and asked not in allowed:
             return f"The label '{kind}:{asked}' is not allowed here; allowed: {', '.join(allowed) or 'none'}."

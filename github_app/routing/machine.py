@@ -46,12 +46,13 @@ def shape_of(event: JobEvent, wanted: Wanted, profile: Profile, rules: Rules) ->
     job_s = wanted.timeout_s or profile.timeout or min(JOB_TIMEOUT_S, limits.timeout)
     volumes = dict(profile.volumes)
     cache, narrowed = wanted.cache or profile.cache, None
+    debug_s = wanted.debug_s or 0
     if cache is not None:
         volumes[CACHE_PATH], narrowed = rules.caches.of(cache, event)
     return Shape(
         cpu=plain_cpu if vcpu is None else (vcpu / 2, vcpu / 2),
         memory_mib=plain_memory if memory is None else (memory, memory),
-        timeout_s=min(LONGEST_S, job_s + PICKUP_DEADLINE_S + ENDING_S),
+        timeout_s=min(LONGEST_S, job_s + PICKUP_DEADLINE_S + ENDING_S + debug_s),
         gpu=gpu,
         region=wanted.region or profile.region,
         image=wanted.image or profile.image or "default",
@@ -61,6 +62,7 @@ def shape_of(event: JobEvent, wanted: Wanted, profile: Profile, rules: Rules) ->
         runner_group=profile.runner_group,
         proxy=profile.proxy,
         made_for=narrowed,
+        debug_s=debug_s,
     )
 
 

@@ -155,7 +155,8 @@ class Limits(BaseModel):
     """The most that a job is given without a profile, which may go beyond; a list that is None allows all.
 
     `cache_volumes`: how many caches by label a repository may use within a week. `ask_above`: a machine of a higher
-    price, in dollars an hour, is started only after GitHub was asked for its job; None: one with a GPU.
+    price, in dollars an hour, is started only after GitHub was asked for its job; None: one with a GPU. `debug`: the
+    sandbox of a job that has failed may be kept by label.
     """
 
     model_config = _WORDS
@@ -170,6 +171,7 @@ class Limits(BaseModel):
     caches: tuple[Name, ...] | None = None
     cache_volumes: Annotated[int, Field(gt=0)] = 10
     docker: bool = True
+    debug: bool = False
     ask_above: Annotated[float, Field(ge=0)] | None = None
 
 

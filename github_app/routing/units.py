@@ -1,4 +1,4 @@
-"""Sizes and times as people write them, in labels and in the administrator's file."""
+"""Sizes, times and machines as people write them, in labels, in the administrator's file and in what is shown."""
 
 import re
 
@@ -25,6 +25,12 @@ def seconds(text: str) -> int | None:
 def as_size(mib: int) -> str:
     """Write MiB as people do."""
     return f"{mib // 1024}g" if mib % 1024 == 0 else f"{mib}m"
+
+
+def as_machine(gpu: str | None, vcpu: float, memory_mib: int, region: str | None) -> str:
+    """Write a machine as people do: `H100:2, 8 vCPU, 32g, us-east`."""
+    parts = [gpu, f"{vcpu:g} vCPU", as_size(memory_mib), region]
+    return ", ".join(part for part in parts if part)
 
 
 def as_time(duration_s: int) -> str:

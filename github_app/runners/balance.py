@@ -9,7 +9,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from github_app.model import Claim, Halt, Hold, JobRecord, JobState, RunnerRecord, RunnerState, Shape, runner_name
+from github_app.model import (
+    Claim,
+    Halt,
+    Hold,
+    JobRecord,
+    JobState,
+    RunnerRecord,
+    RunnerState,
+    Shape,
+    Waited,
+    runner_name,
+)
 from github_app.routing.warm import is_seat, waits_s
 
 # A launch renews its claim every ten seconds; one that has not for this long has crashed.
@@ -22,6 +33,8 @@ YOUNG_FOR_S = 10.0
 # A job that GitHub has not given a runner that waits within so many seconds gets one of its own: it may not be given
 # that one at all, as of a runner group that does not admit its repository.
 WAITING_SERVES_FOR_S = 90.0
+# Spans that are told of what a job has waited for.
+_MOST_WAITED = 8
 # Before a runner has waited for as long as it may, another takes its place.
 _REPLACED_BEFORE_S = 900.0
 
@@ -61,6 +74,7 @@ class Start:
     # As in Claim.
     unused: int = 0
     cost_usd: float = 0.0
+    waited: tuple[Waited, ...] = ()
 
     @property
     def key(self) -> str:
@@ -261,12 +275,19 @@ def _decide(
     claim = claims[f"{demand.job_id}-{attempt}"]
     if claim.not_before is not None:
         if claim.renewed_at < demand.job.urged_at:
-            return Start(demand, attempt + 1, cost_usd=claim.cost_usd)
+            return Start(demand, attempt + 1, cost_usd=claim.cost_usd, waited=_waited(claim, now))
         if claim.not_before > now:
             return Wait(demand, claim.reason or str(claim.hold), claim.not_before)
-        return Start(demand, attempt + 1, claim.failures, claim.hold, claim.unused, claim.cost_usd)
+        waited = _waited(claim, now)
+        return Start(demand, attempt + 1, claim.failures, claim.hold, claim.unused, claim.cost_usd, waited)
     under_way = runner_name(demand.job_id, attempt) not in runners
     if under_way and claim.renewed_at > now - CLAIM_IS_STALE_S:
         return Wait(demand, "its launch is under way")
     # The attempt's runner was taken by another job, or its launch crashed.
-    return Start(demand, attempt + 1, claim.failures, claim.last_hold, claim.unused, claim.cost_usd)
+    return Start(demand, attempt + 1, claim.failures, claim.last_hold, claim.unused, claim.cost_usd, claim.waited)
+
+
+def _waited(claim: Claim, now: float) -> tuple[Waited, ...]:
+    """What has put off a job's launches, now that it is tried again."""
+    span = Waited(str(claim.hold or "failed"), claim.renewed_at, now)
+    return (*claim.waited, span)[-_MOST_WAITED:]

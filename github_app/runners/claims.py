@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from github_app.clock import Clock
+from github_app.counts import Counted, Counts
 from github_app.errors import StoreError
 from github_app.model import Claim, Hold
 from github_app.runners import retry
@@ -38,9 +39,10 @@ class Lease:
 class Claims:
     """Takes, renews and gives up claims."""
 
-    def __init__(self, store: ModalDictStore, clock: Clock) -> None:
+    def __init__(self, store: ModalDictStore, clock: Clock, counts: Counts | None = None) -> None:
         self._store = store
         self._clock = clock
+        self.counts = counts or Counts()
 
     async def take(self, start: Start) -> bool:
         """Claim an attempt; of many who try, one gets it."""
@@ -94,8 +96,10 @@ class Claims:
             now + wait,
             unused=start.unused,
             cost_usd=start.cost_usd,
+            waited=start.waited,
         )
         await self._store.put(CLAIMS, start.key, claim)
+        self.counts.add(Counted.RETRIES, hold.value)
         held = _log.error if wait >= retry.HOUR_S else _log.warning
         held("launch_put_off", job=start.demand.job_id, hold=hold.value, reason=reason, again_in_s=round(wait, 1))
         return now + wait
@@ -128,6 +132,7 @@ class Claims:
             last_hold=start.hold,
             unused=start.unused,
             cost_usd=start.cost_usd,
+            waited=start.waited,
         )
 
     async def _renew(self, start: Start, lease: Lease) -> None:

@@ -13,7 +13,7 @@ import structlog
 
 from github_app.clock import Clock
 from github_app.errors import GitHubError
-from github_app.model import Place, RunnerRecord, Witness
+from github_app.model import Place, RunnerRecord, RunnerStatus, Witness
 from github_app.runners.records import finish_runner
 from github_app.runners.write_limit import Deregistration
 from github_app.store import ModalDictStore
@@ -38,8 +38,8 @@ class PacedDeregistration(Deregistration, Protocol):
     async def pay(self, place: Place) -> None:
         """Wait for the right to one removal; a `GitHubError` when that would take long."""
 
-    async def is_listed(self, place: Place, name: str, runner_id: int) -> bool:
-        """Tell whether GitHub lists this runner."""
+    async def listed(self, place: Place, name: str, runner_id: int) -> RunnerStatus | None:
+        """What GitHub's list says of this runner; None when it is not in there."""
         ...
 
 
@@ -83,7 +83,7 @@ async def end_safely(
         # One 404 proves nothing: GitHub has answered it wrongly. A second, later one does, where the list agrees.
         await sleep(WORKER_APPEARS_S)
         answer = await _look_and_remove(runner, runners, sandboxes)
-        if answer is _Answer.UNKNOWN and await runners.is_listed(runner.place, runner.name, runner.github_id):
+        if answer is _Answer.UNKNOWN and await runners.listed(runner.place, runner.name, runner.github_id):
             return _told(runner, "GitHub lists a runner whose removal it answered with 404")
     if answer is _Answer.WORKS:
         return False
@@ -100,17 +100,22 @@ async def end_safely(
     return True
 
 
-async def _look(runner: RunnerRecord, sandboxes: SandboxEnding) -> Witness:
+async def _look(runner: RunnerRecord, sandboxes: SandboxEnding) -> Witness | None:
+    """Look inside; None: no sandbox is known, neither by the record nor to Modal."""
     # An id that is not recorded does not mean that there is no sandbox: names are unique, and lead to it.
     sandbox_id = runner.sandbox_id or await sandboxes.find(runner.name)
-    return Witness.GONE if sandbox_id is None else await sandboxes.witness(sandbox_id)
+    return None if sandbox_id is None else await sandboxes.witness(sandbox_id)
 
 
 async def _look_and_remove(runner: RunnerRecord, runners: PacedDeregistration, sandboxes: SandboxEnding) -> _Answer:
     # Whatever has to be waited for comes first: between the look and the removal lies no time.
     await runners.pay(runner.place)
-    if await _look(runner, sandboxes) is Witness.WORKING:
+    seen = await _look(runner, sandboxes)
+    if seen is Witness.WORKING:
         _told(runner, "the sandbox runs a job")
+        return _Answer.WORKS
+    if seen is None and await _is_online(runner, runners):
+        _told(runner, "Modal knows no sandbox of it, and GitHub says that it is online")
         return _Answer.WORKS
     try:
         await runners.remove(runner.place, runner.github_id)
@@ -122,6 +127,12 @@ async def _look_and_remove(runner: RunnerRecord, runners: PacedDeregistration, s
             return _Answer.UNKNOWN
         raise
     return _Answer.REMOVED
+
+
+async def _is_online(runner: RunnerRecord, runners: PacedDeregistration) -> bool:
+    """Ask the other side where there is nothing to look into: an absence proves nothing, and a connection does."""
+    listed = await runners.listed(runner.place, runner.name, runner.github_id)
+    return listed is not None and (listed.busy or listed.status == "online")
 
 
 def _told(runner: RunnerRecord, reason: str) -> bool:
@@ -146,8 +157,8 @@ class Endings:
         Raises:
             GitHubError, SandboxError, StoreError: someone did not answer; the next sweep tries again.
         """
-        if (runner.held_until or 0.0) > self._clock.now():
-            return _told(runner, "someone looks into its sandbox")
+        if runner.is_kept(self._clock.now()):
+            return _told(runner, "someone looks into its sandbox, or may")
         ended = await end_safely(runner, runners=self._runners, sandboxes=self._sandboxes, sleep=self._clock.sleep)
         if ended:
             await finish_runner(self._store, runner, self._clock.now())

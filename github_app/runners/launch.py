@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from github_app.clock import Clock
+from github_app.counts import Counted
 from github_app.errors import GitHubError, ModalRunnerError, SandboxError, SandboxNameTaken, StoreError
 from github_app.model import (
     Hold,
@@ -78,15 +79,21 @@ class Launcher:
             async with self._claims.renewing(start, admitted.since) as lease:
                 runner = await self._start(admitted, name, lease, recorded)
         except PutOff as off:
+            self._count("put-off")
             return await self._put_off(admitted, off)
         except Exception as error:  # what is not foreseen must not take other launches with it
+            self._count("failed")
             _log.exception("launch_failed", job=start.demand.job_id, reason=str(error), error=type(error).__name__)
             return self._clock.now() + CLAIM_IS_STALE_S
         finally:
             self._admissions.over(start)
         took = round(self._clock.now() - began, 3)
+        self._count("started")
         _log.info("runner_started", runner=runner.name, sandbox=runner.sandbox_id, duration_s=took)
         return None
+
+    def _count(self, became: str) -> None:
+        self._claims.counts.add(Counted.LAUNCHES, became)
 
     async def _put_off(self, admitted: "Admitted", off: PutOff) -> float | None:
         start = admitted.start
@@ -120,6 +127,8 @@ class Launcher:
             slots=admitted.slots.keys,
             slots_owner=admitted.slots.owner,
             release=start.demand.release,
+            admitted_at=admitted.since,
+            waited=start.waited,
         )
         if recorded is not None and not await recorded:
             ended = await self._give_up(runner)

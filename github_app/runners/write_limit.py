@@ -177,13 +177,13 @@ class PacedRunners:
                 retry_after=again - self._clock.now(),
             )
 
-    async def is_listed(self, place: Place, name: str, runner_id: int) -> bool:
-        """Tell whether GitHub lists this runner, and not another of its name; it costs no write.
+    async def listed(self, place: Place, name: str, runner_id: int) -> RunnerStatus | None:
+        """What GitHub's list says of this runner, and not of another of its name; it costs no write.
 
         Raises:
             GitHubError: GitHub refused or did not answer.
         """
-        return any(found.id == runner_id for found in await self._runners.named(place, name))
+        return next((found for found in await self._runners.named(place, name) if found.id == runner_id), None)
 
     async def remove(self, place: Place, runner_id: int) -> None:
         """Deregister a runner, after `pay`.

@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterable
 
 from github_app.model import SandboxSpec, Shape
+from github_app.routing.catalog import PRICES_OF, github_runner, requested, usd_per_minute
 from github_app.routing.machine import CACHE_PATH
 from github_app.routing.provisions import Provisions
-from github_app.routing.units import as_size
+from github_app.routing.units import as_machine, as_size
 
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|PASS$|KEY|CREDENTIAL|_PAT$|AUTH", re.IGNORECASE)
 _LONG = 24
@@ -41,6 +42,8 @@ def runner_variables(
         "MODAL_RUNNER_CACHE": CACHE_PATH if CACHE_PATH in dict(shape.volumes) else "",
         "MODAL_RUNNER_DOCKER": _docker(shape),
         "MODAL_RUNNER_SUDO": "no" if sudo_fails and _docker(shape) != "vm" else "try",
+        **_prices(shape),
+        **({"MODAL_RUNNER_NAME": spec.name, "MODAL_RUNNER_DEBUG": str(shape.debug_s)} if shape.debug_s else {}),
     }
 
 
@@ -59,6 +62,18 @@ def machine(shape: Shape) -> str:
     parts += [f"region {shape.region}"] if shape.region else []
     parts += [f"image {shape.image}", f"network {shape.network.mode}"]
     return ", ".join(parts)
+
+
+def _prices(shape: Shape) -> dict[str, str]:
+    """What the job-completed hook reckons with: prices of a minute in millionths of a dollar, as a shell can."""
+    vcpu, memory_mib, gpu = requested(shape)
+    theirs = github_runner(vcpu, memory_mib, gpu)
+    return {
+        "MODAL_RUNNER_PRICED": as_machine(gpu, vcpu, memory_mib, shape.region),
+        "MODAL_RUNNER_PRICE": str(round(usd_per_minute(shape) * 1e6)),
+        "MODAL_RUNNER_PRICES_OF": PRICES_OF,
+        "MODAL_RUNNER_GITHUB_PRICE": str(round(theirs.usd_per_minute * 1e6)) if theirs else "",
+    }
 
 
 def _docker(shape: Shape) -> str:

@@ -1,7 +1,9 @@
 # The job-started hook: runs inside the job, before its first step; what it prints stands in the job's log. Any
 # repository that the runner group admits can take this runner, so admission is decided here again (admission.jq).
 # The runner calls it as `bash -e`; whatever shell calls it, what fails refuses.
-touch "$HOME/.job-started" || true
+uptime=
+read -r uptime _ 2>/dev/null < /proc/uptime || true
+echo "${uptime%%.*}" > "$HOME/.job-started" || true
 set -f
 
 as_root() {
@@ -110,5 +112,6 @@ case "$answer" in
     "refuse "*) refuse "${answer#refuse }" ;;
     *) refuse "The event of this job makes no sense: it is not admitted." ;;
 esac
+[ -z "${MODAL_RUNNER_DEBUG:-}" ] || : > "$HOME/.job-admitted" || true
 echo "Runs in Modal sandbox ${MODAL_SANDBOX_ID:-?} in ${MODAL_REGION:-?}: ${MODAL_RUNNER_MACHINE:-?}."
 [ -z "${MODAL_RUNNER_AS_ROOT:-}" ] || echo "$MODAL_RUNNER_AS_ROOT"

@@ -13,10 +13,11 @@ def _text(name: str) -> str:
 
 ADMISSION = _text("admission.jq")
 JOB_STARTED = _text("job-started.sh").replace("@ADMISSION@", ADMISSION)
+JOB_COMPLETED = _text("job-completed.sh")
 SHELL = _text("shell.sh").replace("@KEPT@", "|".join(KEPT))
 START = (
     _text("start.sh")
     .replace("@KEPT@", "|".join(KEPT))
     .replace("@JOB-STARTED@", JOB_STARTED)
-    .replace("@JOB-COMPLETED@", _text("job-completed.sh"))
+    .replace("@JOB-COMPLETED@", JOB_COMPLETED)
 )

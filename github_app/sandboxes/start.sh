@@ -3,6 +3,10 @@
 mr_home=${RUNNER_HOME:-/home/runner}
 cd "$mr_home"
 export HOME="$mr_home"
+# From here on Modal bills, which the second hook tells of: by the machine's seconds, read without another process.
+MODAL_RUNNER_BEGAN=
+read -r MODAL_RUNNER_BEGAN _ 2>/dev/null < /proc/uptime || true
+export MODAL_RUNNER_BEGAN="${MODAL_RUNNER_BEGAN%%.*}"
 
 # What is for the jobs alone that this sandbox was made for goes into a file of root's, in the form of GITHUB_ENV; the
 # hook hands it to such a job, and removes it in every case. What the runner itself goes by stays, and so does what
@@ -131,7 +135,7 @@ if [ "${MODAL_RUNNER_DOCKER:-no}" != no ]; then
 fi
 
 # The first hook checks admission and leaves a mark, by which a busy runner is known beside its Worker process; the
-# second takes the mark away, so that a sandbox that lingers after its job is known to be idle.
+# second takes the mark away, so that a sandbox that lingers after its job is known to be idle, and says what it cost.
 cat > "$mr_home/job-started.sh" <<'HOOK'
 @JOB-STARTED@
 HOOK
@@ -141,13 +145,13 @@ HOOK
 export ACTIONS_RUNNER_HOOK_JOB_STARTED="$mr_home/job-started.sh"
 export ACTIONS_RUNNER_HOOK_JOB_COMPLETED="$mr_home/job-completed.sh"
 
-if [ "${MODAL_RUNNER_DOCKER:-no}" != vm ]; then
+if [ "${MODAL_RUNNER_DOCKER:-no}" != vm ] && [ -z "${MODAL_RUNNER_DEBUG:-}" ]; then
     # run.sh passes SIGTERM on to its process group, so that a job that is stopped is reported as cancelled.
     export RUNNER_MANUALLY_TRAP_SIG=1
     exec $as_user ./run.sh
 fi
 # In Modal's VM runtime a signal to a process group is taken and not delivered: the listener is told by its number. A
-# shell of its own does that, without what this one was given.
+# shell of its own does that, without what this one was given. It also keeps a sandbox whose job has failed.
 exec /bin/sh -euc '
 run=
 is_ours() {
@@ -170,6 +174,20 @@ stop() {
         ! is_ours "$pid" || kill -INT "$pid" || true
     done
 }
+has_failed() {
+    # Of a job that was admitted, by what the listener writes last (actions/runner, JobDispatcher.cs). Where it says
+    # nothing, the App ends what has not.
+    [ -e "$HOME/.job-admitted" ] || return 1
+    result=$(sed -n "s/.*finish job request for job .* with result: //p" _diag/Runner_*.log 2>/dev/null | tail -n 1)
+    case "$result" in ""|Failed*) return 0 ;; esac
+    return 1
+}
+keep() {
+    echo "The job has failed: this sandbox is kept for $MODAL_RUNNER_DEBUG seconds."
+    trap "exit 143" INT TERM
+    sleep "$MODAL_RUNNER_DEBUG" &
+    wait "$!" || true
+}
 trap stop INT TERM
 "$@" ./run.sh &
 run=$!
@@ -178,6 +196,7 @@ while :; do
     # A signal ends the wait, and not the runner; one that has ended meanwhile is asked for its own code.
     if ! kill -0 "$run" 2>/dev/null; then
         [ "$code" -le 128 ] || { wait "$run" && own=0 || own=$?; [ "$own" = 127 ] || code=$own; }
+        [ -z "${MODAL_RUNNER_DEBUG:-}" ] || ! has_failed || keep
         exit "$code"
     fi
 done

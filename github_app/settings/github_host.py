@@ -29,15 +29,17 @@ class Host:
 _DAY_S = 24 * 3600.0
 
 
-def host(enterprise_domain: str | None, api_url: str | None = None) -> Host:
-    """Describe a GitHub by its domain; `api_url` changes the REST base alone.
+def host(enterprise_domain: str | None, api_url: str | None = None, web_url: str | None = None) -> Host:
+    """Describe a GitHub by its domain; `api_url` changes the REST base alone, `web_url` that of its pages.
 
     Docs: "GitHub Enterprise Server REST API", "GHE.com network details", "Handling failed webhook deliveries".
     """
     domains = github_domains(enterprise_domain)
     if enterprise_domain is None:
-        return Host("https://github.com", api_url or "https://api.github.com", None, 10.0, 3 * _DAY_S, domains)
-    web_url = f"https://{enterprise_domain}"
+        return Host(
+            web_url or "https://github.com", api_url or "https://api.github.com", None, 10.0, 3 * _DAY_S, domains
+        )
+    web_url = web_url or f"https://{enterprise_domain}"
     if enterprise_domain.lower().partition(":")[0].endswith(".ghe.com"):
         return Host(web_url, api_url or f"https://api.{enterprise_domain}", None, 10.0, 3 * _DAY_S, domains)
     # A server knows the REST version of its own time; 3.19 knows this one.

@@ -92,6 +92,7 @@ class RoutingSettings(BaseSettings):
         None, description="Host of a GitHub Enterprise Server, or SUBDOMAIN.ghe.com. Unset: github.com."
     )
     github_api_url: HttpUrl | None = Field(None, description="Overrides the REST API's base alone.")
+    github_web_url: HttpUrl | None = Field(None, description="Overrides the base of GitHub's pages alone.")
     keep_warm: int = Field(
         0,
         description="On Modal: web containers that are always up (1: no cold start); read when deploying.",
@@ -102,6 +103,11 @@ class RoutingSettings(BaseSettings):
         "* * * * *",
         description="On Modal: when to sweep; read when deploying. Less often is cheaper and repairs later.",
         pattern=r"^[0-9*/,-]+( [0-9A-Za-z*/,-]+){4}$",
+    )
+    otel_exporter_otlp_endpoint: HttpUrl | None = Field(
+        None,
+        description="Where traces of jobs go: a collector that takes OTLP over HTTP. Unset: none are made. Needs the "
+        "extra `otel`; on Modal read when deploying, too.",
     )
     max_concurrent_per_repo: int | None = Field(
         None, description="Most runners at once for one repository; further jobs wait. Unset: no cap.", gt=0
@@ -117,10 +123,15 @@ class RoutingSettings(BaseSettings):
     )
 
     @property
+    def traces_to(self) -> str | None:
+        """The address of the collector, if there is one."""
+        return str(self.otel_exporter_otlp_endpoint) if self.otel_exporter_otlp_endpoint else None
+
+    @property
     def host(self) -> Host:
         """The GitHub that is spoken to."""
-        override = str(self.github_api_url).rstrip("/") if self.github_api_url else None
-        return host(self.github_enterprise_domain, override)
+        api_url, web_url = (str(url).rstrip("/") if url else None for url in (self.github_api_url, self.github_web_url))
+        return host(self.github_enterprise_domain, api_url, web_url)
 
     @model_validator(mode="before")
     @classmethod
@@ -186,13 +197,23 @@ class RoutingSettings(BaseSettings):
     def _release(cls, value: object) -> object:
         return value.lower().removeprefix("v") if isinstance(value, str) else value
 
+    @field_validator("otel_exporter_otlp_endpoint", mode="after")
+    @classmethod
+    def _without_a_secret(cls, value: HttpUrl | None) -> HttpUrl | None:
+        if value is not None and (value.username or value.password):
+            raise ValueError("no user and no password may stand in the address; put them in OTEL_EXPORTER_OTLP_HEADERS")
+        return value
+
     @field_validator("modal_runner_config", mode="after")
     @classmethod
     def _below_home(cls, value: Path | None) -> Path | None:
         return value and pasted.path(value)
 
 
-_SECRETS = ("webhook_secret", "webhook_secret_old", "github_client_secret", "github_client_id", "metrics_token")
+_SECRETS = (
+    *("webhook_secret", "webhook_secret_old", "github_client_secret", "github_client_id", "metrics_token"),
+    "otel_exporter_otlp_headers",
+)
 
 
 class Settings(RoutingSettings):
@@ -206,9 +227,15 @@ class Settings(RoutingSettings):
     )
     github_app_id: int = Field(description="The App's number, on its settings page.", gt=0)
     github_client_id: str | None = Field(None, description="The App's client id, on its settings page.")
-    github_client_secret: SecretStr | None = Field(None, description="For the dashboard's sign-in.")
+    github_client_secret: SecretStr | None = Field(
+        None, description="For the dashboard's sign-in; without it there is no dashboard."
+    )
+    dashboard: bool = Field(default=True, description="`off`: there is no dashboard, and nobody can sign in.")
     metrics_token: SecretStr | None = Field(
         None, description="The bearer token with which Prometheus may read /metrics; unset, there is no such page."
+    )
+    otel_exporter_otlp_headers: SecretStr | None = Field(
+        None, description="Headers that the collector of traces wants: name=value, with commas between."
     )
     github_private_key_path: Path | None = Field(None, description="A file with the PEM, instead of the PEM.")
     github_private_key: SecretStr = Field(

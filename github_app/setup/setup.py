@@ -195,8 +195,9 @@ class Setup:
         found = {}
         if self._routing.github_enterprise_domain:
             found["GITHUB_ENTERPRISE_DOMAIN"] = self._routing.github_enterprise_domain
-        if api_url := os.environ.get("GITHUB_API_URL"):
-            found["GITHUB_API_URL"] = api_url
+        for name in ("GITHUB_API_URL", "GITHUB_WEB_URL"):
+            if url := os.environ.get(name):
+                found[name] = url
         return found
 
     async def _go_on(self, known: dict[str, str], images: "asyncio.Task[str]", new: NewApp | None = None) -> None:

@@ -58,7 +58,13 @@ def masks(line: str) -> str | None:
     return value.replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%")
 
 
-def run_completed() -> None:
-    """Run the hook after a job's last step."""
-    if script := os.environ.get(COMPLETED):
-        os.spawnv(os.P_WAIT, command(script)[0], command(script))  # noqa: S606
+def run_completed() -> tuple[list[str], bool]:
+    """Run the hook after a job's last step; what it prints, and whether it succeeded."""
+    script = os.environ.get(COMPLETED)
+    if script is None:
+        return [], True
+    # Only the process that runs a job pays for this import.
+    import subprocess
+
+    done = subprocess.run(command(script), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)  # noqa: S603
+    return done.stdout.decode(errors="replace").splitlines(), done.returncode == 0

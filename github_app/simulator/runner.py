@@ -24,6 +24,9 @@ _HEARTBEAT_S = 1.0
 _STOPS = {signal.SIGINT, signal.SIGTERM}
 # Conducts that end the runner before a job, and its exit code: 7 is for a version that GitHub refuses.
 _EXITS = {"exit-0": 0, "exit-7": 7}
+# A Worker's exit code says how its job went (actions/runner, TaskResultUtil.cs).
+_CODES = {"success": 100, "failure": 102, "cancelled": 103}
+_RESULTS = {100: "Succeeded", 102: "Failed", 103: "Canceled"}
 
 
 class Gone(Exception):  # noqa: N818 - what GitHub says of the runner
@@ -126,10 +129,13 @@ def _run_in_worker(service: Service, job: dict[str, Any]) -> None:
         signal.signal(stop, lambda *_: os.kill(worker, signal.SIGTERM))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
     _, status = os.waitpid(worker, 0)
-    if exit_code := os.waitstatus_to_exitcode(status):
+    exit_code = os.waitstatus_to_exitcode(status)
+    if exit_code not in _RESULTS:
         # A worker that was told to end before it could take that in dies of it.
         service.post("finish", {"conclusion": "cancelled" if exit_code == -signal.SIGTERM else "failure"})
-    _say(f"Job {job['name']} completed")
+    result = _RESULTS.get(exit_code, "Failed")
+    _trace(f"finish job request for job {job['job_id']} with result: {result}")
+    _say(f"Job {job['name']} completed with result: {result}")
     if service.conduct == "outlives":
         # What a job has left behind looks like its Worker.
         _name_process("Runner.Worker")
@@ -140,12 +146,16 @@ def _work(service: Service, job: dict[str, Any]) -> int:
     try:
         service.post("progress", {"lines": []})
         conclusion, outputs = _pass_time(service, job) if "seconds" in job else _run_steps(service, job)
-        hooks.run_completed()
+        lines, succeeded = hooks.run_completed()
+        if lines:
+            service.post("progress", {"lines": lines})
+        if not succeeded and conclusion == "success":
+            conclusion = "failure"
         service.post("finish", {"conclusion": conclusion, "outputs": outputs})
     except BaseException as error:  # the last frame of a forked process
         _say(f"The job could not be run: {type(error).__name__}: {error}")
         return 1
-    return 0
+    return _CODES[conclusion]
 
 
 def _run_steps(service: Service, job: dict[str, Any]) -> tuple[str, dict[str, str]]:
@@ -169,12 +179,20 @@ def _pass_time(service: Service, job: dict[str, Any]) -> tuple[str, dict[str, st
         time.sleep(min(left, _HEARTBEAT_S))
         if service.post("progress", {"lines": []})["cancel"]:
             return "cancelled", {}
-    return "success", {}
+    return "failure" if service.conduct == "fails" else "success", {}
 
 
 def _name_process(name: str) -> None:
     """Take the process name that actions/runner has, by which a witness tells a job from an idle runner."""
     Path("/proc/self/comm").write_text(name)
+
+
+def _trace(text: str) -> None:
+    """Write to the listener's own log, as actions/runner has it."""
+    Path("_diag").mkdir(exist_ok=True)
+    at = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime())
+    with Path(f"_diag/Runner_{at[:10]}-utc.log").open("a", encoding="utf-8") as log:
+        log.write(f"[{at} INFO JobDispatcher] {text}\n")
 
 
 def _say(text: str) -> None:

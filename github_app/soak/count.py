@@ -1,6 +1,6 @@
 """What a soak comes to, read from the simulators and not from our own records."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import msgspec
 
@@ -81,12 +81,17 @@ def count(running: World, *, caps: tuple[int, int], leaked_slots: int, elapsed_s
         secondary_limit_hits=running.github.limits.secondary_hits,
         p50_start_ms=_percentile(starts, 0.50),
         p99_start_ms=_percentile(starts, 0.99),
-        sweeps=calls["GET /app/hook/deliveries"],
+        sweeps=sweeps_of(calls),
         redelivered=calls["POST /app/hook/deliveries/{delivery_id}/attempts"],
         elapsed_s=round(elapsed_s, 1),
         terminated_at_work=terminated,
         deregistered_at_work=deregistered,
     )
+
+
+def sweeps_of(calls: Counter[str]) -> int:
+    """How many sweeps there were, by what each asks of GitHub first."""
+    return calls["GET /app/hook/deliveries"]
 
 
 class _Times:

@@ -9,14 +9,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 
 import modal
-from modal_proto import api_pb2
 
 from github_app.clock import Clock
 from github_app.demo.world import World, start_container, until_healthy, world
 from github_app.simulator.github.state import Job
 from github_app.simulator.image import light_stand_in_image
 from github_app.simulator.modal import Limits
-from github_app.soak.count import SoakReport, count
+from github_app.soak.count import SoakReport, count, sweeps_of
 from github_app.soak.faults import GitHubFaults, ModalFaults
 from github_app.soak.pace import time_scale
 from github_app.soak.plan import CAP_IN_ALL, CAP_PER_REPOSITORY, SoakPlan, make_plan
@@ -25,6 +24,8 @@ from github_app.soak.plan import CAP_IN_ALL, CAP_PER_REPOSITORY, SoakPlan, make_
 _LEASE_S = 600.0
 # After the last job has ended: time for the sweeps to find and end what is left over.
 _QUIET_S = 900.0
+# As many sweeps at least: on a busy machine virtual time goes on while they wait for a processor.
+_QUIET_SWEEPS = 30
 # When nothing has moved for so long it is not waited any more: a slow machine is slow, and nothing is lost by that.
 _STILL_S = 2 * 3600.0
 _LOOK_EVERY_REAL_S = 0.5
@@ -145,6 +146,7 @@ async def _end_leases(running: World) -> None:
 async def _until_quiet(running: World, jobs: int, clock: Clock, say: Callable[[str], None]) -> None:
     """Wait until every job has ended and nothing is left over, or for as long as that may take."""
     done_at: float | None = None
+    swept = 0
     seen, moved_at = "", clock.now()
     while clock.now() - moved_at < _STILL_S:
         await asyncio.sleep(_LOOK_EVERY_REAL_S)
@@ -157,9 +159,11 @@ async def _until_quiet(running: World, jobs: int, clock: Clock, say: Callable[[s
         say(f"{done}/{jobs} jobs done, {len(known) - done} open, {alive} sandboxes")
         if done < jobs:
             continue
-        done_at = done_at or clock.now()
+        if done_at is None:
+            done_at, swept = clock.now(), sweeps_of(running.github.calls)
         nothing_left = alive == 0 and not running.github.world.runners and await _slots_left(running) == 0
-        if nothing_left or clock.now() - done_at > _QUIET_S:
+        had_time = clock.now() - done_at > _QUIET_S and sweeps_of(running.github.calls) - swept > _QUIET_SWEEPS
+        if nothing_left or had_time:
             return
 
 
@@ -171,8 +175,7 @@ def _what_moves(running: World) -> str:
 
 
 async def _slots_left(running: World) -> int:
-    url, token = running.modal.url, (running.modal.env["MODAL_TOKEN_ID"], running.modal.env["MODAL_TOKEN_SECRET"])
-    async with modal.Client(url, api_pb2.CLIENT_TYPE_CLIENT, token) as client:
+    async with running.modal_client() as client:
         slots = modal.Dict.from_name("modal-runner-slots", create_if_missing=True, client=client)
         return await slots.len.aio()
 

@@ -13,6 +13,7 @@ from github_app.store.notes import (
     Lane,
     NoticeWritten,
     Parked,
+    Paused,
     Probed,
     Redelivered,
     Refusal,
@@ -20,6 +21,7 @@ from github_app.store.notes import (
     RepositorySeen,
     Suspect,
     Swept,
+    Tally,
     Totals,
     VersionRefused,
     Watermark,
@@ -66,10 +68,13 @@ REFUSALS = Kind("refusals", Refusal)
 TOLD = Kind("told", NoticeWritten)
 VERSIONS = Kind("versions", VersionRefused)
 SWEEPS = Kind("sweeps", Swept)
+PAUSES = Kind("pauses", Paused)
 PROBES = Kind("probes", Probed)
 # Sums over finished jobs, by day of UTC, and since the beginning.
 SUMS = Kind("sums", DaySums)
 TOTALS = Kind("totals", Totals)
+# What processes have counted, by a key of each.
+TALLIES = Kind("tallies", Tally)
 KINDS = (
     *(DELIVERIES, JOBS, CLAIMS, HALTS, RUNNERS, SLOTS, RELEASES, BUDGET, HISTORY),
     *(
@@ -85,8 +90,10 @@ KINDS = (
         TOLD,
         VERSIONS,
         SWEEPS,
+        PAUSES,
         PROBES,
         SUMS,
         TOTALS,
+        TALLIES,
     ),
 )

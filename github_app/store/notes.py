@@ -114,6 +114,14 @@ class VersionRefused(msgspec.Struct, frozen=True):
     at: float
 
 
+class Paused(msgspec.Struct, frozen=True):
+    """Somebody has stopped launching, or (`on`) let it go on again."""
+
+    by: str
+    at: float
+    on: bool = False
+
+
 class Suspect(msgspec.Struct, frozen=True):
     """Something that looks orphaned; a second look, later, decides."""
 
@@ -128,7 +136,10 @@ class Buckets(msgspec.Struct, frozen=True):
 
 
 class SumRow(msgspec.Struct, frozen=True):
-    """A day's jobs of one repository, workflow and machine. `seconds` they ran; `usd` is an estimate."""
+    """A day's jobs of one repository, workflow and machine. `seconds` they ran; `usd` is an estimate.
+
+    `github_usd`: what they would have cost on GitHub's own runners; None where it has no such machine.
+    """
 
     repository: str
     workflow: str
@@ -138,6 +149,7 @@ class SumRow(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     usd: float = 0.0
     starts: Buckets = Buckets()
+    github_usd: float | None = None
 
 
 class DaySums(msgspec.Struct, frozen=True):
@@ -157,11 +169,39 @@ class Totals(msgspec.Struct, frozen=True):
     counted: tuple[str, ...] = ()
 
 
+class Quota(msgspec.Struct, frozen=True):
+    """The share of GitHub's hourly limit that an installation had left (0 to 1), and when GitHub said so."""
+
+    left: float
+    at: float
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """What a process has counted until `at`, and the quotas that it was told of, by installation.
+
+    In the record of those that are gone, `added` says whose records it holds, and since when.
+    """
+
+    at: float
+    sums: dict[str, int] = {}
+    quotas: dict[str, Quota] = {}
+    added: dict[str, float] = {}
+
+
+class VersionTaken(msgspec.Struct, frozen=True):
+    """Until when GitHub takes a version of actions/runner, as far as it tells, and when it was asked."""
+
+    version: str
+    until: float | None
+    asked_at: float
+
+
 class Swept(msgspec.Struct, frozen=True):
     """The last sweep that came to its end; `problems` is how many of its parts failed."""
 
     at: float
     problems: int
+    taken: VersionTaken | None = None
 
 
 class ProbeResult(msgspec.Struct, frozen=True):

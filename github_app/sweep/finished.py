@@ -53,7 +53,8 @@ class FinishedRunners:
             return
         if self._clock.now() - (runner.finished_at or 0.0) <= CLAIM_IS_STALE_S:
             return
-        if runner.slots and runner.ended_at is None and not await self._has_settled(runner, report):
+        counts = runner.slots or runner.debug_until is not None
+        if counts and runner.ended_at is None and not await self._has_settled(runner, report):
             return
         report.records_removed += 1
         self._accounts.leave(runner)
@@ -81,7 +82,7 @@ class FinishedRunners:
         """
         now = self._clock.now()
         ended_for = now - (runner.finished_at or 0.0)
-        if ended_for <= LINGERS_S or (runner.held_until or 0.0) > now:
+        if ended_for <= LINGERS_S or runner.is_kept(now):
             return
         if await self._ends(runner, report):
             report.orphans_ended += 1

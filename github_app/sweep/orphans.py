@@ -88,7 +88,7 @@ class Orphans:
         if not await self._suspicions.confirmed(suspicion, dry_run=report.dry_run, age=age):
             return
         sandbox_id = await self._sandboxes.find(name)
-        report.orphans_ended += await self._end(_with_sandbox(listed.record, sandbox_id), report)
+        report.orphans_ended += await self._end(_with_sandbox(record or listed.record, sandbox_id), report)
 
     async def _is_our_job(self, job_id: int, found: Found) -> bool:
         return job_id in found.jobs or await self._store.get(HISTORY, str(job_id)) is not None

@@ -33,3 +33,19 @@ class SweepReport(msgspec.Struct):
     # Why no runner is started at all, if so.
     stopped: str | None = None
     problems: list[str] = msgspec.field(default_factory=list)
+
+
+# Of these fields each sweep adds to what the others have done; the rest says how things are at the moment.
+DONE = (
+    "redelivered",
+    "jobs_corrected",
+    "sandboxes_adopted",
+    "sandboxes_died",
+    "died_during_job",
+    "runners_taken",
+    "runners_ended",
+    "orphans_ended",
+    "started",
+    "slots_released",
+    "records_removed",
+)

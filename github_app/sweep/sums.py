@@ -9,7 +9,7 @@ import asyncio
 import time
 
 from github_app.clock import Clock
-from github_app.jobs.accounts import queued_at, with_jobs, with_totals
+from github_app.jobs.accounts import queued_at, with_its_keeping, with_jobs, with_totals
 from github_app.model import JobRecord, JobState, RunnerRecord
 from github_app.store import HISTORY, RUNNERS, SUMS, TOTALS, ModalDictStore
 from github_app.store.notes import DaySums, Totals
@@ -26,10 +26,16 @@ class Accounts:
         self._store = store
         self._clock = clock
         self._leaving: list[RunnerRecord] = []
+        self._counted: list[JobRecord] = []
 
     def leave(self, runner: RunnerRecord) -> None:
         """Take note that a runner's record is to go."""
         self._leaving.append(runner)
+
+    def take_counted(self) -> list[JobRecord]:
+        """The jobs that were counted since this was asked last; more than once, where a sweep ended half-way."""
+        counted, self._counted = self._counted, []
+        return counted
 
     async def settle(self, *, dry_run: bool) -> None:
         """Count the jobs of the runners that go, and forget these.
@@ -51,6 +57,7 @@ class Accounts:
         if batch:
             known_totals = await self._store.get(TOTALS, _TOTALS) or Totals()
             await self._store.put(TOTALS, _TOTALS, with_totals(known_totals, batch))
+        self._counted += [job for _, job in batch]
         await asyncio.gather(*(self._store.take(RUNNERS, runner.name) for runner in leaving))
         await self._touch()
 
@@ -59,7 +66,12 @@ class Accounts:
             return None
         job = await self._store.get(HISTORY, str(runner.runs_job))
         named = job is not None and job.ran is not None and job.ran.runner == runner.name
-        return job if job is not None and named and job.state is JobState.DONE else None
+        if job is None or not named or job.state is not JobState.DONE:
+            return None
+        known = with_its_keeping(job, runner, self._clock.now())
+        if known != job:
+            await self._store.put(HISTORY, str(runner.runs_job), known)
+        return known
 
     async def _touch(self) -> None:
         """Read one day of the past: Modal forgets an entry seven days after it was last read or written."""

@@ -17,11 +17,13 @@ from github_app.model import (
     RunnerRecord,
     RunnerState,
     SandboxStatus,
+    Waited,
 )
 from github_app.routing.catalog import usd_per_minute
 from github_app.routing.warm import is_seat
 from github_app.runners.balance import Demand, Start
 from github_app.runners.claims import Claims
+from github_app.runners.debugging import debug_until
 from github_app.runners.ending import Endings, SandboxTermination
 from github_app.runners.halts import Halts
 from github_app.runners.records import absent_twice, change_runner, finish_runner, leave_runner
@@ -99,7 +101,9 @@ class Supply:
         """A runner whose job is over, by an event that did not name it, or is known to nobody any more."""
         job = await self._store.get(HISTORY, str(runner.runs_job))
         if job is not None and job.state is JobState.DONE:
-            await leave_runner(self._store, runner.name, self._clock.now())
+            now = self._clock.now()
+            kept = debug_until(runner, job.event.labels, job.conclusion, now)
+            await leave_runner(self._store, runner.name, now, debug_until=kept)
         elif await self._store.get(JOBS, str(runner.runs_job)) is None:
             # Gone from GitHub, which may pass, and from there no event of its end may come.
             await self._check_strange(runner, found, report)
@@ -230,7 +234,14 @@ class Supply:
         if not report.dry_run and await self._is_missing(runner):
             if is_seat(runner.started_for) and runner.idle:
                 await self._waiting.put_off(runner, "GitHub does not list it any more, or as offline", found)
-            report.orphans_ended += await self._end(runner, report)
+            report.orphans_ended += await self._end(await self._heard(runner), report)
+
+    async def _heard(self, runner: RunnerRecord) -> RunnerRecord:
+        """The record of a runner after GitHub was asked for its job, which may have failed without our being told."""
+        if not runner.shape.debug_s or is_seat(runner.started_for):
+            return runner
+        await self._ask_job(runner.runs_job or runner.started_for)
+        return await self._store.get(RUNNERS, runner.name) or runner
 
     async def _overdue(self, runner: RunnerRecord, hold: Hold, reason: str, found: Found, report: SweepReport) -> None:
         if is_seat(runner.started_for):
@@ -265,6 +276,7 @@ class Supply:
             claim.last_hold,
             claim.unused + (hold is Hold.NOT_PICKED_UP),
             claim.cost_usd + cost_usd,
+            (*claim.waited, Waited(hold.value, runner.started_at, self._clock.now())),
         )
         await self._claims.put_off(start, hold, reason, longest_s=longest_s)
         if hold is Hold.NOT_PICKED_UP:

@@ -8,8 +8,9 @@ import msgspec
 import structlog
 
 from github_app.clock import Clock
+from github_app.counts import Counted
 from github_app.errors import ModalRunnerError
-from github_app.github import AppOnGitHub, Jobs, Runners
+from github_app.github import AppOnGitHub, Jobs, RunnerGroups, Runners
 from github_app.github.wire import Repository, renewed_place, repository_of
 from github_app.jobs.service import Service
 from github_app.model import JobEvent, JobRecord, RunnerRecord
@@ -27,6 +28,7 @@ from github_app.runners.write_limit import WriteBudget
 from github_app.sandboxes import ModalSandboxes
 from github_app.store import CLAIMS, HISTORY, JOBS, RUNNERS, SEEN, SWEEPS, ModalDictStore
 from github_app.store.notes import RepositorySeen, Swept
+from github_app.store.tallies import Tallies
 from github_app.sweep.deliveries import Deliveries
 from github_app.sweep.demand import QueueReader
 from github_app.sweep.finished import FinishedRunners
@@ -34,11 +36,13 @@ from github_app.sweep.found import Found
 from github_app.sweep.orphans import Orphans
 from github_app.sweep.questions import JobQuestions, doubtful
 from github_app.sweep.read_budget import ReadBudget
-from github_app.sweep.report import SweepReport
+from github_app.sweep.report import DONE, SweepReport
 from github_app.sweep.sums import Accounts
 from github_app.sweep.supply import Supply
 from github_app.sweep.survey import Reach, Survey
+from github_app.sweep.tracing import Tracing
 from github_app.sweep.upkeep import SEEN_LATELY_S, Upkeep
+from github_app.sweep.version_age import VersionAge
 
 _log = structlog.get_logger(__name__)
 
@@ -53,6 +57,7 @@ class Sweep:
         app: AppOnGitHub,
         jobs: Jobs,
         runners: Runners,
+        groups: RunnerGroups,
         sandboxes: ModalSandboxes,
         endings: Endings,
         service: Service,
@@ -64,6 +69,8 @@ class Sweep:
         halts: Halts,
         vouchers: Vouchers,
         seats: Seats,
+        tallies: Tallies,
+        tracing: Tracing,
         redelivery_window_s: float,
         clock: Clock,
     ) -> None:
@@ -75,6 +82,9 @@ class Sweep:
         self._halts = halts
         self._vouchers = vouchers
         self._seats = seats
+        self._tallies = tallies
+        self._tracing = tracing
+        self._age = VersionAge(runners, groups, version.version, clock)
         self._survey = Survey(store=store, app=app, jobs=jobs, runners=runners, clock=clock)
         suspicions = self._suspicions = Suspicions(store, clock)
         self._deliveries = Deliveries(app=app, store=store, budget=budget, window_s=redelivery_window_s, clock=clock)
@@ -133,12 +143,15 @@ class Sweep:
         await self._part("balance", self._balance(started, report), report)
         report.problems += [f"unreadable record: {each}" for each in sorted(self._store.unreadable)]
         if not dry_run:
-            await self._part(
-                "mark", self._store.put(SWEEPS, "last", Swept(self._clock.now(), len(report.problems))), report
-            )
+            await self._part("counts", self._tallies.add_up(), report)
+            await self._part("mark", self._mark(reach, report), report)
         _log.info("swept", **{name: value for name, value in msgspec.structs.asdict(report).items() if value})
+        await self._tracing.send(self._accounts.take_counted())
         await asyncio.gather(*started)
         await self._reconciler.record_newborns()
+        if not dry_run:
+            self._count(report)
+            await self._tallies.flush()
         return report
 
     async def _part(self, name: str, work: Awaitable[None], report: SweepReport) -> None:
@@ -150,6 +163,18 @@ class Sweep:
         except Exception as error:  # one thing that makes no sense must not keep the rest from being repaired
             report.problems.append(f"{name}: {type(error).__name__}")
             _log.exception("sweep_part_failed", part=name)
+
+    async def _mark(self, reach: Reach, report: SweepReport) -> None:
+        """Leave what the next sweep, `/metrics` and `status` go by."""
+        last = await self._store.get(SWEEPS, "last")
+        taken = await self._age.look(reach.places, last.taken if last else None)
+        await self._store.put(SWEEPS, "last", Swept(self._clock.now(), len(report.problems), taken))
+
+    def _count(self, report: SweepReport) -> None:
+        """Count what was done, and what had gone wrong; what is so at the moment is none of it."""
+        for name in DONE:
+            if value := getattr(report, name):
+                self._tallies.counts.add(Counted.FINDINGS, name, by=value)
 
     async def _note_places(self, reach: Reach, report: SweepReport) -> None:
         """Keep where runners that wait are registered: for organisations, and repositories with jobs of ours lately."""

@@ -13,8 +13,10 @@ from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
+from github_app.counts import Counted
 from github_app.errors import DeliveryError, GitHubError, StoreError
 from github_app.jobs.service import Answer, Service, Status
 from github_app.model import JobEvent
@@ -36,26 +38,32 @@ def create_app(
     webhook_secrets: Sequence[SecretStr],
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]] | None = None,
     metrics: Metrics | None = None,
+    dashboard: ASGIApp | None = None,
 ) -> Starlette:
     """Make the ASGI application; `lifespan` prepares what it needs and lets go of it.
 
-    A delivery signed with any of `webhook_secrets` is taken: while one is being changed there are two.
+    `dashboard` has every other address. A delivery signed with any of `webhook_secrets` is taken: while one is being
+    changed there are two.
     """
     secrets = [secret.get_secret_value() for secret in webhook_secrets]
     bodies = _Bodies()
+    service.tallies.keep()
 
     async def webhook(request: Request) -> Response:
-        return await _webhook(request, service, secrets, bodies)
+        outcome, answer = await _webhook(request, service, secrets, bodies)
+        service.tallies.counts.add(Counted.DELIVERIES, outcome, str(answer.status_code))
+        return answer
 
     async def healthz(_request: Request) -> Response:
         return await _healthz(service)
 
     return Starlette(
         routes=[
-            Route("/", _front),
+            *([] if dashboard else [Route("/", _front)]),
             Route("/webhook", webhook, methods=["POST"]),
             Route("/healthz", healthz),
             *([Route("/metrics", metrics.answer)] if metrics else []),
+            *([Mount("/", dashboard)] if dashboard else []),
         ],
         lifespan=lifespan,
     )
@@ -65,7 +73,9 @@ def create_app(
 _FRONT = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Modal Runner</title>
 <h1>Modal Runner</h1>
-<p>This is a GitHub App that runs queued GitHub Actions jobs in Modal Sandboxes. It shows nothing here.</p>
+<p>This is a GitHub App that runs queued GitHub Actions jobs in Modal Sandboxes. It shows nothing here: the
+dashboard is off, or has no <code>GITHUB_CLIENT_ID</code> and <code>GITHUB_CLIENT_SECRET</code> with which people could
+sign in. <code>modal-runner setup --add-sign-in</code> sees to that.</p>
 <p>GitHub delivers to <code>/webhook</code>; <code>/healthz</code> says whether the app is up. What is going on,
 <code>modal-runner status</code> tells those who hold its Modal token.</p>
 </html>
@@ -85,7 +95,10 @@ async def _healthz(service: Service) -> Response:
     return JSONResponse({"status": "ok"} if stopped is None else {"status": "stopped", "reason": stopped})
 
 
-async def _webhook(request: Request, service: Service, secrets: Sequence[str], bodies: "_Bodies") -> Response:
+async def _webhook(
+    request: Request, service: Service, secrets: Sequence[str], bodies: "_Bodies"
+) -> tuple[str, Response]:
+    """Answer a delivery, and say in a word what became of it."""
     began = time.perf_counter()
     # The context lasts for the launch too, which runs as this response's background task.
     structlog.contextvars.clear_contextvars()
@@ -96,21 +109,22 @@ async def _webhook(request: Request, service: Service, secrets: Sequence[str], b
         answer = await _answer(request, headers, service, secrets, bodies)
     except ClientDisconnect:
         _log.info("delivery_aborted")
-        return Response(status_code=HTTPStatus.BAD_REQUEST)
+        return "aborted", Response(status_code=HTTPStatus.BAD_REQUEST)
     except DeliveryError as error:
         _log.warning("delivery_rejected", http_status=int(error.status), reason=str(error))
         # Whatever of the body is still to come is not waited for.
-        return JSONResponse({"status": "rejected", "reason": str(error)}, error.status, {"Connection": "close"})
+        refused = {"status": "rejected", "reason": str(error)}
+        return "rejected", JSONResponse(refused, error.status, {"Connection": "close"})
     except (StoreError, GitHubError) as error:
         # Not 2xx, so that GitHub lists the delivery as failed and it can be redelivered.
         _log.error("delivery_failed", reason=str(error))
-        return JSONResponse(
+        return "failed", JSONResponse(
             {"status": "failed", "reason": "the store or GitHub did not answer; redeliver this delivery"},
             HTTPStatus.SERVICE_UNAVAILABLE,
         )
     took = round((time.perf_counter() - began) * 1000, 1)
     _log.info("delivery_answered", status=answer.status.value, reason=answer.reason, duration_ms=took)
-    return JSONResponse(
+    return answer.status.value, JSONResponse(
         {"status": answer.status.value, "reason": answer.reason},
         HTTPStatus.OK if answer.status is Status.PONG else HTTPStatus.ACCEPTED,
         background=BackgroundTask(answer.afterwards) if answer.afterwards else None,

@@ -130,7 +130,7 @@ def test_what_real_repositories_do_runs_and_the_rest_is_refused_job_by_job(
     assert jobs["plan"]["workflow"] == "CI"
     log = jobs["chatty"]["log"]
     assert [line for line in log if line.startswith("line")] == [f"line {i}" for i in range(1, 3001)]
-    assert log[-2:] == ["the error itself", "Error: Process completed with exit code 3."]
+    assert log[-3:-1] == ["the error itself", "Error: Process completed with exit code 3."]
     assert others == {
         "far": f"{file}:45: o/r/.github/workflows/x.yml@v1 is a workflow of another repository, which is not here",
         "windows": "no runner here serves the labels windows-latest",

@@ -4,21 +4,25 @@ import asyncio
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import modal
+import pytest
 from modal_proto import api_pb2
 
 from github_app.demo.world import register as register_app
+from github_app.deployment.rollout import _deploy_variables
 from github_app.sandboxes import runner_image
 from github_app.simulator.github import SimulatedGitHub
 from github_app.simulator.image import light_stand_in_image
 from github_app.simulator.modal import SimulatedModal
 from github_app.simulator.modal.deployments import Deployment
 from tests.worlds.modal_workshop import connect
+from tests.worlds.records import routing_settings
 
 PROJECT = Path(__file__).parents[2]
 IMAGE = light_stand_in_image()
@@ -119,11 +123,34 @@ async def _until_done(github: SimulatedGitHub, simulated: SimulatedModal) -> Non
         await asyncio.sleep(0.05)
 
 
-def test_what_is_deployed_is_locked_to_the_versions_that_are_tested() -> None:
+@pytest.mark.parametrize("file", ["app.txt", "otel.txt"])
+def test_what_is_deployed_is_locked_to_the_versions_that_are_tested(file: str) -> None:
     tested, deployed = (
-        set(re.findall(r"^\S+==[^ ;\\]+", (PROJECT / "requirements" / file).read_text(), re.MULTILINE))
-        for file in ("dev.txt", "app.txt")
+        set(
+            re.findall(
+                r"^([^\s\[=]+)(?:\[\S+\])?==([^ ;\\]+)", (PROJECT / "requirements" / each).read_text(), re.MULTILINE
+            )
+        )
+        for each in ("dev.txt", file)
     )
 
     assert deployed
     assert deployed < tested
+    assert any(name == "opentelemetry-sdk" for name, _ in deployed) == (file == "otel.txt")
+
+
+@pytest.mark.parametrize(("endpoint", "file"), [(None, "app.txt"), ("https://collector.example/", "otel.txt")])
+def test_what_sends_traces_is_deployed_where_traces_are_wanted(endpoint: str | None, file: str) -> None:
+    settings = routing_settings(otel_exporter_otlp_endpoint=endpoint)
+    variables = _deploy_variables(settings, PROJECT / "modal-runner.toml")
+    code = "import modal_app; print(modal_app._REQUIREMENTS.name)"
+    ran = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        env={"PATH": os.environ["PATH"], **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert ran.stdout.strip() == file

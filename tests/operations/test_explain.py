@@ -29,11 +29,12 @@ def test_a_job_that_runs_is_explained_to_a_program() -> None:
     assert done.exit_code == 0
     assert list(told) == [
         *("decision", "reason", "route", "profile", "sandbox", "price_usd_per_minute"),
-        *("price_usd_per_hour", "most_usd", "passes_through", "notes"),
+        *("price_usd_per_hour", "most_usd", "passes_through", "notes", "github_runner", "github_usd_per_minute"),
     ]
     assert list(told["sandbox"]) == [
         *("gpu", "cpu", "memory_mib", "timeout_s", "region", "image", "network", "volumes", "docker", "runtime"),
         *("cpu_limit", "memory_limit_mib", "disk_gib", "job_timeout_s", "runner_group", "proxy", "docker_limits"),
+        "debug_s",
     ]
     assert told["decision"] == "run"
     assert told["sandbox"]["gpu"] == {"type": "H100", "count": 2}
@@ -44,10 +45,21 @@ def test_a_job_that_runs_is_explained_to_a_program() -> None:
     assert told["price_usd_per_minute"] == pytest.approx(
         60 * (2 * 0.001097 + 4 * 0.00003942 + 2 * 0.00000667), abs=1e-6
     )
+    # GitHub has none with such a GPU.
+    assert told["github_runner"] is told["github_usd_per_minute"] is None
     # Until its time-out it may use 32 GiB.
     assert told["most_usd"] == pytest.approx(
         (6 * 3600 + 900) * (2 * 0.001097 + 4 * 0.00003942 + 32 * 0.00000667), abs=0.01
     )
+
+
+def test_beside_the_price_stands_that_of_githubs_own_runner() -> None:
+    told = json.loads(_run("explain", "[modal, cpu:4, memory:30g]", "--json").stdout)
+    shown = _run("explain", "[modal, cpu:4, memory:30g]").stdout
+
+    assert (told["github_runner"], told["github_usd_per_minute"]) == ("8 vCPU, 32g", 0.022)
+    assert "github   $0.022 for each minute begun on a runner of its own, 8 vCPU, 32g" in shown
+    assert "github   has no runner of its own like this one" in _run("explain", "modal/gpu=h100").stdout
 
 
 @pytest.mark.parametrize(

@@ -60,9 +60,9 @@ async def test_it_goes_on_with_the_next_runner_until_the_job_is_over() -> None:
 
         assert following.returncode == 0, errors
         assert f"== modal-{job_id}-2" in output.decode()
-        assert output.decode().rstrip().endswith("Job job completed")
+        assert output.decode().rstrip().endswith("Job job completed with result: Succeeded")
         assert afterwards[0] == 0
-        assert afterwards[1].rstrip().endswith("Job job completed")
+        assert afterwards[1].rstrip().endswith("Job job completed with result: Succeeded")
 
 
 async def test_it_shows_lines_as_they_come_without_what_steers_a_terminal_and_ends_quietly_with_130() -> None:

@@ -1,14 +1,15 @@
 """`modal-runner jobs` and `modal-runner cost`: where time and money went."""
 
 import json
+import math
 
 import msgspec
 import pytest
 
 from github_app.model import JobRecord, JobState, Ran
-from github_app.operations.cost import summed
-from github_app.operations.jobs import line_of, read_jobs, wanted
 from github_app.routing.catalog import GPUS
+from github_app.views.cost import summed
+from github_app.views.jobs import line_of, read_jobs, wanted
 from tests.worlds.records import job
 from tests.worlds.steps import command
 from tests.worlds.universe import GPU, PLAIN, universe
@@ -43,8 +44,12 @@ async def test_each_phase_of_a_job_is_kept_with_what_it_ran_on_and_one_that_runs
         shown = await command(it, "jobs", "--since", "7d", "--state", "success", COLUMNS="80")
         assert "short" in shown[1]
         assert "long" not in shown[1]
+        # For each minute that has begun, on its runner of 2 vCPU and 8 GiB; it has none with an H100.
+        told = {each["name"]: each["github_usd"] for each in json.loads(output)}
+        assert told["short"] is None
+        assert told["long"] == pytest.approx(0.006 * math.ceil((long.ran_s or 0) / 60), abs=0.013)
         csv = await command(it, "cost", "--since", "7d", "--by", "shape", "--csv")
-        assert csv[1].splitlines()[0] == "key,jobs,failures,minutes,usd"
+        assert csv[1].splitlines()[0] == "key,jobs,failures,minutes,usd,github_usd,compared_usd"
         assert '"H100, 2 vCPU, 2g",1,0,' in csv[1]
         assert (await command(it, "jobs", "--state", "nonsense"))[0] == 2
         assert (await command(it, "cost", "--since", "soon"))[0] == 2
@@ -70,5 +75,6 @@ def test_a_months_cost_is_the_sum_made_by_hand() -> None:
         ("octo-org/a", 2, 1, 6.0),
         ("octo-org/b", 1, 0, 1.0),
     ]
+    assert (found.github_usd, found.compared_usd) == (None, 0.0)
     assert (found.usd, found.unpriced) == (7.0, 0)
     assert wanted(lines, state="failure", repository="octo-org/*") == [lines[1]]

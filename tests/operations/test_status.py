@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 
 from github_app.model import Place, Scope
-from github_app.operations.status import read_status
 from github_app.runners.versions import RunnerVersion
 from github_app.sandboxes import runner_image
 from github_app.simulator.github.auth import ApiError
+from github_app.views.status import read_status
 from tests.worlds.steps import JIT, command
 from tests.worlds.universe import PLAIN, Universe, universe
 
@@ -87,7 +87,7 @@ async def test_the_log_of_a_runner_is_found_by_its_name_and_by_its_job_after_bot
         unknown, nonsense = await command(it, "logs", "7"), await command(it, "logs", "nonsense")
 
         assert by_name[0] == by_job[0] == 0
-        assert "Job job completed" in by_name[1]
+        assert "Job job completed with result: Succeeded" in by_name[1]
         assert by_job[1] == by_name[1]
         assert (unknown[0], nonsense[0]) == (1, 2)
 

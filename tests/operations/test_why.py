@@ -4,12 +4,12 @@ import json
 from typing import Any
 
 from github_app.compose import caps_of
-from github_app.operations.status import read_status
 from github_app.operations.why import Answer, answer, gather
 from github_app.runners.versions import RunnerVersion
 from github_app.settings.toml_file import Config
 from github_app.simulator.github.auth import ApiError
 from github_app.store import RUNNERS
+from github_app.views.status import read_status
 from tests.worlds.steps import JIT, command
 from tests.worlds.universe import PLAIN, Universe, universe
 

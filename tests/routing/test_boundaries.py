@@ -9,7 +9,7 @@ from github_app.errors import ConfigError
 from github_app.model import Gpu, MadeFor, Network, RunFacts, Scope, Shape
 from github_app.routing import lookalikes, units
 from github_app.routing.caches import Caches
-from github_app.routing.catalog import usd_per_minute
+from github_app.routing.catalog import github_usd, usd_per_minute
 from github_app.routing.globs import as_regex
 from github_app.routing.labels import KEYS, Rejected, Wanted, meaningless, parse
 from github_app.routing.network import cidr, github_domains, github_names, is_private, networks
@@ -220,6 +220,60 @@ def test_a_machine_costs_what_is_requested_of_it() -> None:
     shapes = [Shape((2.0, 8.0), (65536, 131072), 600, gpu, region) for gpu, region in asked]
 
     assert [usd_per_minute(each) for each in shapes] == [0.030343, 0.050023, 0.075035, 0.087541]
+
+
+ALLOWED = "[limits]\ndebug = true\n"
+
+
+def test_a_label_keeps_a_failed_jobs_sandbox_where_an_administrator_allows_it() -> None:
+    plain, kept = shape(), shape("debug:30m", toml=ALLOWED)
+    by_profile = decided("debug:1m", "profile:p", toml="[profiles.p]\ncpu = 2\n")
+    both = decided("debug:30m", "timeout:1410m", toml=ALLOWED)
+
+    assert (plain.debug_s, kept.debug_s) == (0, 1800)
+    # Its time comes on top of the job's.
+    assert kept.timeout_s == plain.timeout_s + 1800
+    assert kept.timeout_s == shape("debug:1800s", toml=ALLOWED).timeout_s
+    assert isinstance(by_profile, Refuse)
+    assert by_profile.sentence == (
+        "The label 'debug:1m' is not allowed here. An administrator may allow it: [limits] debug = true."
+    )
+    assert isinstance(both, Refuse)
+    assert "more than the 23h15m allowed here" in both.sentence
+
+
+@pytest.mark.parametrize("asked", ["59s", "121m", "30", "always", ""])
+def test_a_label_that_says_no_such_time_is_refused(asked: str) -> None:
+    found = decided(f"debug:{asked}", toml=ALLOWED)
+
+    assert isinstance(found, Refuse)
+    assert found.sentence == f"The label 'debug:{asked}' is no time from 1m to 120m; write for example 'debug:30m'."
+
+
+@pytest.mark.parametrize(
+    ("seconds", "vcpu", "memory_gib", "gpu", "usd"),
+    [
+        # The smallest that has both, for each minute that has begun.
+        (1, 0.25, 1, None, 0.006),
+        (60, 2, 8, None, 0.006),
+        (61, 2, 8, None, 0.012),
+        (60, 2.5, 8, None, 0.012),
+        (60, 2, 9, None, 0.012),
+        (600, 8, 32, None, 0.22),
+        (600, 8, 256, None, 1.62),
+        (600, 96, 384, None, 2.52),
+        (600, 96.5, 1, None, None),
+        (600, 2, 385, None, None),
+        (600, 4, 28, "T4", 0.52),
+        (600, 5, 28, "T4", None),
+        (600, 2, 2, "T4:2", None),
+        (600, 2, 2, "H100", None),
+    ],
+)
+def test_what_a_job_would_cost_on_githubs_own_runner(
+    seconds: float, vcpu: float, memory_gib: int, gpu: str | None, usd: float | None
+) -> None:
+    assert github_usd(seconds, vcpu, memory_gib * 1024, gpu) == usd
 
 
 def test_the_names_of_a_github_are_told_with_what_for_and_who_says_so() -> None:

@@ -251,6 +251,6 @@ async def test_a_runner_is_listed_though_another_of_its_name_comes_first() -> No
         place = next(iter((await it.store.all(RUNNERS)).values())).place
         paced = PacedRunners(it.parts.runners, WriteBudget(it.store, it.clock), it.clock)
 
-        assert await paced.is_listed(place, runner.name, runner.id)
-        assert await paced.is_listed(place, runner.name, 1)
-        assert not await paced.is_listed(place, runner.name, 2)
+        assert await paced.listed(place, runner.name, runner.id)
+        assert await paced.listed(place, runner.name, 1)
+        assert not await paced.listed(place, runner.name, 2)

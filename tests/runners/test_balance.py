@@ -18,6 +18,7 @@ from github_app.model import (
     RunnerRecord,
     RunnerState,
     Scope,
+    Waited,
     runner_name,
 )
 from github_app.runners.balance import CLAIM_IS_STALE_S, Demand, Plan, Start, Wait, fits, giving_way, plan
@@ -145,12 +146,12 @@ def test_a_launch_that_was_put_off_waits_for_its_time_and_then_starts_as_the_nex
         (Claim("a", 0.0, hold=Hold.MODAL_CAPACITY, not_before=NOW + 1), Wait(demand(), "modal-capacity", NOW + 1)),
         (
             Claim("a", 5.0, 2, Hold.RUNNER_DIED, "gone", NOW, unused=1, cost_usd=0.5),
-            Start(demand(), 4, 2, Hold.RUNNER_DIED, 1, 0.5),
+            Start(demand(), 4, 2, Hold.RUNNER_DIED, 1, 0.5, (Waited("runner-died", 5.0, NOW),)),
         ),
         # Urged since: what failed before counts for nothing but its cost.
         (
             Claim("a", -1.0, 2, Hold.RUNNER_DIED, "gone", NOW + 99, unused=1, cost_usd=0.5),
-            Start(demand(), 4, cost_usd=0.5),
+            Start(demand(), 4, cost_usd=0.5, waited=(Waited("runner-died", -1.0, NOW),)),
         ),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 
 from github_app.clock import Clock
 from github_app.errors import GitHubError, SandboxError
-from github_app.model import Place, RunnerRecord, Witness
+from github_app.model import Place, RunnerRecord, RunnerStatus, Witness
 from github_app.runners.ending import Endings, end_safely
 from github_app.store import ModalDictStore
 from tests.worlds.records import runner
@@ -25,7 +25,7 @@ class Outside:
         witnesses: Sequence[Witness] = (IDLE, IDLE, IDLE),
         removals: Sequence[int] = (204,),
         named: str | None = None,
-        listed: bool = False,
+        listed: str | None = None,
     ) -> None:
         self._listed = listed
         self._named = named
@@ -52,10 +52,10 @@ class Outside:
         """Wait for the right to remove."""
         self.happened.append("pay")
 
-    async def is_listed(self, place: Place, name: str, runner_id: int) -> bool:
+    async def listed(self, place: Place, name: str, runner_id: int) -> RunnerStatus | None:
         """Look for a runner in GitHub's list."""
         self.happened.append(f"look for {name} in the list")
-        return self._listed
+        return RunnerStatus(runner_id, name, self._listed) if self._listed else None
 
     async def remove(self, place: Place, runner_id: int) -> None:
         """Deregister."""
@@ -139,7 +139,7 @@ async def test_two_404s_apart_in_time_and_the_list_prove_that_github_knows_no_su
 
 async def test_two_404s_about_a_runner_that_github_lists_prove_nothing() -> None:
     """GitHub answered both removals of a waiting runner with a wrong 404, then gave it a job before it was ended."""
-    outside = Outside(removals=[404, 404], listed=True)
+    outside = Outside(removals=[404, 404], listed="offline")
 
     assert await outside.end() is False
     assert not outside.terminated
@@ -198,6 +198,14 @@ async def test_a_runner_that_has_no_sandbox_by_any_name_is_deregistered() -> Non
     assert await outside.end(runner(sandbox_id=None)) is True
     assert "remove 7 of octo-org: 204" in outside.happened
     assert not any(step.startswith(("ask", "terminate")) for step in outside.happened)
+
+
+async def test_a_runner_that_is_online_is_left_alone_where_modal_finds_no_sandbox_of_its_name() -> None:
+    """Another container had just started it: its sandbox was not found by name yet, and took a job meanwhile."""
+    outside = Outside(listed="online")
+
+    assert await outside.end(runner(sandbox_id=None)) is False
+    assert not any(step.startswith("remove") for step in outside.happened)
 
 
 async def test_a_sandbox_that_was_never_recorded_is_found_by_name_and_asked_first() -> None:

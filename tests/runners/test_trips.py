@@ -26,10 +26,18 @@ def test_the_trips_and_calls_of_a_job_are_few_and_hardly_a_dict_is_read_whole(
 ) -> None:
     """Of 12 calls and 15: half of the runners are online after more than 20 s, which costs two, and most jobs find
     another's runner first, which costs one; each takes a lane of the write budget of its own, which costs two.
+    What is counted for /metrics is no job's: it is written once a minute, however many jobs there are.
     """
     monkeypatch.setattr(containers, "VERSIONS", (Version(1000, 1000, None),))
     trips = count_trips(plan_of(*_JOBS, containers=1, calm_at=1200), monkeypatch, steady_from=_STEADY, **caps)
 
+    written = trips.calls.pop(("put", "tallies"))
+
+    # Whether runners are started at all is looked at every half minute.
+    stopped = [trips.calls.pop(("get", kind)) for kind in ("versions", "pauses")]
+
+    assert written <= (1200 - _STEADY) / 60
+    assert max(stopped) <= (1200 - _STEADY) / 30
     assert sorted(trips.launches[-_COUNTED:])[-2] <= 2
     assert {action: max(most[-_COUNTED:]) for action, most in trips.answers.items()} == _ANSWERED_AFTER
     assert sum(trips.calls.values()) / _COUNTED <= calls

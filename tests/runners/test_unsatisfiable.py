@@ -7,10 +7,10 @@ import sys
 import msgspec
 
 from github_app.model import Claim, Halt, Hold, JobEvent
-from github_app.operations.status import read_status
 from github_app.runners.versions import RunnerVersion
 from github_app.simulator.github.state import Repository
 from github_app.store import CLAIMS, HALTS, JOBS
+from github_app.views.status import read_status
 from github_app.web.delivery import decode
 from tests.worlds.universe import GPU, PLAIN, Universe, universe
 

@@ -214,6 +214,53 @@ async def test_a_sandbox_that_lingers_after_its_job_is_idle() -> None:
         assert await sandboxes.witness(sandbox_id) is Witness.IDLE
 
 
+# Kept after a job that has failed
+
+_ENDS = """mkdir _diag
+echo "[at INFO JobDispatcher] finish job request for job 1 with result: {result}" > _diag/Runner_1.log
+{mark}
+exit 3"""
+_ADMITTED = ": > .job-admitted"
+
+
+@pytest.mark.parametrize(
+    ("runner", "kept"),
+    [
+        (_ENDS.format(result="Failed", mark=_ADMITTED), True),
+        # A listener that writes nothing: the App ends what has not failed.
+        (f"{_ADMITTED}; exit 3", True),
+        (_ENDS.format(result="Succeeded", mark=_ADMITTED), False),
+        (_ENDS.format(result="Canceled", mark=_ADMITTED), False),
+        # Refused, or there was no job.
+        (_ENDS.format(result="Failed", mark=""), False),
+    ],
+)
+async def test_a_sandbox_is_kept_after_a_job_that_has_failed_and_ends_by_itself(runner: str, kept: bool) -> None:
+    image = RunnerImage(env={"RUNNER_HOME": "{root}/runner"}, files={"runner/run.sh": f"#!/bin/sh\n{runner}\n"})
+    async with SimulatedModal(image=image) as simulated, connect(simulated) as client:
+        sandboxes = ModalSandboxes("modal-runner", {"default": RECIPE}, client=client)
+        await sandboxes.prepare()
+        await sandboxes.create(spec(shape=Shape(CPU.cpu, CPU.memory_mib, CPU.timeout_s, debug_s=2)))
+        await until(lambda: not simulated.sandboxes()[0].running)
+        (view,) = simulated.sandboxes()
+
+        assert (view.ended_by, view.returncode) == ("exit", 3)
+        assert ("The job has failed: this sandbox is kept for 2 seconds." in view.output) is kept
+        assert not kept or (view.ended_at or 0.0) - (view.started_at or 0.0) >= 2.0
+
+
+async def test_a_kept_sandbox_may_be_ended_before_its_time() -> None:
+    async with prepared(_ENDS.format(result="Failed", mark=_ADMITTED)) as sandboxes:
+        sandbox_id = await sandboxes.create(spec(shape=Shape(CPU.cpu, CPU.memory_mib, CPU.timeout_s, debug_s=7200)))
+        async with asyncio.timeout(20):
+            while "is kept" not in (await sandboxes.output("modal-11-1", sandbox_id, 5) or ""):
+                await asyncio.sleep(0.05)
+        assert await sandboxes.witness(sandbox_id) is Witness.IDLE
+        await sandboxes.terminate(sandbox_id)
+
+        assert await sandboxes.ends_within(sandbox_id, 10)
+
+
 async def test_a_sandbox_that_has_ended_is_gone(sleeping_modal: SimulatedModal, sandboxes: ModalSandboxes) -> None:
     sandbox_id = await sandboxes.create(spec())
     sleeping_modal.kill(sandbox_id)

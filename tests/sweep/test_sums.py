@@ -37,7 +37,10 @@ def _ended(number: int, start_s: float) -> JobRecord:
 
 async def test_each_job_is_counted_once_when_its_runner_is_forgotten() -> None:
     async with universe() as it:
-        it.push({"plain": (PLAIN, 5), "other": (PLAIN, 5), "gpu": (GPU, 5)})
+        # One after the other, for a plain job may be given the H100.
+        it.push({"plain": (PLAIN, 5), "other": (PLAIN, 5)})
+        await it.until_done()
+        it.push({"gpu": (GPU, 5)})
         await _until_forgotten(it)
         await it.sweep()
         (day,) = (await it.store.all(SUMS)).values()

@@ -67,6 +67,28 @@ class Browser:
         new = await asyncio.to_thread(self._wait().until, lambda driver: set(driver.window_handles) - tabs)
         await asyncio.to_thread(self._driver.switch_to.window, new.pop())
 
+    async def type(self, selector: str, text: str) -> None:
+        """Write into a field."""
+        await asyncio.to_thread(lambda: self._driver.find_element(By.CSS_SELECTOR, selector).send_keys(text))
+
+    async def prefer(self, scheme: str) -> None:
+        """Prefer light or dark pages."""
+        features = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        await asyncio.to_thread(self._driver.execute_cdp_cmd, "Emulation.setEmulatedMedia", features)
+
+    async def run(self, script: str) -> None:
+        """Run a script in the page, whatever its policy says."""
+        await asyncio.to_thread(self._driver.execute_script, script)
+
+    async def answer(self, script: str) -> object:
+        """The same of one that calls its last argument with what it has found."""
+        return await asyncio.to_thread(self._driver.execute_async_script, script)
+
+    async def complaints(self) -> list[str]:
+        """What the browser's console has to say, but for answers 4xx, which scenes ask for."""
+        found = await asyncio.to_thread(self._driver.get_log, "browser")  # type: ignore[attr-defined]
+        return [each["message"] for each in found if "server responded with a status of 4" not in each["message"]]
+
     async def first_tab(self) -> None:
         """Go back to the tab that was there first."""
         await asyncio.to_thread(self._driver.switch_to.window, self._driver.window_handles[0])
@@ -98,6 +120,7 @@ async def browser(github: SimulatedGitHub, folder: Path) -> AsyncIterator[Browse
             f"--host-resolver-rules=MAP github.com:443 127.0.0.1:{port}",
         ):
             options.add_argument(argument)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         driver = await asyncio.to_thread(webdriver.Chrome, options, Service(str(DRIVER)))
         try:
             yield Browser(driver)

@@ -21,7 +21,10 @@ from github_app.simulator.github import SimulatedGitHub
 
 _CONTRACT = Path(__file__).parent.parent / "contract"
 # The runner's protocol, the pages for people, and what the description was not cut to.
-_NO_API = re.compile(r"^/_runner/|^(/organizations/[^/]+)?/settings/|^/apps/|/releases/latest$")
+_NO_API = re.compile(
+    r"^/_runner/|^(/organizations/[^/]+)?/settings/|^/apps/|^/login/oauth/|/releases/latest$"
+    r"|/user/memberships/|/applications/"
+)
 _HOST = "https://api.github.com"  # the only server that GitHub's description names
 
 

@@ -219,7 +219,7 @@ async def universe(
 async def _serving(parts: Parts, app: App, sock: object) -> AsyncIterator[None]:
     from pydantic import SecretStr
 
-    asgi = create_app(parts.service, [SecretStr(app.webhook_secret)], metrics=parts.metrics)
+    asgi = create_app(parts.service, [SecretStr(app.webhook_secret)], metrics=parts.metrics, dashboard=parts.dashboard)
     server = _Server(
         uvicorn.Config(asgi, log_config=None, lifespan="off", access_log=False, timeout_graceful_shutdown=1)
     )

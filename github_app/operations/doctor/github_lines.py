@@ -6,8 +6,10 @@ from datetime import UTC
 
 from github_app.compose import Parts
 from github_app.github import AppRecord, AppWebhook, Installation, Jobs, RunnerGroup, RunnerGroups, barriers
+from github_app.github.connection import SharedTransport
 from github_app.github.jobs import Unmetered
 from github_app.github.manifest import registration_manifest
+from github_app.github.people import CALLBACK, People
 from github_app.github.wire import Repository
 from github_app.model import Place, Scope
 from github_app.operations.doctor.check import Check, failed, ok
@@ -53,6 +55,7 @@ class OnGitHub:
             "runners": (self.runners, status),
             "runner-group": (self.runner_group, status),
             "runner-version": (self.runner_version, status),
+            "dashboard": (self.dashboard, status),
         }
 
     @property
@@ -94,9 +97,28 @@ class OnGitHub:
             if each.permissions and (lacks := _lacking(each.permissions, wanted["default_permissions"])):
                 cure = f"an owner opens {each.html_url or 'the installation'} and accepts the request"
                 return failed("permissions", f"{_login(each)} has not agreed to {', '.join(lacks)}", cure)
-        more = sorted(set(app.permissions) - set(wanted["default_permissions"]) - {"checks"})
+        more = sorted(set(app.permissions) - set(wanted["default_permissions"]) - {"checks", "members"})
         spare = f"; not needed: {', '.join(more)}" if more else ""
         return ok("permissions", f"as in manifest.yml{spare}")
+
+    async def dashboard(self) -> Check:
+        """People can sign in, as far as GitHub tells: which callback URLs the App has it tells nobody."""
+        settings = self._settings
+        if not settings.dashboard:
+            return ok("dashboard", "switched off (DASHBOARD)")
+        if not settings.github_client_id or settings.github_client_secret is None:
+            return ok("dashboard", "nobody can sign in; `modal-runner setup --add-sign-in` sees to that")
+        transport = SharedTransport(settings.host.rest_version)
+        try:
+            people = People(settings.host, settings.github_client_id, settings.github_client_secret, transport)
+            good = await people.is_known()
+        finally:
+            await transport.really_close()
+        if not good:
+            return failed(
+                "dashboard", "GITHUB_CLIENT_SECRET is none of the App's", "run `modal-runner setup --add-sign-in`"
+            )
+        return ok("dashboard", f"people sign in where the App has the callback URL {self._web_url or 'URL'}{CALLBACK}")
 
     async def installations(self) -> Check:
         """The App is installed somewhere, and not suspended there; by others than its owner only where they may."""

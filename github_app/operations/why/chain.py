@@ -95,6 +95,9 @@ def _links(facts: Facts, rules: Rules) -> Iterator[Link]:
         yield Link("admitted", "wrong", f"refused: {facts.refusal.sentence}")
     if facts.record is not None and facts.record.state.over:
         yield _over(facts.record)
+        if (runner := facts.runner) is not None and runner.debug_until and runner.ended_at is None:
+            left = as_span(runner.debug_until - facts.now)
+            yield Link("sandbox", "ok", f"kept for debugging, {left} more: `modal-runner shell {facts.job_id}`")
     elif facts.event is not None:
         yield _admitted(facts.event, rules)
         yield _at_github(facts)

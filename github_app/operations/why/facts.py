@@ -17,7 +17,6 @@ from github_app.model import (
     SandboxStatus,
 )
 from github_app.operations.lookup import job_at_github
-from github_app.operations.waits import waits_of
 from github_app.routing.route import route
 from github_app.routing.rules import Admit, Rules
 from github_app.runners.balance import Demand, Wait, failed_before, fits, plan
@@ -26,6 +25,7 @@ from github_app.runners.versions import RunnerVersion
 from github_app.sandboxes import ModalSandboxes
 from github_app.store import CLAIMS, HALTS, HISTORY, JOBS, REFUSALS, RUNNERS, SLOTS, SWEEPS, ModalDictStore
 from github_app.store.notes import Refusal
+from github_app.views.waits import waits_of
 
 _LINES = 20
 

@@ -10,12 +10,22 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from github_app.simulator.github import api_actions, api_apps, api_checks, api_runners, runner_service
+from github_app.simulator.github import (
+    api_actions,
+    api_apps,
+    api_checks,
+    api_runners,
+    api_users,
+    runner_service,
+    sign_in,
+)
+from github_app.simulator.github.app_settings import AppSettings
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.calls import As, Call, Endpoint, Reply
 from github_app.simulator.github.faults import Hangup
 from github_app.simulator.github.overview import Overview
 from github_app.simulator.github.pages import Pages
+from github_app.simulator.github.sign_in import SignIn
 from github_app.simulator.github.site import Site
 
 _ENDPOINTS: tuple[Endpoint, ...] = (
@@ -23,6 +33,7 @@ _ENDPOINTS: tuple[Endpoint, ...] = (
     *api_runners.ENDPOINTS,
     *api_actions.ENDPOINTS,
     *api_checks.ENDPOINTS,
+    *api_users.ENDPOINTS,
 )
 
 
@@ -31,7 +42,8 @@ def application(site: Site) -> Starlette:
     prefix = "/api/v3" if site.rest_version else ""
     routes = [_route(site, endpoint, counted=True, prefix=prefix) for endpoint in _ENDPOINTS]
     routes += [_route(site, endpoint, counted=False) for endpoint in runner_service.ENDPOINTS]
-    routes += Pages(site).routes() + Overview(site).routes()
+    routes += [_route(site, endpoint, counted=True) for endpoint in sign_in.ENDPOINTS]
+    routes += SignIn(site).routes() + Pages(site).routes() + AppSettings(site).routes() + Overview(site).routes()
     routes.append(Route("/{path:path}", _unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]))
     return Starlette(routes=routes)
 
@@ -55,8 +67,8 @@ def _route(site: Site, endpoint: Endpoint, *, counted: bool, prefix: str = "") -
         except Hangup:
             return _HalfAnswer()
         response = _unless_known(request, _response(reply, headers))
-        if response.status_code == 304 and call.token is not None:
-            site.limits.refund(f"installation {call.installation.id}")
+        if response.status_code == 304 and (call.token or call.user_token):
+            site.limits.refund(_payer(call))
         return response
 
     # Starlette adds HEAD to GET; GitHub has it too.
@@ -76,13 +88,25 @@ async def _call(site: Site, endpoint: Endpoint, request: Request, headers: dict[
         headers["X-Accepted-GitHub-Permissions"] = "=".join(endpoint.needs)
     if endpoint.caller is As.APP:
         call.calling_app = site.authority.app(authorization)
-        headers |= site.limits.spend(f"app {call.app.id}", endpoint.method)
+    elif endpoint.caller is As.CLIENT:
+        call.calling_app = site.authority.client(authorization)
+    elif endpoint.caller is As.USER:
+        call.user_token = site.authority.user(authorization)
     elif endpoint.caller is As.INSTALLATION:
         call.token = site.authority.installation(authorization, endpoint.needs)
-        headers |= site.limits.spend(f"installation {call.installation.id}", endpoint.method)
-        if call.token.repositories and "{org}" in endpoint.path and not site.narrowed_tokens_register:
-            raise ApiError(403, "Resource not accessible by integration")
+    if endpoint.caller is not As.ANYONE:
+        headers |= site.limits.spend(_payer(call), endpoint.method)
+    narrowed = call.token is not None and call.token.repositories
+    if narrowed and "{org}" in endpoint.path and not site.narrowed_tokens_register:
+        raise ApiError(403, "Resource not accessible by integration")
     return call
+
+
+def _payer(call: Call) -> str:
+    """Whose rate limit a call is charged to."""
+    if call.token is not None:
+        return f"installation {call.installation.id}"
+    return f"user {call.person.account.id}" if call.user_token is not None else f"app {call.app.id}"
 
 
 class _HalfAnswer(Response):

@@ -1,9 +1,11 @@
-"""Who is calling: an App with its JWT, an installation with its token, or nobody.
+"""Who is calling: an App with its JWT or its client secret, an installation or a user with a token, or nobody.
 
 Rules from GitHub's docs: "Generating a JSON Web Token (JWT) for a GitHub App", "Generating an installation access
-token", "Permissions required for GitHub Apps".
+token", "Generating a user access token for a GitHub App", "Permissions required for GitHub Apps".
 """
 
+import base64
+import binascii
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -13,11 +15,13 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from github_app.simulator.github.people import People, UserToken
 from github_app.simulator.github.state import App, Installation, InstallationToken, World
 
 TOKEN_LIFETIME_S = 3600.0
-# No allowance for clocks that differ: the docs leave that to the caller, who is to date a JWT back a minute.
 _SUSPENDED = "This installation has been suspended"
+_NOT_ACCESSIBLE = "Resource not accessible by integration"
+# No allowance for clocks that differ: the docs leave that to the caller, who is to date a JWT back a minute.
 _JWT_LIFETIME_S = 600
 _LEVELS = {"read": 1, "write": 2, "admin": 3}
 
@@ -36,9 +40,14 @@ class Authority:
     """Verifies JWTs, mints tokens and finds out whose a token is."""
 
     def __init__(
-        self, world: World, clock: Callable[[], float] = time.time, jwt_clock: Callable[[], float] = time.time
+        self,
+        world: World,
+        people: People,
+        clock: Callable[[], float] = time.time,
+        jwt_clock: Callable[[], float] = time.time,
     ) -> None:
         self._world = world
+        self._people = people
         self._clock = clock
         # A JWT is signed by the clock on the wall, also where all else runs in compressed time.
         self._jwt_clock = jwt_clock
@@ -102,18 +111,50 @@ class Authority:
 
     def installation(self, authorization: str, needs: tuple[str, str] | None) -> InstallationToken:
         """The token in an `Authorization` header, if it is alive and has the permission that the call needs."""
-        token = self._world.tokens.get(_credential(authorization))
+        credential = _credential(authorization)
+        if self._people.token(credential) is not None:
+            # So it is at /installation; elsewhere GitHub lets a user do what the App may too, which is not simulated.
+            raise ApiError(HTTPStatus.FORBIDDEN, _NOT_ACCESSIBLE)
+        token = self._world.tokens.get(credential)
         if token is None or token.expires_at <= self._clock():
             raise ApiError(HTTPStatus.UNAUTHORIZED, "Bad credentials")
         if token.installation.suspended_at is not None:
             raise ApiError(HTTPStatus.FORBIDDEN, _SUSPENDED)
         if token.installation.id not in self._world.installations:
             raise ApiError(HTTPStatus.UNAUTHORIZED, "Bad credentials")
-        if needs is not None:
-            name, level = needs
-            if _LEVELS.get(token.permissions.get(name, ""), 0) < _LEVELS[level]:
-                raise ApiError(HTTPStatus.FORBIDDEN, "Resource not accessible by integration")
+        if needs is not None and not permits(token.permissions, needs):
+            raise ApiError(HTTPStatus.FORBIDDEN, _NOT_ACCESSIBLE)
         return token
+
+    def user(self, authorization: str) -> UserToken:
+        """The user's token in an `Authorization` header, if it is alive."""
+        credential = _credential(authorization)
+        if credential in self._world.tokens:
+            raise ApiError(HTTPStatus.FORBIDDEN, _NOT_ACCESSIBLE)
+        token = self._people.token(credential)
+        if token is None:
+            raise ApiError(HTTPStatus.UNAUTHORIZED, "Bad credentials")
+        return token
+
+    def client(self, authorization: str) -> App:
+        """The App whose client id and client secret are the user and the password of an `Authorization` header."""
+        scheme, _, credential = authorization.partition(" ")
+        if scheme.lower() != "basic":
+            raise ApiError(HTTPStatus.UNAUTHORIZED, "Requires authentication")
+        try:
+            client_id, _, client_secret = base64.b64decode(credential).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            raise ApiError(HTTPStatus.UNAUTHORIZED, "Bad credentials") from None
+        for app in self._world.apps.values():
+            if app.client_id == client_id and client_secret in app.client_secrets:
+                return app
+        raise ApiError(HTTPStatus.UNAUTHORIZED, "Bad credentials")
+
+
+def permits(permissions: Mapping[str, str], needs: tuple[str, str]) -> bool:
+    """Whether permissions hold one of a name, at its level or above."""
+    name, level = needs
+    return _LEVELS.get(permissions.get(name, ""), 0) >= _LEVELS[level]
 
 
 def _credential(authorization: str) -> str:

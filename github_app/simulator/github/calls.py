@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from github_app.simulator.github.auth import ApiError
+from github_app.simulator.github.people import Person, UserToken
 from github_app.simulator.github.site import Site
 from github_app.simulator.github.state import Account, App, Installation, InstallationToken, Repository
 
@@ -21,6 +22,8 @@ class As(Enum):
     ANYONE = "anyone"
     APP = "app"
     INSTALLATION = "installation"
+    USER = "user"
+    CLIENT = "client"
 
 
 @dataclass
@@ -32,16 +35,22 @@ class Call:
     raw_body: bytes
     calling_app: App | None = None
     token: InstallationToken | None = None
+    user_token: UserToken | None = None
 
     @property
     def app(self) -> App:
-        """The App that calls."""
-        return _known(self.calling_app)
+        """The App that calls, or for which a user calls."""
+        return self.user_token.app if self.user_token else _known(self.calling_app)
 
     @property
     def installation(self) -> Installation:
         """The installation that calls."""
         return _known(self.token).installation
+
+    @property
+    def person(self) -> Person:
+        """The user who calls."""
+        return _known(self.user_token).person
 
     def path(self, name: str) -> str:
         """A parameter of the path."""
@@ -118,7 +127,7 @@ Handler = Callable[[Call], Awaitable[Reply]]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A route of the REST API. `needs` is the permission of the installation's token."""
+    """A route of the REST API. `needs` is the permission of the installation's token, or of a user's installation."""
 
     method: str
     path: str

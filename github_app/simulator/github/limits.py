@@ -1,4 +1,4 @@
-"""GitHub's limits for one installation (docs: "Rate limits for the REST API"), and the headers that tell of them."""
+"""GitHub's limits for one installation, user or App (docs: "Rate limits for the REST API"), and their headers."""
 
 import time
 from collections import deque
@@ -41,7 +41,7 @@ class RateLimits:
         usage.used += 1
         headers = self._headers(usage)
         if usage.used > PER_HOUR:
-            raise ApiError(403, "API rate limit exceeded for installation.", headers=headers)
+            raise ApiError(403, f"API rate limit exceeded for {caller.replace(' ', ' ID ')}.", headers=headers)
         self._spend_points(usage, now, _POINTS.get(method, _WRITE_POINTS), headers)
         return headers
 

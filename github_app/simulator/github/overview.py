@@ -1,27 +1,17 @@
-"""Pages for a person who looks at the simulated GitHub: what runs, what it printed, which runners there are.
+"""Pages for a person who looks at the simulated GitHub: what runs, what it printed, which runners there are."""
 
-Names and logs are foreign text: each is escaped where it enters the page, and what would steer a reader is shown as its
-code.
-"""
-
-import html
 from collections.abc import Iterable
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
-from github_app.foreign_text import visible
+from github_app.simulator.github.page import page, text
 from github_app.simulator.github.site import Site
 from github_app.simulator.github.state import Job, Runner, WorkflowRun
 
-_STYLE = (
-    "body{font:15px system-ui,sans-serif;margin:2em auto;max-width:70em;padding:0 1em}"
-    "td,th{text-align:left;padding:.2em 1em .2em 0;vertical-align:top;overflow-wrap:anywhere}"
-    "pre{background:#8881;padding:1em;white-space:pre-wrap;overflow-wrap:anywhere}"
-    ".success{color:#1a7f37}.failure{color:#cf222e}.cancelled{color:#9a6700}"
-)
-_EVERY_S = 3
+# Every three seconds.
+_AGAIN = '<meta http-equiv="refresh" content="3">'
 
 
 class Overview:
@@ -48,43 +38,43 @@ class Overview:
             "<h2>Runners</h2>",
             _table(("name", "status", "labels", "job"), runners) if runners else "<p>None at the moment.</p>",
         ]
-        return _page("Simulated GitHub", "\n".join(parts), refresh=True)
+        return page("Simulated GitHub", "\n".join(parts), head=_AGAIN)
 
     async def _log(self, request: Request) -> Response:
         job = self._github.world.jobs.get(request.path_params["job_id"])
         if job is None or job.run.id != request.path_params["run_id"]:
-            return _page("Not found", '<p><a href="/">All runs</a></p>', status=404)
-        lines = "\n".join(_text(line) for line in job.log) or "(nothing yet)"
-        labels = _text(" ".join(job.instance.labels))
+            return page("Not found", '<p><a href="/">All runs</a></p>', status=404)
+        lines = "\n".join(text(line) for line in job.log) or "(nothing yet)"
+        labels = text(" ".join(job.instance.labels))
         body = f'<p><a href="/">All runs</a> · {_state(job)} · {labels}</p><pre>{lines}</pre>'
-        return _page(f"{job.run.name} / {job.instance.name}", body, refresh=job.status != "completed")
+        return page(f"{job.run.name} / {job.instance.name}", body, head="" if job.status == "completed" else _AGAIN)
 
 
 def _run(run: WorkflowRun) -> str:
     rows = [
         (
-            f'<a href="/{run.repository.full_name}/actions/runs/{run.id}/job/{job.id}">{_text(job.instance.name)}</a>',
+            f'<a href="/{run.repository.full_name}/actions/runs/{run.id}/job/{job.id}">{text(job.instance.name)}</a>',
             _state(job),
-            _text(" ".join(job.instance.labels)),
-            _text(job.runner.name if job.runner else ""),
+            text(" ".join(job.instance.labels)),
+            text(job.runner.name if job.runner else ""),
         )
         for job in run.jobs
     ]
-    note = f"<p>{_text(run.note)}</p>" if run.note else ""
+    note = f"<p>{text(run.note)}</p>" if run.note else ""
     title = f"{run.name} #{run.number}"
     state = run.conclusion or run.status
-    head = f"<h3>{_text(title)}: {_text(state)}</h3><p>{_text(run.repository.full_name)}, {_text(run.event)}</p>"
+    head = f"<h3>{text(title)}: {text(state)}</h3><p>{text(run.repository.full_name)}, {text(run.event)}</p>"
     return head + note + _table(("job", "state", "runs-on", "runner"), rows)
 
 
 def _runner(runner: Runner) -> tuple[str, ...]:
     status = "offline" if not runner.online else "busy" if runner.job else "idle"
     job = runner.job.instance.name if runner.job else ""
-    return _text(runner.name), status, _text(" ".join(runner.labels)), _text(job)
+    return text(runner.name), status, text(" ".join(runner.labels)), text(job)
 
 
 def _state(job: Job) -> str:
-    state = _text(job.conclusion or job.status)
+    state = text(job.conclusion or job.status)
     return f'<span class="{state}">{state}</span>'
 
 
@@ -93,16 +83,3 @@ def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     head = "".join(f"<th>{each}</th>" for each in heads)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><tr>{head}</tr>{body}</table>"
-
-
-def _text(text: str) -> str:
-    return html.escape(visible(text))
-
-
-def _page(title: str, body: str, *, refresh: bool = False, status: int = 200) -> Response:
-    title = _text(title)
-    again = f'<meta http-equiv="refresh" content="{_EVERY_S}">' if refresh else ""
-    head = f'<meta charset="utf-8"><title>{title}</title>{again}<style>{_STYLE}</style>'
-    # Whatever a name should smuggle in, no script runs here.
-    policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-    return HTMLResponse(f"<!doctype html><html lang=en>{head}<h1>{title}</h1>{body}</html>", status, policy)

@@ -3,16 +3,15 @@
 Docs: "Registering a GitHub App from a manifest", "Installing your own GitHub App".
 """
 
-import html
 import json
-from collections.abc import Mapping
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from github_app.simulator.github.auth import ApiError
+from github_app.simulator.github.page import hidden, page, read_form, text
 from github_app.simulator.github.site import Site
 from github_app.simulator.github.state import Account, App
 
@@ -27,9 +26,9 @@ class Pages:
         """Where the pages are."""
         return [
             *(
-                Route(f"{prefix}/settings/apps{end}", page, methods=["POST"])
+                Route(f"{prefix}/settings/apps{end}", answer, methods=["POST"])
                 for prefix in ("/organizations/{org}", "")
-                for end, page in (("/new", self._new_app), ("", self._create_app))
+                for end, answer in (("/new", self._new_app), ("", self._create_app))
             ),
             Route("/apps/{slug}/installations/new", self._choose, methods=["GET"]),
             Route("/apps/{slug}/installations", self._install, methods=["POST"]),
@@ -39,16 +38,16 @@ class Pages:
         """Take the manifest that a page posted, and ask whether the App is to be made, under which name."""
         owner = self._owner(request)
         if owner is None or not owner.owned:
-            return _page("You have no rights here", status=404 if owner is None else 403)
-        manifest = (await _form(request)).get("manifest", "")
+            return page("You have no rights here", status=404 if owner is None else 403)
+        manifest = (await read_form(request)).get("manifest", "")
         return _confirm(request, owner, manifest, _name_in(manifest))
 
     async def _create_app(self, request: Request) -> Response:
         """Make the App, and send the browser back with the code."""
         owner = self._owner(request)
         if owner is None or not owner.owned:
-            return _page("You have no rights here", status=404 if owner is None else 403)
-        form = await _form(request)
+            return page("You have no rights here", status=404 if owner is None else 403)
+        form = await read_form(request)
         manifest = form.get("manifest", "")
         if name := form.get("name"):
             manifest = json.dumps(json.loads(manifest) | {"name": name})
@@ -62,18 +61,20 @@ class Pages:
     async def _choose(self, request: Request) -> Response:
         app = self._app(request)
         if app is None:
-            return _page("Not found", status=404)
+            return page("Not found", status=404)
         form = (
             f'<form method="post" action="/apps/{app.slug}/installations"><button id="install">Install</button></form>'
         )
-        return _page(f"Install {app.name} on {app.owner.login}", form)
+        return page(f"Install {app.name} on {app.owner.login}", form)
 
     async def _install(self, request: Request) -> Response:
         app = self._app(request)
         if app is None:
-            return _page("Not found", status=404)
+            return page("Not found", status=404)
         self._github.install(app, app.owner)
-        return _page(f"{app.name} is installed")
+        if app.request_oauth_on_install:
+            return RedirectResponse(f"/login/oauth/authorize?{urlencode({'client_id': app.client_id})}", 302)
+        return page(f"{app.name} is installed")
 
     def _owner(self, request: Request) -> Account | None:
         accounts = self._github.world.accounts
@@ -87,11 +88,6 @@ class Pages:
         return next((app for app in self._github.world.apps.values() if app.slug == slug), None)
 
 
-async def _form(request: Request) -> Mapping[str, str]:
-    found = parse_qs((await request.body()).decode("utf-8", "replace"))
-    return {name: values[0] for name, values in found.items()}
-
-
 def _name_in(manifest: str) -> str:
     try:
         return str(json.loads(manifest)["name"])
@@ -102,16 +98,11 @@ def _name_in(manifest: str) -> str:
 def _confirm(request: Request, owner: Account, manifest: str, name: str, wrong: ApiError | None = None) -> Response:
     query = urlencode({"state": request.query_params.get("state", "")})
     action = request.url.path.removesuffix("/new")
-    error = f'<p id="error">{html.escape(wrong.message)}</p>' if wrong else ""
+    error = f'<p id="error">{text(wrong.message)}</p>' if wrong else ""
     form = (
         f'{error}<form method="post" action="{action}?{query}">'
-        f'<input type="hidden" name="manifest" value="{html.escape(manifest)}">'
-        f'<input name="name" value="{html.escape(name)}">'
-        f'<button id="create">Create GitHub App for {html.escape(owner.login)}</button></form>'
+        f"{hidden({'manifest': manifest})}"
+        f'<input name="name" value="{text(name)}">'
+        f'<button id="create">Create GitHub App for {text(owner.login)}</button></form>'
     )
-    return _page("Create GitHub App", form, status=wrong.status if wrong else 200)
-
-
-def _page(title: str, body: str = "", *, status: int = 200) -> Response:
-    title = html.escape(title)
-    return HTMLResponse(f"<!doctype html><title>{title}</title><h1>{title}</h1>{body}", status)
+    return page("Create GitHub App", form, status=wrong.status if wrong else 200)

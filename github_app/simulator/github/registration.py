@@ -8,9 +8,10 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -21,13 +22,13 @@ from github_app.simulator.github.state import Account, App, World
 from github_app.simulator.github.webhooks import Webhooks
 
 _CODE_LIFETIME_S = 3600.0
+_MOST_CALLBACKS = 10
 
 
 @dataclass(frozen=True)
 class _Conversion:
     app: App
     pem: str
-    client_secret: str
     expires_at: float
 
 
@@ -67,6 +68,9 @@ class Registration:
             events=list(manifest.get("default_events", [])),
             external_url=manifest["url"],
             created_at=self._clock(),
+            client_secrets=[secrets.token_hex(20)],
+            callback_urls=list(manifest.get("callback_urls", [])),
+            request_oauth_on_install=bool(manifest.get("request_oauth_on_install", False)),
         )
         self._world.apps[app.id] = app
         self._webhooks.ping(app)
@@ -74,7 +78,7 @@ class Registration:
             serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
         )
         code = secrets.token_hex(20)
-        self._pending[code] = _Conversion(app, pem.decode(), secrets.token_hex(20), self._clock() + _CODE_LIFETIME_S)
+        self._pending[code] = _Conversion(app, pem.decode(), self._clock() + _CODE_LIFETIME_S)
         return str(manifest["redirect_url"]), code
 
     def convert(self, code: str) -> dict[str, Any]:
@@ -84,7 +88,7 @@ class Registration:
             raise ApiError(404, "Not Found")
         return {
             **self._shapes.app(pending.app),
-            "client_secret": pending.client_secret,
+            "client_secret": pending.app.client_secrets[0],
             "webhook_secret": pending.app.webhook_secret,
             "pem": pending.pem,
         }
@@ -107,4 +111,18 @@ def _checked(manifest_json: str) -> dict[str, Any]:
         raise ApiError(422, 'Invalid manifest: "default_permissions" is not an object.')
     if not isinstance(manifest.get("default_events", []), list):
         raise ApiError(422, 'Invalid manifest: "default_events" is not a list.')
+    callbacks = manifest.get("callback_urls", [])
+    if not isinstance(callbacks, list) or not all(isinstance(url, str) for url in callbacks):
+        raise ApiError(422, 'Invalid manifest: "callback_urls" is not a list of URLs.')
+    if wrong := wrong_callbacks(callbacks):
+        raise ApiError(422, f"Invalid manifest: {wrong}")
     return manifest
+
+
+def wrong_callbacks(urls: Collection[str]) -> str | None:
+    """What is wrong with callback URLs (docs: "About the user authorization callback URL"), or None."""
+    if len(urls) > _MOST_CALLBACKS:
+        return f"There may be at most {_MOST_CALLBACKS} callback URLs."
+    if any(urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc for url in urls):
+        return "A callback URL is not a URL."
+    return None

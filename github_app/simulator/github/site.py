@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
 import httpx
 
@@ -10,6 +10,7 @@ from github_app.simulator.github.actions import Actions
 from github_app.simulator.github.auth import Authority
 from github_app.simulator.github.faults import Faults, NoFaults
 from github_app.simulator.github.limits import RateLimits
+from github_app.simulator.github.people import People, Person
 from github_app.simulator.github.registration import Registration
 from github_app.simulator.github.shapes import Shapes
 from github_app.simulator.github.state import Account, App, Installation, Job, World
@@ -49,6 +50,9 @@ class Site:
         self.labels_refused = False
         self.labels_added = False
         self.narrowed_tokens_register = True
+        # Whether a redirect_uri may lead below a callback URL: the docs allow it to OAuth apps, and want of GitHub Apps
+        # "an exact match".
+        self.callbacks_go_below = False
         # A DELETE goes by the busy flag that is told, which may lag; else by what is so.
         self.deletes_by_flag = True
         # Lists show what was so many seconds ago; a single thing is shown as it is.
@@ -58,7 +62,8 @@ class Site:
         self.calls: Counter[str] = Counter()
         self.world = World()
         self.shapes = Shapes(self.api_url, self.url)
-        self.authority = Authority(self.world, clock, jwt_clock or clock)
+        self.people = People(self.world, clock)
+        self.authority = Authority(self.world, self.people, clock, jwt_clock or clock)
         self.limits = RateLimits(clock)
         self.webhooks = Webhooks(self.world, clock, deliver_by)
         self.actions = Actions(self.world, self.webhooks, self.shapes, clock)
@@ -81,6 +86,22 @@ class Site:
         }
         self.webhooks.send(installation, "installation", payload, None)
         return installation
+
+    def add_person(
+        self,
+        login: str,
+        *,
+        name: str | None = None,
+        roles: Mapping[str, str] | None = None,
+        sees: Collection[str] = (),
+        pending: bool = False,
+    ) -> Person:
+        """Create a user, or give one more: `roles` (`admin`, `member`) in organisations, private repositories to see.
+
+        Both by their names, `octo-org` and `octo-org/app`; owners of an organisation see all of it. `pending`: the
+        person has been invited to the organisations, and has not agreed.
+        """
+        return self.people.add(login, name=name, roles=roles or {}, sees=sees, pending=pending)
 
     def jobs(self) -> list[Job]:
         """Every job, oldest first."""

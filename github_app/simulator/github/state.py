@@ -59,6 +59,9 @@ class App:
     events: list[str]
     external_url: str
     created_at: float
+    client_secrets: list[str] = field(default_factory=list)
+    callback_urls: list[str] = field(default_factory=list)
+    request_oauth_on_install: bool = False
 
 
 @dataclass(eq=False)

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from github_app.jobs.accounts import machine_name, phases, queued_at, usd
-from github_app.model import JobRecord, JobState, Ran, RunnerRecord
-from github_app.routing.catalog import usd_per_minute
+from github_app.jobs.accounts import phases, queued_at, usd, with_its_keeping
+from github_app.model import JobRecord, JobState, Ran, RunnerRecord, Shape
+from github_app.routing.catalog import github_usd, requested, usd_per_minute
 from github_app.routing.globs import matches
+from github_app.routing.units import as_machine
 from github_app.store import HISTORY, JOBS, RUNNERS, ModalDictStore
 
 
@@ -15,7 +16,9 @@ class JobLine(msgspec.Struct, frozen=True):
     """One job. The fields are what `modal-runner jobs --json` prints; times are Unix seconds, None is not known.
 
     `waited_s` is from GitHub's queue to a runner, `ran_s` from there to the end, or until now. `phases` are seconds
-    since it was queued. `usd` is an estimate: what the machine costs at least, from its sandbox's creation on.
+    since it was queued. `usd` is an estimate: what the machine costs at least, from its sandbox's creation on;
+    `kept_until`: its sandbox is there until then, for it has failed and asked for that.
+    `github_usd` what its minutes would cost on a runner of GitHub's own, where there is one as large.
     """
 
     id: int
@@ -35,6 +38,11 @@ class JobLine(msgspec.Struct, frozen=True):
     sandbox: str | None
     usd: float | None
     phases: dict[str, float]
+    github_usd: float | None = None
+    kept_until: float | None = None
+    run: int = 0
+    attempt: int = 1
+    branch: str | None = None
 
 
 async def read_jobs(store: ModalDictStore, now: float) -> list[JobLine]:
@@ -72,8 +80,13 @@ def line_of(record: JobRecord, runners: Mapping[str, RunnerRecord], now: float) 
         machine=_machine(ran, runner),
         runner=ran.runner if ran else record.runner_name,
         sandbox=ran.sandbox_id if ran else runner.sandbox_id if runner else None,
-        usd=_usd(record, runner, begun, until),
+        usd=_usd(with_its_keeping(record, runner, now), runner, begun, until),
         phases=phases(record),
+        github_usd=_github_usd(ran, runner, _between(begun, until)),
+        kept_until=runner.debug_until if runner and runner.ended_at is None else None,
+        run=event.run_id,
+        attempt=event.run_attempt,
+        branch=event.branch,
     )
 
 
@@ -102,11 +115,23 @@ def _usd(record: JobRecord, runner: RunnerRecord | None, begun: float | None, un
     return round(usd_per_minute(runner.shape) * max(0.0, until - (runner.created_at or begun)) / 60, 6)
 
 
+def _github_usd(ran: Ran | None, runner: RunnerRecord | None, ran_s: float | None) -> float | None:
+    if ran_s is None:
+        return None
+    if ran is not None:
+        return github_usd(ran_s, ran.vcpu, ran.memory_mib, ran.gpu)
+    return None if runner is None else github_usd(ran_s, *requested(runner.shape))
+
+
 def _machine(ran: Ran | None, runner: RunnerRecord | None) -> str | None:
     if ran is not None:
-        return machine_name(ran.gpu, ran.vcpu, ran.memory_mib, ran.region)
+        return as_machine(ran.gpu, ran.vcpu, ran.memory_mib, ran.region)
     if runner is None:
         return None
-    shape = runner.shape
-    gpu = str(shape.gpu) if shape.gpu else None
-    return machine_name(gpu, shape.cpu[0] * 2, shape.memory_mib[0], shape.region)
+    return machine_of(runner.shape)
+
+
+def machine_of(shape: Shape) -> str:
+    """A machine in words, by what is requested of it."""
+    vcpu, memory_mib, gpu = requested(shape)
+    return as_machine(gpu, vcpu, memory_mib, shape.region)

@@ -1,12 +1,13 @@
 """What is going on, for an operator at night: read from the records alone."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import msgspec
 
-from github_app.model import Claim, JobRecord, JobState, RunnerRecord
-from github_app.operations.waits import Waits, gone, waits_of
+from github_app.model import Claim, Halt, JobRecord, JobState, RunnerRecord, Slot
 from github_app.routing.route import route
 from github_app.routing.rules import Admit, Rules
 from github_app.routing.warm import Seat, seats_of, usd_a_month
@@ -14,6 +15,8 @@ from github_app.runners.balance import Demand, plan
 from github_app.runners.capacity import Caps
 from github_app.runners.versions import RunnerVersion
 from github_app.store import CLAIMS, HALTS, JOBS, PARKED, PLACES, REFUSALS, RUNNERS, SLOTS, ModalDictStore
+from github_app.store.notes import Refusal
+from github_app.views.waits import Waits, gone, waits_of
 
 NO_CAPS = Caps()
 
@@ -33,7 +36,7 @@ class JobStatus(msgspec.Struct, frozen=True):
 
 
 class RunnerStatus(msgspec.Struct, frozen=True):
-    """One runner, and what it runs."""
+    """One runner, and what it runs. `kept_until`: its job has failed, and its sandbox is kept for a look until then."""
 
     name: str
     state: str
@@ -41,6 +44,7 @@ class RunnerStatus(msgspec.Struct, frozen=True):
     job: int | None
     sandbox: str | None
     gpu: str | None
+    kept_until: float | None = None
 
 
 class RefusalStatus(msgspec.Struct, frozen=True):
@@ -78,32 +82,65 @@ class Status(msgspec.Struct, frozen=True):
     warm: list[WarmStatus]
 
 
-async def read_status(
-    store: ModalDictStore, rules: Rules, version: RunnerVersion, now: float, caps: Caps = NO_CAPS
-) -> Status:
-    """Read the records.
+@dataclass(frozen=True)
+class Records:
+    """What is going on, keyed as in the store."""
+
+    jobs: Mapping[str, JobRecord]
+    runners: Mapping[str, RunnerRecord]
+    claims: Mapping[str, Claim]
+    halts: Mapping[str, Halt]
+    slots: Mapping[str, Slot]
+    refused: Mapping[str, Refusal]
+    parked: int
+    places: Collection[str]
+
+
+async def read_records(store: ModalDictStore) -> Records:
+    """Read them, all at once.
 
     Raises:
         StoreError: the store did not answer.
     """
-    runners, claims, jobs = await store.all(RUNNERS), await store.all(CLAIMS), await store.all(JOBS)
+    jobs, runners, claims, halts = await asyncio.gather(
+        store.all(JOBS), store.all(RUNNERS), store.all(CLAIMS), store.all(HALTS)
+    )
+    slots, refused, parked, places = await asyncio.gather(
+        store.all(SLOTS), store.all(REFUSALS), store.all(PARKED), store.all(PLACES)
+    )
+    return Records(jobs, runners, claims, halts, slots, refused, len(parked), places.keys())
+
+
+async def read_status(
+    store: ModalDictStore, rules: Rules, version: RunnerVersion, now: float, caps: Caps = NO_CAPS
+) -> Status:
+    """Read the records, and say what they mean.
+
+    Raises:
+        StoreError: the store did not answer.
+    """
+    return status_of(await read_records(store), rules, await version.refused(), now, caps)
+
+
+def status_of(records: Records, rules: Rules, stopped: str | None, now: float, caps: Caps = NO_CAPS) -> Status:
+    """Say what the records mean; `stopped` is why no runner is started at all."""
+    runners, claims, jobs = records.runners, records.claims, records.jobs
     routed = [(job, route(job.event, rules)) for job in jobs.values()]
     demands = [Demand(job, found.shape) for job, found in routed if isinstance(found, Admit)]
-    planned = plan(demands, runners, claims, await store.all(HALTS), now)
-    taken = await store.all(SLOTS)
-    waits = waits_of(demands, planned, runners=runners, claims=claims, slots=taken, caps=caps, now=now)
-    slots = Counter(key.rpartition("/")[0] for key in taken)
+    planned = plan(demands, runners, claims, records.halts, now)
+    waits = waits_of(demands, planned, runners=runners, claims=claims, slots=records.slots, caps=caps, now=now)
+    slots = Counter(key.rpartition("/")[0] for key in records.slots)
     return Status(
-        stopped=await version.refused(),
+        stopped=stopped,
         jobs=[_job(job, waits, runners) for job in sorted(jobs.values(), key=lambda job: job.recorded_at)],
         runners=[_runner(each) for each in sorted(runners.values(), key=lambda each: each.started_at)],
         slots=dict(sorted(slots.items())),
         refused=[
             RefusalStatus(int(job), each.repository, each.sentence)
-            for job, each in sorted((await store.all(REFUSALS)).items(), key=lambda item: -item[1].at)
+            for job, each in sorted(records.refused.items(), key=lambda item: -item[1].at)
         ],
-        parked=len(await store.all(PARKED)),
-        warm=_warm(rules, runners, claims, (await store.all(PLACES)).keys(), now),
+        parked=records.parked,
+        warm=_warm(rules, runners, claims, records.places, now),
     )
 
 
@@ -161,4 +198,7 @@ def _job(job: JobRecord, waits: Waits, runners: Mapping[str, RunnerRecord]) -> J
 
 def _runner(runner: RunnerRecord) -> RunnerStatus:
     gpu = str(runner.shape.gpu) if runner.shape.gpu else None
-    return RunnerStatus(runner.name, runner.state.value, runner.started_at, runner.runs_job, runner.sandbox_id, gpu)
+    kept_until = runner.debug_until if runner.ended_at is None else None
+    return RunnerStatus(
+        runner.name, runner.state.value, runner.started_at, runner.runs_job, runner.sandbox_id, gpu, kept_until
+    )

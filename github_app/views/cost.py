@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from github_app.jobs.accounts import FAILURES
-from github_app.operations.jobs import JobLine
 from github_app.store.notes import DaySums, SumRow
+from github_app.views.jobs import JobLine
 
 KEYS: dict[str, Callable[[JobLine], str]] = {
     "repo": lambda line: line.repository,
@@ -18,13 +18,19 @@ KEYS: dict[str, Callable[[JobLine], str]] = {
 
 
 class Sum(msgspec.Struct, frozen=True):
-    """One line. The fields are what `modal-runner cost --json` prints for each; `minutes` are those that jobs ran."""
+    """One line. The fields are what `modal-runner cost --json` prints for each; `minutes` are those that jobs ran.
+
+    `github_usd` is what the jobs would have cost on GitHub's own runners, as far as it has machines for them;
+    `compared_usd` is what these same jobs have cost here.
+    """
 
     key: str
     jobs: int
     failures: int
     minutes: float
     usd: float
+    github_usd: float | None
+    compared_usd: float
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -36,6 +42,8 @@ class Cost(msgspec.Struct, frozen=True):
     usd: float
     unpriced: int
     estimate: bool = True
+    github_usd: float | None = None
+    compared_usd: float = 0.0
 
 
 def summed_days(days: Mapping[str, DaySums], by: str, since: float) -> Cost:
@@ -58,6 +66,8 @@ def summed_days(days: Mapping[str, DaySums], by: str, since: float) -> Cost:
             failures=sum(row.failures for row in rows),
             minutes=round(sum(row.seconds for row in rows) / 60, 2),
             usd=round(sum(row.usd for row in rows), 4),
+            github_usd=_sum(row.github_usd for row in rows),
+            compared_usd=_compared(rows),
         )
         for key, rows in groups.items()
     ]
@@ -79,6 +89,8 @@ def summed(lines: Iterable[JobLine], by: str, since: float) -> Cost:
             failures=sum(line.conclusion in FAILURES for line in each),
             minutes=round(sum(line.ran_s or 0.0 for line in each) / 60, 2),
             usd=round(sum(line.usd or 0.0 for line in each), 4),
+            github_usd=_sum(line.github_usd for line in each),
+            compared_usd=_compared(each),
         )
         for key, each in groups.items()
     ]
@@ -87,4 +99,23 @@ def summed(lines: Iterable[JobLine], by: str, since: float) -> Cost:
 
 def _cost(by: str, since: float, sums: list[Sum], *, unpriced: int) -> Cost:
     ordered = sorted(sums, key=lambda one: one.key if by == "day" else (-one.usd, one.key))
-    return Cost(by, since, ordered, round(sum(one.usd for one in sums), 4), unpriced)
+    return Cost(
+        by,
+        since,
+        ordered,
+        round(sum(one.usd for one in sums), 4),
+        unpriced,
+        github_usd=_sum(one.github_usd for one in sums),
+        compared_usd=round(sum(one.compared_usd for one in sums), 4),
+    )
+
+
+def _sum(parts: Iterable[float | None]) -> float | None:
+    """Of those that are known; None: none is."""
+    known = [each for each in parts if each is not None]
+    return round(sum(known), 4) if known else None
+
+
+def _compared(jobs: Iterable[JobLine | SumRow]) -> float:
+    """What the jobs have cost here that GitHub has a machine for."""
+    return round(sum(each.usd or 0.0 for each in jobs if each.github_usd is not None), 4)

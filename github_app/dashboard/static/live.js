@@ -1,0 +1,13 @@
+// What is looked at is kept fresh; what is not, is not asked for. Each page asks again by itself (hx-trigger).
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (document.hidden) event.preventDefault();
+});
+// A server that does not answer is told of, until it does again.
+const failed = () => document.body.classList.add("stale");
+document.addEventListener("htmx:sendError", failed);
+document.addEventListener("htmx:responseError", failed);
+document.addEventListener("htmx:afterSwap", () => {
+  document.body.classList.remove("stale");
+  const title = document.querySelector("[data-title]");
+  if (title) document.title = title.dataset.title;
+});
