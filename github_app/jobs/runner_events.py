@@ -62,10 +62,11 @@ class RunnerEvents:
             waited=known.waited,
         )
 
-    async def note(self, event: JobEvent, runner: RunnerRecord | None) -> bool:
+    async def note(self, event: JobEvent, runner: RunnerRecord | None, *, reading: bool = False) -> bool:
         """Record which job a runner has taken; tell whether that leaves a job without or a runner too many.
 
-        GitHub gives a job any runner that fits, not the one that was started for it.
+        GitHub gives a job any runner that fits, not the one that was started for it. Where the event was read from its
+        API (`reading`), nobody waits for the sandbox's end.
         """
         name = event.runner_name
         if event.action is Action.QUEUED:
@@ -89,7 +90,7 @@ class RunnerEvents:
             "created_at": known.created_at,
         }
         if event.action is Action.COMPLETED:
-            if not _is_recorded_with_its_end(event, known):
+            if reading or not _is_recorded_with_its_end(event, known):
                 now = self._clock.now()
                 kept = debug_until(runner, event.labels, event.conclusion, now)
                 await leave_known(self._store, runner, now, debug_until=kept, **noted)

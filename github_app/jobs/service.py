@@ -275,7 +275,7 @@ class Service:
             self._note_repository(event) if known is None else _nothing(),
             # Read together, a runner that is busy may be seen before the job that it has taken: a round looks at the
             # job once more before it starts another.
-            self._runner_events.note(event, runner),
+            self._runner_events.note(event, runner, reading=reading),
         )
         if known is None and not isinstance(routed, Admit):
             _log.warning("foreign_job_took_runner", job=event.job_id, repo=event.repository, runner=event.runner_name)

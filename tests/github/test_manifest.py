@@ -30,6 +30,12 @@ _NEEDS: dict[str, tuple[str, str] | None] = {
     "async_list_webhook_deliveries": None,
     "async_redeliver_webhook_delivery": None,
     "async_update_webhook_config_for_app": None,
+    # By a person's own token, and the App's client secret (github/people.py).
+    "async_get_authenticated": None,
+    "async_get_membership_for_authenticated_user": None,
+    "async_list_installation_repos_for_authenticated_user": None,
+    "async_list_installations_for_authenticated_user": None,
+    "async_delete_token": None,
     "async_list_repos_accessible_to_installation": ("metadata", "read"),
     "async_get_job_for_workflow_run": ("actions", "read"),
     "async_get_workflow_run": ("actions", "read"),

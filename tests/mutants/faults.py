@@ -24,7 +24,7 @@ MUTANTS = (
     Mutant(
         "the witness is not asked before the removal",
         _ENDING,
-        "    if await _look(runner, sandboxes) is Witness.WORKING:\n        _told(",
+        "    if seen is Witness.WORKING:\n        _told(",
         "    if False:\n        _told(",
     ),
     Mutant(

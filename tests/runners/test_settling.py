@@ -27,6 +27,14 @@ async def test_a_process_that_ends_between_a_jobs_end_and_its_sandboxs_leaves_it
         assert await it.records() == {runner.name: "finished"}
 
 
+async def test_an_end_that_a_sweep_reads_is_recorded_at_once() -> None:
+    async with universe(settings={"max_concurrent": 1}) as it:
+        await _run(it, seconds=5)
+        await it.parts.service.apply(_completed(it), reading=True)
+
+        assert {*(await it.records()).values()} == {"finished"}
+
+
 async def test_with_the_end_of_the_sandbox_goes_what_is_recorded_of_the_job_and_the_slot() -> None:
     async with universe(scale=1.0, settings={"max_concurrent": 1}) as it:
         await _run(it, seconds=1)
