@@ -335,7 +335,7 @@ def _dashboard(
         from github_app.dashboard import Acts, SignInSettings, dashboard
 
         return dashboard(
-            SignInSettings(settings.host, client_id, client_secret, settings.webhook_secret, settings.modal_app_name),
+            SignInSettings(settings.host, client_id, client_secret, settings.webhook_secret),
             rules=inputs.rules,
             caps=inputs.caps,
             store=on_modal.store,

@@ -8,6 +8,7 @@ from github_app.dashboard.sight import Sight
 from github_app.model import RunnerRecord
 from github_app.runners.ending import Endings
 from github_app.runners.versions import RunnerVersion
+from github_app.store.notes import Paused
 
 _log = structlog.get_logger(__name__)
 
@@ -42,8 +43,18 @@ class Acts:
         Raises:
             GitHubError, SandboxError, StoreError: someone did not answer.
         """
-        _log.info("runner_ended_by_hand", runner=runner.name, person=sight.login)
-        return await self._endings.end(runner)
+        ended = await self._endings.end(runner)
+        if ended:
+            _log.info("runner_ended_by_hand", runner=runner.name, person=sight.login)
+        return ended
+
+    async def paused(self) -> Paused | None:
+        """Who has stopped launching last, or let it go on, and when; None: nobody has.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
+        return await self._version.paused()
 
     async def stop(self, sight: Sight, *, go_on: bool) -> None:
         """Stop launching, or let it go on.

@@ -6,12 +6,14 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 
 from github_app.clock import Clock
+from github_app.dashboard.access import Access
 from github_app.dashboard.acting import Acts
 from github_app.dashboard.reading import Readings
 from github_app.dashboard.routes import Dashboard
 from github_app.dashboard.sessions import Sessions
 from github_app.dashboard.sight import Sights
 from github_app.dashboard.sign_in import SignIn
+from github_app.dashboard.tails import Tails
 from github_app.github.connection import SharedTransport
 from github_app.github.people import People
 from github_app.routing.rules import Rules
@@ -30,7 +32,6 @@ class SignInSettings:
     client_id: str
     client_secret: SecretStr
     webhook_secret: SecretStr
-    app_name: str
 
 
 def dashboard(
@@ -50,14 +51,12 @@ def dashboard(
     sessions = Sessions(settings.client_secret, settings.webhook_secret, clock)
     sights = Sights(people)
     pages = Dashboard(
+        access=Access(sessions, sights),
         sign_in=SignIn(people, sessions, sights),
-        sessions=sessions,
-        sights=sights,
         readings=Readings(store, rules, caps, version, clock),
         acts=acts,
         rules=rules,
-        sandboxes=sandboxes,
+        tails=Tails(sandboxes),
         web_url=settings.host.web_url,
-        app_name=settings.app_name,
     )
-    return Starlette(routes=pages.routes())
+    return pages.application()

@@ -1,19 +1,22 @@
 """What stands on each page, from what one may see. Pure."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from github_app.dashboard.reading import Past, Reading
-from github_app.foreign_text import short
-from github_app.model import JobRecord, RunnerRecord
+from github_app.dashboard.reading import Ended, Past, Reading
+from github_app.model import RUNNER_NAME, JobRecord, RunnerRecord
 from github_app.routing.catalog import usd_per_minute
 from github_app.routing.route import route
 from github_app.routing.rules import Admit, Rules
+from github_app.runners.capacity import IN_ALL
 from github_app.views.jobs import JobLine
 from github_app.views.status import JobStatus
 from github_app.views.timeline import Part, timeline
 
 PAGE = 50
+# Of what is searched for.
+_MOST_WORDS = 8
 _DAY_S = 86400.0
 
 
@@ -27,6 +30,15 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Cap:
+    """A cap, and how much of it is in use; None: it is not set any more."""
+
+    name: str
+    taken: int
+    most: int | None
+
+
+@dataclass(frozen=True)
 class Now:
     """What is going on. `idle` are runners that no job here has."""
 
@@ -35,6 +47,8 @@ class Now:
     running: Sequence[Row]
     idle: Sequence[RunnerRecord]
     usd_per_hour: float
+    gpus: Mapping[str, int]
+    caps: Sequence[Cap]
 
 
 def now_of(reading: Reading) -> Now:
@@ -53,8 +67,36 @@ def now_of(reading: Reading) -> Now:
             (starting if runner else waiting).append(Row(job, line, runner))
     given = {row.job.id for row in starting}
     idle = [r for r in runners.values() if r.idle and r.started_for not in given]
-    rates = [row.line.usd / row.line.ran_s * 3600 for row in running if row.line.usd and row.line.ran_s]
-    return Now(waiting, starting, running, sorted(idle, key=lambda r: r.started_at), sum(rates))
+    # Modal bills from a sandbox's start to its end, whatever its runner does.
+    billed = [r for r in runners.values() if (r.created_at or r.sandbox_id) and r.ended_at is None]
+    usd = sum(usd_per_minute(runner.shape) * 60 for runner in billed)
+    gpus: Counter[str] = Counter()
+    for runner in billed:
+        if runner.shape.gpu is not None:
+            gpus[runner.shape.gpu.type] += runner.shape.gpu.count
+    return Now(
+        waiting,
+        starting,
+        running,
+        sorted(idle, key=lambda r: r.started_at),
+        usd,
+        dict(sorted(gpus.items())),
+        _caps(reading),
+    )
+
+
+def _caps(reading: Reading) -> list[Cap]:
+    """How much of each cap is in use; that of a repository is the same for each."""
+    caps, found = reading.caps, []
+    for group, taken in reading.status.slots.items():
+        if group == IN_ALL:
+            found.append(Cap("all runners", taken, caps.in_all))
+        elif group.startswith("profile:"):
+            name = group.removeprefix("profile:")
+            found.append(Cap(f"profile {name}", taken, caps.per_profile.get(name)))
+        else:
+            found.append(Cap(group, taken, caps.per_repository))
+    return found
 
 
 @dataclass(frozen=True)
@@ -69,17 +111,20 @@ class Wanted:
     days: float = 7.0
     page: int = 1
 
-    def has(self, line: JobLine, now: float) -> bool:
-        """Tell whether a job is wanted."""
-        named = f"{line.name} {line.repository} {line.workflow or ''} {line.branch or ''} {line.id}".lower()
-        return (
-            all(word in named for word in self.text.lower().split())
-            and self.repository in {"", short(line.repository)}
-            and self.workflow in {"", short(line.workflow or "")}
-            and self.machine in {"", line.machine or ""}
-            and self.conclusion in {"", line.conclusion or ""}
-            and (line.completed_at or line.queued_at or now) >= now - self.days * _DAY_S
-        )
+    def of(self, jobs: Sequence[Ended], now: float) -> list[JobLine]:
+        """Those of `jobs` that are wanted."""
+        words = self.text.lower().split()[:_MOST_WORDS]
+        since = now - self.days * _DAY_S
+        return [
+            each.line
+            for each in jobs
+            if (not self.repository or self.repository == each.repository)
+            and (not self.workflow or self.workflow == each.workflow)
+            and (not self.machine or self.machine == each.line.machine)
+            and (not self.conclusion or self.conclusion == each.line.conclusion)
+            and (each.line.completed_at or each.line.queued_at or now) >= since
+            and all(word in each.text for word in words)
+        ]
 
 
 @dataclass(frozen=True)
@@ -97,22 +142,23 @@ class History:
 
 def history_of(past: Past, wanted: Wanted, now: float) -> History:
     """The page that is wanted."""
-    lines = [line for line, _ in past.jobs]
-    found = [line for line in lines if wanted.has(line, now)]
+    found = wanted.of(past.jobs, now)
     first = (wanted.page - 1) * PAGE
-
-    def offered(what: Callable[[JobLine], str | None]) -> list[str]:
-        return sorted({short(each) for line in lines if (each := what(line))})
-
+    lines = [each.line for each in past.jobs]
     return History(
         found[first : first + PAGE],
         len(found),
         max(1, -(-len(found) // PAGE)),
-        offered(lambda line: line.repository),
-        offered(lambda line: line.workflow),
-        offered(lambda line: line.machine),
-        offered(lambda line: line.conclusion),
+        _offered({each.repository for each in past.jobs}, wanted.repository),
+        _offered({each.workflow for each in past.jobs}, wanted.workflow),
+        _offered({line.machine or "" for line in lines}, wanted.machine),
+        _offered({line.conclusion or "" for line in lines}, wanted.conclusion),
     )
+
+
+def _offered(names: set[str], chosen: str) -> list[str]:
+    """What a filter offers; what is chosen stays in sight, also where there is none of it any more."""
+    return sorted((names | {chosen}) - {""})
 
 
 @dataclass(frozen=True)
@@ -129,6 +175,7 @@ class OneJob:
     profile: str | None
     usd_per_hour: float | None
     runner: RunnerRecord | None
+    tries: int
 
 
 def job_of(record: JobRecord, line: JobLine, reading: Reading, rules: Rules) -> OneJob:
@@ -153,7 +200,15 @@ def job_of(record: JobRecord, line: JobLine, reading: Reading, rules: Rules) -> 
         profile=record.ran.profile if record.ran else admitted.profile if admitted else None,
         usd_per_hour=_rate(record, admitted),
         runner=runner,
+        tries=_tries(record, runner),
     )
+
+
+def _tries(record: JobRecord, runner: RunnerRecord | None) -> int:
+    """How many runners were started for a job, its own among them; 1 where another's has it."""
+    name = record.ran.runner if record.ran else runner.name if runner else ""
+    found = RUNNER_NAME.fullmatch(name)
+    return int(found["attempt"]) if found and int(found["job_id"]) == record.event.job_id else 1
 
 
 def _rate(record: JobRecord, admitted: Admit | None) -> float | None:

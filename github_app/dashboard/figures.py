@@ -12,6 +12,7 @@ from github_app.store.notes import Buckets, DaySums
 from github_app.views.cost import Cost, summed_days
 
 _DAY_S = 86400.0
+_A_YEAR = 365
 PARTS = ("delivery", "ours", "modal", "runner")
 PERCENTILES = (0.5, 0.95, 0.99)
 
@@ -25,11 +26,14 @@ class Latency:
     parts: Mapping[str, Mapping[float, float]]
     machines: Sequence[tuple[str, int, Mapping[float, float]]]
     by_day: charts.Chart | None
+    by_day_values: Mapping[str, Sequence[float | None]]
+    days: Sequence[tuple[str, tuple[float | None, ...]]]
 
 
 def latency_of(past: Past, days: int, now: float) -> Latency:
     """Starts of the last days: of single jobs as long as they are known (seven days), of the sums beyond."""
-    of_jobs = [(line, shares(r)) for line, r in past.jobs if (line.queued_at or 0.0) >= now - days * _DAY_S]
+    since = now - days * _DAY_S
+    of_jobs = [(each.line, shares(each.record)) for each in past.jobs if (each.line.queued_at or 0.0) >= since]
     starts = [(line, each) for line, each in of_jobs if "all" in each]
     parts = {name: [each[name] for _, each in starts if name in each] for name in PARTS}
     machines: dict[str, list[float]] = {}
@@ -38,13 +42,16 @@ def latency_of(past: Past, days: int, now: float) -> Latency:
     labels = _days(days, now)
     merged = [_merged(past.sums.get(day)) for day in labels]
     series = {f"p{q * 100:g}": [quantile(buckets, q) for buckets in merged] for q in PERCENTILES}
-    has_any = any(value is not None for each in series.values() for value in each)
+    days_told = list(zip(labels, zip(*series.values(), strict=True), strict=True))
+    told = [each for each in days_told if any(value is not None for value in each[1])]
     return Latency(
         len(starts),
         percentiles([each["all"] for _, each in starts]),
         {name: percentiles(each) for name, each in parts.items() if each},
         sorted((name, len(each), percentiles(each)) for name, each in machines.items()),
-        charts.lines([day[5:] for day in labels], series, "s") if has_any else None,
+        charts.lines(_short_days(labels), series, "s") if told else None,
+        series,
+        told,
     )
 
 
@@ -91,7 +98,7 @@ def spend_of(past: Past, by: str, days: int, now: float) -> Spend:
     gone = max((now - _first(today)) / _DAY_S, 1 / 24)
     return Spend(
         summed_days(past.sums, by, now - (days - 1) * _DAY_S),
-        charts.bars([day[5:] for day in labels], [daily.get(day, 0.0) for day in labels], "$"),
+        charts.bars(_short_days(labels), [daily.get(day, 0.0) for day in labels], "$"),
         so_far,
         so_far / gone * length,
     )
@@ -99,6 +106,11 @@ def spend_of(past: Past, by: str, days: int, now: float) -> Spend:
 
 def _days(days: int, now: float) -> list[str]:
     return [time.strftime("%Y-%m-%d", time.gmtime(now - back * _DAY_S)) for back in range(days - 1, -1, -1)]
+
+
+def _short_days(days: Sequence[str]) -> list[str]:
+    """Day and month, where the year is plain from the rest."""
+    return [day[5:] if len(days) <= _A_YEAR else day for day in days]
 
 
 def _first(when: time.struct_time) -> float:

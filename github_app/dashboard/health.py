@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from github_app.dashboard.reading import Reading
+from github_app.dashboard.sight import Sight
 from github_app.routing.units import as_span
 
 _DAY_S = 86400.0
@@ -22,9 +23,15 @@ class Notice:
     cure: str = ""
 
 
-def health_of(reading: Reading, *, is_owner: bool) -> list[Notice]:
+def health_of(reading: Reading, sight: Sight) -> list[Notice]:
     """What the records say of how things are; `modal-runner doctor` asks GitHub and Modal as well."""
+    if not sight.sees_any:
+        return []
+    is_owner = bool(sight.owned)
     found = [_launching(reading), _swept(reading)]
+    if sight.is_old:
+        told = "it does not answer; what you may see is as it was some minutes ago"
+        found.append(Notice("look", "GitHub", told, "https://www.githubstatus.com"))
     if (days := _version_days(reading)) is not None and days < _VERSION_DAYS:
         told = f"GitHub takes this version of actions/runner for {max(0.0, days):.0f} days more, as far as it tells"
         found.append(

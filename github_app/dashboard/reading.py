@@ -1,27 +1,34 @@
 """What the records say, read no more often than every few seconds however many look, and cut to what one may see."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
 
 from github_app.clock import Clock
+from github_app.dashboard.keeping import Kept
 from github_app.dashboard.sight import Sight
-from github_app.model import JobRecord, RunnerRecord
+from github_app.errors import StoreError
+from github_app.foreign_text import short
+from github_app.model import JobRecord
 from github_app.routing.rules import Rules
-from github_app.runners.capacity import IN_ALL, Caps
+from github_app.runners.capacity import Caps
 from github_app.runners.versions import RunnerVersion
-from github_app.store import HISTORY, JOBS, SUMS, SWEEPS, TALLIES, ModalDictStore
+from github_app.store import HISTORY, JOBS, SUMS, SWEEPS, TALLIES, Kind, ModalDictStore
 from github_app.store.notes import DaySums, Swept
 from github_app.store.tallies import in_all
 from github_app.views.jobs import JobLine, line_of
-from github_app.views.status import Records, Status, read_records, status_of
+from github_app.views.status import NO_CAPS, Records, Status, read_records, status_of
 
-T = TypeVar("T")
 _NOW_FOR_S = 2.0
-# Whole histories are large: one that is a little old is shown at once, while it is read anew.
-_PAST_FOR_S, _PAST_SHOWN_FOR_S = 10.0, 120.0
+# Whole histories are large, and nobody waits for what has ended.
+_PAST_FOR_S = 10.0
+# Jobs are known one by one for so long. Modal forgets what nobody reads by itself, and this reads it.
+_PAST_IS_KEPT_S = 7 * 86400.0
+_MOST_FORGOTTEN = 100
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,14 +46,33 @@ class Reading:
     kept: tuple[JobLine, ...]
     swept: Swept | None
     quota_left: float = 1.0
+    caps: Caps = NO_CAPS
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job that is over, with what is searched and filtered by: names as they are shown, and all of them as text."""
+
+    line: JobLine
+    record: JobRecord
+    text: str
+    repository: str
+    workflow: str
 
 
 @dataclass(frozen=True)
 class Past:
-    """What has been: jobs that are over, newest first, each with what is recorded of it; and sums by day of UTC."""
+    """What has been: jobs that are over, newest first, and sums by day of UTC."""
 
-    jobs: tuple[tuple[JobLine, JobRecord], ...]
+    jobs: tuple[Ended, ...]
     sums: Mapping[str, DaySums]
+
+
+def ended(record: JobRecord, now: float) -> Ended:
+    """What is told of a job that is over."""
+    line = line_of(record, {}, now)
+    text = f"{line.name} {line.repository} {line.workflow or ''} {line.branch or ''} {line.id}".lower()
+    return Ended(line, record, text, short(line.repository), short(line.workflow or ""))
 
 
 class Readings:
@@ -58,16 +84,16 @@ class Readings:
         self._caps = caps
         self._version = version
         self._clock = clock
-        self._now = _Kept(self._read_now, _NOW_FOR_S)
-        self._past = _Kept(self._read_past, _PAST_FOR_S, _PAST_SHOWN_FOR_S)
+        self._now = Kept(self._read_now, _NOW_FOR_S)
+        self._past = Kept(self._read_past, _PAST_FOR_S, shows_old=True)
 
-    async def now(self, sight: Sight) -> Reading:
-        """What is going on, as far as one may see it.
+    async def now(self) -> Reading:
+        """What is going on, all of it.
 
         Raises:
             StoreError: the store did not answer.
         """
-        return _now_seen(await self._now.get(), sight)
+        return await self._now.get()
 
     async def past(self, sight: Sight) -> Past:
         """What has been, as far as one may see it.
@@ -77,7 +103,7 @@ class Readings:
         """
         past = await self._past.get()
         return Past(
-            tuple(each for each in past.jobs if sight.sees(each[0].repository)),
+            tuple(each for each in past.jobs if sight.sees(each.line.repository)),
             {
                 day: DaySums(tuple(row for row in sums.rows if sight.sees(row.repository)))
                 for day, sums in past.sums.items()
@@ -85,16 +111,28 @@ class Readings:
         )
 
     async def job(self, job_id: int, sight: Sight) -> JobRecord | None:
-        """What is recorded of a job; None where one may not see it, as where there is none.
+        """What is recorded of a job; None where one may not see it, as where there is none, after the same time.
 
         Raises:
             StoreError: the store did not answer.
         """
         key = str(job_id)
-        found = (await self._now.get()).records.jobs.get(key)
+        active = (await self._now.get()).records.jobs.get(key)
+        if active is not None and sight.sees(active.event.repository):
+            return active
         # It may have come, or ended, in the last two seconds.
-        found = found or await self._store.get(HISTORY, key) or await self._store.get(JOBS, key)
-        return found if found is not None and sight.sees(found.event.repository) else None
+        found = await asyncio.gather(self._get(HISTORY, key), self._get(JOBS, key))
+        return next((each for each in found if each is not None and sight.sees(each.event.repository)), None)
+
+    async def _get(self, kind: Kind[JobRecord], key: str) -> JobRecord | None:
+        """One record; one that cannot be read is told of in the log, and counts as none."""
+        try:
+            return await self._store.get(kind, key)
+        except StoreError as error:
+            if error.retryable:
+                raise
+            _log.error("record_unreadable", reason=str(error))
+            return None
 
     def forget(self) -> None:
         """Read anew the next time: something was changed here."""
@@ -112,91 +150,30 @@ class Readings:
         lines = {record.event.job_id: line_of(record, records.runners, now) for record in records.jobs.values()}
         quotas = in_all(tallies, now).quotas.values()
         left = min((quota.left for quota in quotas), default=1.0)
-        return Reading(now, records, status, lines, await self._kept(records, now), swept, left)
+        kept = await self._kept(records, now)
+        return Reading(now, records, status, lines, kept, swept, left, self._caps)
 
     async def _kept(self, records: Records, now: float) -> tuple[JobLine, ...]:
         jobs = [r.runs_job for r in records.runners.values() if r.debug_until and r.ended_at is None]
-        found = await asyncio.gather(*(self._store.get(HISTORY, str(job)) for job in jobs))
+        found = await asyncio.gather(*(self._get(HISTORY, str(job)) for job in jobs))
         return tuple(line_of(record, records.runners, now) for record in found if record is not None)
 
     async def _read_past(self) -> Past:
         history, sums = await asyncio.gather(self._store.all(HISTORY), self._store.all(SUMS))
         now = self._clock.now()
-        jobs = [(line_of(record, {}, now), record) for record in history.values()]
-        jobs.sort(key=lambda each: -(each[0].completed_at or each[0].queued_at or 0.0))
-        return Past(tuple(jobs), sums)
+        old = [key for key, record in history.items() if now - _over_since(record) > _PAST_IS_KEPT_S]
+        for key in old[:_MOST_FORGOTTEN]:
+            await self._store.take(HISTORY, key)
+        kept = [record for key, record in history.items() if key not in set(old)]
+        # Deliveries are taken by the same loop, and a large history takes a while.
+        return await asyncio.to_thread(_past_of, kept, sums, now)
 
 
-def _now_seen(reading: Reading, sight: Sight) -> Reading:
-    """Leave out whatever names what one may not see."""
-    records, status = reading.records, reading.status
-    runners = {name: each for name, each in records.runners.items() if _is_seen(each, reading, sight)}
-    seen = replace(
-        records,
-        jobs={key: each for key, each in records.jobs.items() if sight.sees(each.event.repository)},
-        runners=runners,
-        refused={key: each for key, each in records.refused.items() if sight.sees(each.repository)},
-        parked=records.parked if sight.owned else 0,
-    )
-    return Reading(
-        reading.at,
-        seen,
-        Status(
-            stopped=status.stopped,
-            jobs=[job for job in status.jobs if sight.sees(job.repository)],
-            runners=[runner for runner in status.runners if runner.name in runners],
-            slots={group: taken for group, taken in status.slots.items() if _group_is_seen(group, sight)},
-            refused=[each for each in status.refused if sight.sees(each.repository)],
-            parked=seen.parked,
-            warm=[each for each in status.warm if sight.owns(each.scope.partition("/")[0])],
-        ),
-        {number: line for number, line in reading.jobs.items() if sight.sees(line.repository)},
-        tuple(line for line in reading.kept if sight.sees(line.repository)),
-        reading.swept,
-        reading.quota_left,
-    )
+def _over_since(record: JobRecord) -> float:
+    return record.completed_at or max(record.changed_at, record.recorded_at)
 
 
-def _is_seen(runner: RunnerRecord, reading: Reading, sight: Sight) -> bool:
-    """A runner is seen with its job; one whose job is not known any more, by those who own the account."""
-    job = reading.records.jobs.get(str(runner.runs_job or runner.started_for))
-    if job is not None:
-        return sight.sees(job.event.repository)
-    return sight.owns(runner.place.scope.owner)
-
-
-def _group_is_seen(group: str, sight: Sight) -> bool:
-    """A cap is a repository's, a profile's, or that of all."""
-    return group == IN_ALL or group.startswith("profile:") or sight.sees(group)
-
-
-class _Kept(Generic[T]):
-    """The last answer, for so many seconds, and for `shown_for_s` while the next is read: once for all who wait."""
-
-    def __init__(self, read: Callable[[], Awaitable[T]], good_for_s: float, shown_for_s: float = 0.0) -> None:
-        self._read = read
-        self._good_for_s = good_for_s
-        self._shown_for_s = shown_for_s
-        self._found: tuple[float, T] | None = None
-        self._reading: asyncio.Task[T] | None = None
-
-    async def get(self) -> T:
-        age = time.monotonic() - self._found[0] if self._found else float("inf")
-        if self._found is not None and age < self._good_for_s:
-            return self._found[1]
-        if self._reading is None:
-            self._reading = asyncio.create_task(self._read_anew())
-        if self._found is not None and age < self._shown_for_s:
-            return self._found[1]
-        return await asyncio.shield(self._reading)
-
-    async def _read_anew(self) -> T:
-        try:
-            found = await self._read()
-            self._found = (time.monotonic(), found)
-            return found
-        finally:
-            self._reading = None
-
-    def forget(self) -> None:
-        self._found = None
+def _past_of(records: list[JobRecord], sums: Mapping[str, DaySums], now: float) -> Past:
+    jobs = [ended(record, now) for record in records]
+    jobs.sort(key=lambda each: -(each.line.completed_at or each.line.queued_at or 0.0))
+    return Past(tuple(jobs), sums)

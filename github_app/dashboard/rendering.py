@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 from github_app.foreign_text import plain, short, visible
@@ -26,6 +27,7 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+ASSETS = ("htmx.min.js", "icon.svg", "idiomorph-ext.min.js", "live.js", "style.css")
 TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
@@ -36,11 +38,7 @@ def page(template: str, code: int = 200, **content: Any) -> HTMLResponse:
 
 @functools.cache
 def asset(name: str) -> bytes:
-    """A file of ours that pages use.
-
-    Raises:
-        FileNotFoundError: there is none of that name.
-    """
+    """A file of ours that pages use: one of `ASSETS`."""
     return files("github_app.dashboard").joinpath("static", name).read_bytes()
 
 
@@ -67,6 +65,15 @@ def _templates() -> jinja2.Environment:
         "plain": plain,
         "shown": lambda text: visible(str(text)),
         "when": lambda at: time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at)),
+        "ticked": _ticked,
         "iso": lambda at: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)),
     }
     return found
+
+
+def _ticked(text: str) -> Markup:
+    """Our own text, in which `backticks` mark what is code."""
+    plain_parts = str(text).split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if n % 2 else escape(part) for n, part in enumerate(plain_parts)
+    )

@@ -40,6 +40,7 @@ class Reach(msgspec.Struct, frozen=True):
 
     id: int
     account: _Account
+    suspended_at: str | None = None
 
     @property
     def owner(self) -> str:

@@ -56,6 +56,15 @@ class RunnerVersion:
             "set RUNNER_VERSION to a newer one and redeploy"
         )
 
+    async def paused(self) -> Paused | None:
+        """Who has stopped launching last, or let it go on, as it is at this moment; None: nobody has.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
+        self._paused = await self._store.get(PAUSES, _LAUNCHES)
+        return self._paused
+
     async def pause(self, by: str, *, go_on: bool = False) -> None:
         """Have no runner started, in any process within half a minute; or let it go on.
 
@@ -65,7 +74,10 @@ class RunnerVersion:
         paused = Paused(by, self._clock.now(), on=go_on)
         await self._store.put(PAUSES, _LAUNCHES, paused)
         self._paused = paused
-        _log.warning("launching_goes_on" if go_on else "launching_stopped", person=by)
+        if go_on:
+            _log.warning("launching_goes_on", person=by)
+        else:
+            _log.warning("launching_stopped", person=by)
 
     async def refuse(self, runner: str) -> None:
         """Take note that GitHub refused the version to a runner.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from github_app.jobs.accounts import queued_at
-from github_app.model import JobRecord, JobState, Ran, RunnerRecord, Waited
+from github_app.model import Hold, JobRecord, JobState, Ran, RunnerRecord, Waited
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,18 @@ class Part:
 
 # What takes less is not called a wait.
 _AT_ONCE_S = 1.0
+_WHY: dict[str, str] = {
+    Hold.GITHUB_UNREACHABLE: "GitHub did not answer",
+    Hold.GITHUB_LIMIT: "GitHub's limit was reached",
+    Hold.GITHUB_REFUSES: "GitHub refused a runner",
+    Hold.GITHUB_NOT_FOUND: "GitHub did not know the organisation",
+    Hold.NAME_TAKEN: "a runner of this name was there",
+    Hold.MODAL_CAPACITY: "Modal had no room",
+    Hold.MODAL_REFUSES: "Modal refused the sandbox",
+    Hold.RUNNER_DIED: "its runner ended at once",
+    Hold.NEVER_ONLINE: "its runner did not come online",
+    Hold.NOT_PICKED_UP: "GitHub did not give it to its runner",
+}
 _TURN = "Waiting for its turn: a cap, GitHub's limit, or an attempt that came to nothing"
 _WHAT = {
     "delivery": "GitHub's delivery",
@@ -89,7 +101,7 @@ def _held(waited: Sequence[Waited], since: float, admitted_at: float | None) -> 
     for span in waited:
         if span.since > at + _AT_ONCE_S:
             marks.append(_Mark("queue", span.since, _TURN))
-        marks.append(_Mark("held", span.until, f"Put off: {span.reason}"))
+        marks.append(_Mark("held", span.until, f"Put off: {_WHY.get(span.reason, span.reason)}"))
         at = span.until
     if admitted_at is not None and admitted_at > at + _AT_ONCE_S:
         marks.append(_Mark("queue", admitted_at, _TURN))

@@ -6,11 +6,11 @@ import pytest
 from github_app.dashboard import charts
 from github_app.dashboard.figures import latency_of, percentiles, quantile, spend_of
 from github_app.dashboard.health import health_of
-from github_app.dashboard.reading import Past, Reading
+from github_app.dashboard.reading import Past, Reading, ended
+from github_app.dashboard.sight import Sight
 from github_app.jobs.accounts import with_jobs
 from github_app.model import JobRecord, JobState, Ran
 from github_app.store.notes import Buckets, DaySums, Swept, VersionTaken
-from github_app.views.jobs import line_of
 from github_app.views.status import Records, Status
 from tests.worlds.records import job
 
@@ -29,7 +29,7 @@ def _ended(number: int, start_s: float, ran_s: float = 3600.0, back_days: float 
 def _past(*records: JobRecord) -> Past:
     sums = with_jobs(DaySums(), [(f"modal-{each.event.job_id}-1", each) for each in records])
     day = "2026-11-13"
-    return Past(tuple((line_of(each, {}, NOW), each) for each in records), {day: sums})
+    return Past(tuple(ended(each, NOW) for each in records), {day: sums})
 
 
 def test_spend_adds_up_by_hand_and_the_month_is_projected_from_what_is_gone_of_it() -> None:
@@ -77,15 +77,20 @@ def _reading(swept: Swept | None, stopped: str | None = None, quota_left: float 
     return Reading(NOW, records, status, {}, (), swept, quota_left)
 
 
-def _states(reading: Reading, *, is_owner: bool = True) -> dict[str, str]:
-    return {each.name: each.state for each in health_of(reading, is_owner=is_owner)}
+OWNER = Sight("octo-owner", frozenset({"octo-org"}), frozenset())
+MEMBER = Sight("octo-dev", frozenset(), frozenset({"octo-org/app"}))
+
+
+def _states(reading: Reading, sight: Sight = OWNER) -> dict[str, str]:
+    return {each.name: each.state for each in health_of(reading, sight)}
 
 
 def test_health_says_what_is_wrong_and_to_owners_what_is_theirs() -> None:
     fine = Swept(NOW - 30, 0, VersionTaken("2.333.0", NOW + 20 * DAY_S, NOW))
 
     assert _states(_reading(fine)) == {"launching": "ok", "sweep": "ok", "deliveries": "look"}
-    assert _states(_reading(fine), is_owner=False) == {"launching": "ok", "sweep": "ok"}
+    assert _states(_reading(fine), MEMBER) == {"launching": "ok", "sweep": "ok"}
+    assert _states(_reading(fine), Sight("octo-guest", frozenset(), frozenset())) == {}
     assert _states(_reading(None))["sweep"] == "look"
     assert _states(_reading(Swept(NOW - 400, 0)))["sweep"] == "wrong"
     assert _states(_reading(Swept(NOW - 30, 2)))["sweep"] == "look"

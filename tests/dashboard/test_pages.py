@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from github_app.simulator.github.auth import ApiError
 from github_app.store import RUNNERS
 from tests.worlds.signed_in import csrf_of, dashboard_url, sign_in, visitor
 from tests.worlds.universe import Universe, universe
@@ -88,6 +89,78 @@ async def _until_forgotten(it: Universe) -> None:
 
 
 NASTY = "<img src=x onerror=alert(1)>\"'`\x1b[31mred\x1b]0;title\x07\u202eright " + "x" * 10_000
+
+
+async def test_an_installation_that_github_refuses_hides_itself_and_nothing_else() -> None:
+    async with a_team() as it:
+        it.installation.suspended_at = 1.0
+        async with visitor(it, "octo-owner") as owner:
+            page = await owner.get("/")
+            left = await owner.post("/sign-out", data=csrf_of(page))
+
+    assert page.status_code == 200
+    assert "None of the repositories that you may see has this App." in page.text
+    assert left.status_code == 200
+
+
+async def test_a_stranger_is_told_nothing_of_what_goes_on() -> None:
+    async with a_team(settings={"max_concurrent": 5, "max_concurrent_per_repo": 3}) as it:
+        it.push({"veiled": (PLAIN, 600)}, _secret(it))  # type: ignore[arg-type]
+        await it.until(lambda: it.job("veiled").status == "in_progress")
+        await it.sweep()
+        async with visitor(it, "octo-guest") as guest, visitor(it, "octo-owner") as owner:
+            told = [(await guest.get(page)).text for page in PAGES]
+            caps = (await owner.get("/")).text
+
+    assert not any(word in text for text in told for word in ("in use", "launching", "sweep", "secret-repo"))
+    assert "all runners: <b>1</b> of 5 in use" in caps
+    assert "octo-org/secret-repo: <b>1</b> of 3 in use" in caps
+
+
+async def test_a_job_that_is_to_get_anothers_runner_does_not_name_it() -> None:
+    async with a_team(settings={"max_concurrent": 1}) as it:
+        it.script.conducts = ["never-online"] * 9
+        it.push({"veiled": (PLAIN, 600)}, _secret(it))  # type: ignore[arg-type]
+        await it.until(lambda: bool(it.runners()))
+        it.github.actions.cancel(it.job("veiled"))
+        it.push({"open": (PLAIN, 600)})
+        await it.github.webhooks.settle()
+        async with visitor(it, "octo-dev") as dev:
+            now = (await dev.get("/")).text
+
+    assert "open" in now
+    assert str(it.job("veiled").id) not in now
+
+
+async def test_with_github_out_of_reach_people_see_what_they_saw_and_can_leave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with a_team() as it, visitor(it, "octo-owner") as owner:
+        page = await owner.get("/health")
+        it.script.fail["GET /user/installations"] = [ApiError(502, "Bad Gateway")] * 9
+        await asyncio.sleep(1.0)
+        monkeypatch.setattr("github_app.dashboard.sight.GOOD_FOR_S", 0.9)
+        old = await owner.get("/health")
+        monkeypatch.setattr("github_app.dashboard.sight.GOOD_FOR_S", 0.1)
+        gone = await owner.get("/health")
+        left = await owner.post("/sign-out", data=csrf_of(page))
+        after = await owner.get("/jobs")
+
+    assert gone.status_code == 503
+    assert "it does not answer" in old.text
+    assert left.status_code == 200
+    assert after.status_code == 401
+
+
+@pytest.mark.parametrize(
+    "path", ["/jobs/" + "9" * 5000, "/jobs/x", "/jobs/1/log/2", "/static/" + "x" * 300, "/nothing", "/jobs/"]
+)
+async def test_an_address_that_is_none_is_a_page_that_says_so(path: str) -> None:
+    async with a_team() as it, visitor(it, "octo-owner") as owner, visitor(it) as nobody:
+        answers = [await owner.get(path), await nobody.get(path)]
+
+    assert [each.status_code for each in answers] in ([404, 404], [404, 401])
+    assert all("content-security-policy" in each.headers for each in answers)
 
 
 async def test_names_from_strangers_are_shown_as_text_everywhere() -> None:

@@ -33,7 +33,7 @@ def test_what_put_a_launch_off_has_its_span_and_the_rest_is_whose_it_is() -> Non
         ("runner", 60.0, 70.0),
         ("job", 70.0, 100.0),
     ]
-    assert parts[2].what == "Put off: modal-capacity"
+    assert parts[2].what == "Put off: Modal had no room"
 
 
 def test_a_job_that_waits_has_a_part_that_goes_on() -> None:
@@ -56,4 +56,4 @@ async def test_why_a_launch_was_put_off_is_known_after_the_job() -> None:
 
     assert record.ran is not None
     assert [each.reason for each in record.ran.waited] == ["github-not-found"]
-    assert [part.what for part in parts if part.name == "held"] == ["Put off: github-not-found"]
+    assert [part.what for part in parts if part.name == "held"] == ["Put off: GitHub did not know the organisation"]

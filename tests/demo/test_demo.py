@@ -406,7 +406,9 @@ def test_a_demo_that_serves_tells_where_and_stays_until_it_is_stopped(
         doctor = command_line.run("doctor", "--json", **given)
         assert process.poll() is None
         assert all(map(_listens, ports))
-        app, github = (urlsplit(url) for url in re.findall(r"^(?:app|simulated GitHub) +(\S+)", first, re.MULTILINE))
+        app, github = (
+            urlsplit(url) for url in re.findall(r"^(?:dashboard|simulated GitHub) +(\S+)", first, re.MULTILINE)
+        )
         front = httpx.get(f"http://{app.netloc}/", trust_env=False).text
         runs = httpx.get(f"http://{github.netloc}/", trust_env=False).text
         [job] = re.findall('<a href="(.*?)"', runs)

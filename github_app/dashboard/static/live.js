@@ -2,12 +2,11 @@
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (document.hidden) event.preventDefault();
 });
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) document.querySelectorAll("[hx-get]").forEach((each) => htmx.trigger(each, "resume"));
+});
 // A server that does not answer is told of, until it does again.
 const failed = () => document.body.classList.add("stale");
 document.addEventListener("htmx:sendError", failed);
 document.addEventListener("htmx:responseError", failed);
-document.addEventListener("htmx:afterSwap", () => {
-  document.body.classList.remove("stale");
-  const title = document.querySelector("[data-title]");
-  if (title) document.title = title.dataset.title;
-});
+document.addEventListener("htmx:afterSwap", () => document.body.classList.remove("stale"));
