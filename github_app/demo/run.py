@@ -38,7 +38,8 @@ _LOST_AFTER_S = 90.0
 # ended ten seconds after its start.
 _SETTLE_S = 25.0
 _LOOK_EVERY_S = 0.1
-_AGAIN_S = 45.0
+_AGAIN_S = 60.0
+_CAPPED = {"MAX_CONCURRENT_PER_REPO": "3"}
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,14 @@ async def run_demo(
     Raises:
         ModalRunnerError: the app did not start, or ended on its own.
     """
-    async with world(settings=wishes.settings, labels=wishes.labels) as running:
+    # So that the dashboard shows jobs that wait.
+    settings = {**(_CAPPED if wishes.stay and source.again else {}), **wishes.settings}
+    async with world(settings=settings, labels=wishes.labels) as running:
         hosted = HostedRunners(running.github)
         if wishes.hold_environments:
             running.github.actions.approved_after_s = None
         if wishes.stay:
-            await asyncio.to_thread(_show_places, running, notes, wishes.settings)
+            await asyncio.to_thread(_show_places, running, notes, settings)
         try:
             repository = running.github.world.add_repository(running.organization, source.name)
             running.github.add_person(DEVELOPER, sees={repository.full_name})
@@ -107,6 +110,8 @@ async def _make_up_a_past(running: World) -> None:
 
 async def _stay(running: World, hosted: HostedRunners, source: Source, repository: Repository) -> None:
     """Until the app ends: of the sample, one workflow is started again and again, so that there is something to see."""
+    if source.once:
+        running.github.actions.push(repository, source.files, source.once.path, event=source.once.event)
     started = float("-inf")
     while running.app.process.returncode is None:
         if source.again and time.monotonic() - started > _AGAIN_S:

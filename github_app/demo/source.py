@@ -29,7 +29,7 @@ class Source:
     """A commit: its files, what of it is started, and the jobs' names that are expected to fail.
 
     `warnings`: what runs here and would not at GitHub, with file and line. `notes`: what of it is not run, and why.
-    `again` is started again and again while a demo stays up.
+    `once` is started once, and `again` again and again, while a demo stays up.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Source:
     expected_failures: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    once: Start | None = None
     again: Start | None = None
 
 
@@ -54,8 +55,11 @@ def sample() -> Source:
     """The workflow that ships with the project."""
     root = Path(str(files("github_app.demo").joinpath("sample")))
     start = Start(f"{_FOLDER}/ci.yml", EVENTS["push"])
+    once = Start(f"{_FOLDER}/refused.yml", EVENTS["workflow_dispatch"])
     again = Start(f"{_FOLDER}/live.yml", EVENTS["workflow_dispatch"])
-    return Source("sample", _read(root, _walk(root)), (start,), frozenset({"fails, as expected"}), again=again)
+    return Source(
+        "sample", _read(root, _walk(root)), (start,), frozenset({"fails, as expected"}), once=once, again=again
+    )
 
 
 def from_workflow(file: Path, event: str | None = None, branch: str = MAIN) -> Source:
