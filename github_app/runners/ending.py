@@ -20,6 +20,8 @@ from github_app.store import ModalDictStore
 
 # GitHub may have given the runner a job a moment before the DELETE; its Worker needs a second or two to appear.
 WORKER_APPEARS_S = 3.0
+# So long after a runner was registered Modal may not find the sandbox by name that was made for it.
+_FOUND_WITHIN_S = 300.0
 
 _log = structlog.get_logger(__name__)
 
@@ -72,17 +74,20 @@ async def end_safely(
     runners: PacedDeregistration,
     sandboxes: SandboxEnding,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    is_new: bool = False,
 ) -> bool:
     """End a runner unless anything says that it works; tell whether it has ended. Takes about five seconds.
+
+    `is_new`: it was started minutes ago, so that Modal may not find its sandbox by name yet.
 
     Raises:
         GitHubError, SandboxError: someone did not answer; nothing was ended that should not be.
     """
-    answer = await _look_and_remove(runner, runners, sandboxes)
+    answer = await _look_and_remove(runner, runners, sandboxes, is_new=is_new)
     if answer is _Answer.UNKNOWN:
         # One 404 proves nothing: GitHub has answered it wrongly. A second, later one does, where the list agrees.
         await sleep(WORKER_APPEARS_S)
-        answer = await _look_and_remove(runner, runners, sandboxes)
+        answer = await _look_and_remove(runner, runners, sandboxes, is_new=is_new)
         if answer is _Answer.UNKNOWN and await runners.listed(runner.place, runner.name, runner.github_id):
             return _told(runner, "GitHub lists a runner whose removal it answered with 404")
     if answer is _Answer.WORKS:
@@ -107,14 +112,16 @@ async def _look(runner: RunnerRecord, sandboxes: SandboxEnding) -> Witness | Non
     return None if sandbox_id is None else await sandboxes.witness(sandbox_id)
 
 
-async def _look_and_remove(runner: RunnerRecord, runners: PacedDeregistration, sandboxes: SandboxEnding) -> _Answer:
+async def _look_and_remove(
+    runner: RunnerRecord, runners: PacedDeregistration, sandboxes: SandboxEnding, *, is_new: bool
+) -> _Answer:
     # Whatever has to be waited for comes first: between the look and the removal lies no time.
     await runners.pay(runner.place)
     seen = await _look(runner, sandboxes)
     if seen is Witness.WORKING:
         _told(runner, "the sandbox runs a job")
         return _Answer.WORKS
-    if seen is None and await _is_online(runner, runners):
+    if seen is None and is_new and await _is_online(runner, runners):
         _told(runner, "Modal knows no sandbox of it, and GitHub says that it is online")
         return _Answer.WORKS
     try:
@@ -130,7 +137,10 @@ async def _look_and_remove(runner: RunnerRecord, runners: PacedDeregistration, s
 
 
 async def _is_online(runner: RunnerRecord, runners: PacedDeregistration) -> bool:
-    """Ask the other side where there is nothing to look into: an absence proves nothing, and a connection does."""
+    """Ask the other side where there is nothing to look into yet: an absence proves nothing, and a connection does.
+
+    Not for long: GitHub may list a runner as online for minutes after its sandbox has died.
+    """
     listed = await runners.listed(runner.place, runner.name, runner.github_id)
     return listed is not None and (listed.busy or listed.status == "online")
 
@@ -159,7 +169,13 @@ class Endings:
         """
         if runner.is_kept(self._clock.now()):
             return _told(runner, "someone looks into its sandbox, or may")
-        ended = await end_safely(runner, runners=self._runners, sandboxes=self._sandboxes, sleep=self._clock.sleep)
+        ended = await end_safely(
+            runner,
+            runners=self._runners,
+            sandboxes=self._sandboxes,
+            sleep=self._clock.sleep,
+            is_new=self._clock.now() - runner.started_at < _FOUND_WITHIN_S,
+        )
         if ended:
             await finish_runner(self._store, runner, self._clock.now())
         return ended

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from github_app.counts import Counted
@@ -57,16 +57,19 @@ def create_app(
     async def healthz(_request: Request) -> Response:
         return await _healthz(service)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             *([] if dashboard else [Route("/", _front)]),
             Route("/webhook", webhook, methods=["POST"]),
             Route("/healthz", healthz),
             *([Route("/metrics", metrics.answer)] if metrics else []),
-            *([Mount("/", dashboard)] if dashboard else []),
         ],
         lifespan=lifespan,
     )
+    if dashboard:
+        # A mount at the root would take what is sent to `/webhook` by another method, too.
+        app.router.default = dashboard
+    return app
 
 
 # For whoever follows the URL: anyone may, so it tells of nobody's jobs.

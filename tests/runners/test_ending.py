@@ -69,9 +69,9 @@ class Outside:
         self.happened.append("wait")
         self.slept += seconds
 
-    async def end(self, record: RunnerRecord | None = None) -> bool:
+    async def end(self, record: RunnerRecord | None = None, *, is_new: bool = False) -> bool:
         """End a runner here."""
-        return await end_safely(record or runner(), runners=self, sandboxes=self, sleep=self.sleep)
+        return await end_safely(record or runner(), runners=self, sandboxes=self, sleep=self.sleep, is_new=is_new)
 
     @property
     def terminated(self) -> bool:
@@ -204,8 +204,16 @@ async def test_a_runner_that_is_online_is_left_alone_where_modal_finds_no_sandbo
     """Another container had just started it: its sandbox was not found by name yet, and took a job meanwhile."""
     outside = Outside(listed="online")
 
-    assert await outside.end(runner(sandbox_id=None)) is False
+    assert await outside.end(runner(sandbox_id=None), is_new=True) is False
     assert not any(step.startswith("remove") for step in outside.happened)
+
+
+async def test_what_github_calls_online_is_ended_where_modal_has_known_no_sandbox_for_minutes() -> None:
+    """A sandbox had died before its id was recorded, and GitHub listed its runner as online on and on."""
+    outside = Outside(listed="online")
+
+    assert await outside.end(runner(sandbox_id=None)) is True
+    assert any(step.startswith("remove") for step in outside.happened)
 
 
 async def test_a_sandbox_that_was_never_recorded_is_found_by_name_and_asked_first() -> None:

@@ -22,7 +22,7 @@ _REDEPLOY = "run `modal-runner redeploy`"
 _ON_MODAL = ("deployment", "runner-image", "records", "sweep", "modal-limits")
 _ON_GITHUB = (
     *("app", "clock", "permissions", "installations", "webhook"),
-    *("deliveries", "repositories", "runners", "runner-group", "runner-version"),
+    *("deliveries", "repositories", "runners", "runner-group", "runner-version", "dashboard"),
 )
 
 
