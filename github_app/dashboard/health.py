@@ -55,6 +55,26 @@ def health_of(reading: Reading, sight: Sight) -> list[Notice]:
     return found
 
 
+_FINDINGS = {
+    "redelivered": "deliveries that GitHub was asked for again",
+    "jobs_corrected": "jobs of which no delivery had told",
+    "started": "runners started for jobs that events had left",
+    "sandboxes_died": "sandboxes that died",
+    "died_during_job": "of these, while a job ran",
+    "sandboxes_adopted": "sandboxes found whose creation had not been answered",
+    "runners_ended": "runners ended that nobody needed",
+    "orphans_ended": "runners and sandboxes ended that belonged to nothing",
+    "slots_released": "slots given back that were left over",
+}
+
+
+def findings_of(reading: Reading, sight: Sight) -> list[tuple[str, int]]:
+    """What sweeps have done since the beginning, for owners: it is of all repositories together."""
+    if not sight.owned:
+        return []
+    return [(told, reading.findings[name]) for name, told in _FINDINGS.items() if reading.findings.get(name)]
+
+
 def _version_days(reading: Reading) -> float | None:
     taken = reading.swept.taken if reading.swept else None
     return None if taken is None or taken.until is None else (taken.until - reading.at) / _DAY_S

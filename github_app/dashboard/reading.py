@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
 from github_app.clock import Clock
+from github_app.counts import Counted, labels_of
 from github_app.dashboard.keeping import Kept
 from github_app.dashboard.sight import Sight
 from github_app.errors import StoreError
@@ -47,6 +48,8 @@ class Reading:
     swept: Swept | None
     quota_left: float = 1.0
     caps: Caps = NO_CAPS
+    # What sweeps have done since the beginning, by the names of a sweep's report.
+    findings: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -148,10 +151,12 @@ class Readings:
         now = self._clock.now()
         status = status_of(records, self._rules, stopped, now, self._caps)
         lines = {record.event.job_id: line_of(record, records.runners, now) for record in records.jobs.values()}
-        quotas = in_all(tallies, now).quotas.values()
-        left = min((quota.left for quota in quotas), default=1.0)
+        tally = in_all(tallies, now)
+        left = min((quota.left for quota in tally.quotas.values()), default=1.0)
+        counted = ((labels_of(key), number) for key, number in tally.sums.items())
+        findings = {labels[1]: number for labels, number in counted if labels[0] == Counted.FINDINGS}
         kept = await self._kept(records, now)
-        return Reading(now, records, status, lines, kept, swept, left, self._caps)
+        return Reading(now, records, status, lines, kept, swept, left, self._caps, findings)
 
     async def _kept(self, records: Records, now: float) -> tuple[JobLine, ...]:
         jobs = [r.runs_job for r in records.runners.values() if r.debug_until and r.ended_at is None]

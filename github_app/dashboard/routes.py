@@ -163,7 +163,8 @@ class Dashboard:
         notices = health.health_of(reading, visitor.sight)
         may_stop = await self._acts.may_stop(visitor.sight)
         paused = await self._acts.paused() if may_stop else None
-        return self._page("health.html", visitor, notices=notices, may_stop=may_stop, paused=paused)
+        findings = health.findings_of(reading, visitor.sight)
+        return self._page("health.html", visitor, notices=notices, may_stop=may_stop, paused=paused, findings=findings)
 
     async def _end_runner(self, request: Request, visitor: Visitor) -> Response:
         """End a runner that has no job; one that works, or that the person does not own, is left alone."""

@@ -1,11 +1,13 @@
 """What pages say of many jobs, and of how things are."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
 from github_app.dashboard import charts
 from github_app.dashboard.figures import latency_of, percentiles, quantile, spend_of
-from github_app.dashboard.health import health_of
+from github_app.dashboard.health import findings_of, health_of
 from github_app.dashboard.reading import Past, Reading, ended
 from github_app.dashboard.sight import Sight
 from github_app.jobs.accounts import with_jobs
@@ -98,3 +100,10 @@ def test_health_says_what_is_wrong_and_to_owners_what_is_theirs() -> None:
     assert _states(_reading(Swept(NOW, 0, VersionTaken("2", NOW + 3 * DAY_S, NOW))))["runner"] == "look"
     assert _states(_reading(Swept(NOW, 0, VersionTaken("2", NOW - DAY_S, NOW))))["runner"] == "wrong"
     assert _states(_reading(fine, quota_left=0.05))["GitHub"] == "look"
+
+
+def test_what_sweeps_have_found_is_for_owners() -> None:
+    reading = replace(_reading(None), findings={"redelivered": 3, "jobs_read": 9})
+
+    assert findings_of(reading, OWNER) == [("deliveries that GitHub was asked for again", 3)]
+    assert findings_of(reading, MEMBER) == []
