@@ -38,7 +38,8 @@ MUTANTS = (
     Mutant(
         "one 404 is taken for the end of a runner",
         _ENDING,
-        "        await sleep(WORKER_APPEARS_S)\n        answer = await _look_and_remove(runner, runners, sandboxes)\n",
+        "        await sleep(WORKER_APPEARS_S)\n"
+        "        answer = await _look_and_remove(runner, runners, sandboxes, is_new=is_new)\n",
         "        answer = _Answer.REMOVED\n",
         test="tests/runners/test_ending.py",
     ),
