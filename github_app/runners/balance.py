@@ -187,8 +187,10 @@ def giving_way(
 def _seat(seats: list[Demand], idle: list[RunnerRecord], now: float) -> tuple[list[Demand], list[RunnerRecord]]:
     """Give each seat a runner that was made for one; tell which are empty, and whom the others have."""
     left = [runner for runner in idle if is_seat(runner.started_for)]
+    own = {runner.started_for for runner in left}
     empty, seated = [], []
-    for seat in seats:
+    # Those first that have one of their own: who has none must not take it, whose own is on its way.
+    for seat in sorted(seats, key=lambda each: each.job_id not in own):
         until = waits_s(seat.shape) - _REPLACED_BEFORE_S
         fitting = [r for r in left if fits(r, seat) and r.release == seat.release and now - r.started_at < until]
         found = next((r for r in fitting if r.started_for == seat.job_id), fitting[0] if fitting else None)

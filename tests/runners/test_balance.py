@@ -262,6 +262,14 @@ def test_seats_come_after_jobs_and_take_no_runner_from_them() -> None:
     assert planned([demand(_seat())], [own(11)]).surplus == (own(11),)
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_seat_without_a_runner_does_not_take_anothers_own(order: tuple[int, int]) -> None:
+    """Of two seats one was being launched elsewhere; the other took its runner, and it got a second one."""
+    made = planned([demand(_seat(n)) for n in order], [own(_seat(1))], {f"{_seat(1)}-1": Claim("a", NOW)})
+
+    assert [start.key for start in made.starts] == [f"{_seat(0)}-1"]
+
+
 def test_a_runner_that_waits_too_long_or_was_made_by_another_deployment_is_replaced() -> None:
     old = msgspec.structs.replace(own(_seat()), started_at=NOW - 12 * 3600)
     other = msgspec.structs.replace(own(_seat()), release="other")
