@@ -1,6 +1,7 @@
 """What `POST /webhook` answers, asked over HTTP of a running `modal-runner serve`."""
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import json
@@ -450,7 +451,17 @@ def _chunks(size: int, count: int) -> Iterator[bytes]:
 
 
 async def _raw(plane: ControlPlane, header: str, chunks: Iterable[bytes] = ()) -> bytes:
-    """Send a request as bytes, and return the head of the answer; the server may answer and hang up at any time."""
+    """Send a request as bytes, and return the head of the answer; the server may answer and hang up at any time.
+
+    What is unread when it hangs up has its system send a reset, which may overtake the answer (RFC 9112, 9.6).
+    """
+    for _ in range(4):
+        with contextlib.suppress(ConnectionResetError):
+            return await _raw_once(plane, header, chunks)
+    return await _raw_once(plane, header, chunks)
+
+
+async def _raw_once(plane: ControlPlane, header: str, chunks: Iterable[bytes]) -> bytes:
     address = urlsplit(plane.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     head = f"POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{header}\r\n\r\n"

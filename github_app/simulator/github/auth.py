@@ -58,7 +58,9 @@ class Authority:
         """The App whose private key signed the JWT in an `Authorization` header."""
         token = _credential(authorization)
         known = self._verified
-        if known is None or known[0] != token or known[1] is not known[2].public_key:
+        # Two processes make the same JWT within a second; the App may have been deleted in between.
+        is_there = known is not None and self._world.apps.get(known[2].id) is known[2]
+        if known is None or not is_there or known[0] != token or known[1] is not known[2].public_key:
             app, claims = self._verify(token)
             known = self._verified = (token, app.public_key, app, claims)
         self._check_times(known[3])
