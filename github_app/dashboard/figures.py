@@ -26,7 +26,6 @@ class Latency:
     parts: Mapping[str, Mapping[float, float]]
     machines: Sequence[tuple[str, int, Mapping[float, float]]]
     by_day: charts.Chart | None
-    by_day_values: Mapping[str, Sequence[float | None]]
     days: Sequence[tuple[str, tuple[float | None, ...]]]
 
 
@@ -50,7 +49,6 @@ def latency_of(past: Past, days: int, now: float) -> Latency:
         {name: percentiles(each) for name, each in parts.items() if each},
         sorted((name, len(each), percentiles(each)) for name, each in machines.items()),
         charts.lines(_short_days(labels), series, "s") if told else None,
-        series,
         told,
     )
 

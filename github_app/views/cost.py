@@ -9,11 +9,12 @@ from github_app.jobs.accounts import FAILURES
 from github_app.store.notes import DaySums, SumRow
 from github_app.views.jobs import JobLine
 
-KEYS: dict[str, Callable[[JobLine], str]] = {
-    "repo": lambda line: line.repository,
-    "workflow": lambda line: f"{line.repository} {line.workflow or '(unnamed)'}",
-    "shape": lambda line: line.machine or "(not known)",
-    "day": lambda line: time.strftime("%Y-%m-%d", time.gmtime(line.queued_at or 0.0)),
+# By what is summed, of a job or of a day's row, and the day of it.
+KEYS: dict[str, Callable[[JobLine | SumRow, str], str]] = {
+    "repo": lambda each, _: each.repository,
+    "workflow": lambda each, _: f"{each.repository} {each.workflow or '(unnamed)'}",
+    "shape": lambda each, _: each.machine or "(not known)",
+    "day": lambda _, day: day,
 }
 
 
@@ -46,19 +47,17 @@ class Cost(msgspec.Struct, frozen=True):
     compared_usd: float = 0.0
 
 
+def _day(at: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(at))
+
+
 def summed_days(days: Mapping[str, DaySums], by: str, since: float) -> Cost:
     """Sum whole days, from that of `since` on."""
-    first = time.strftime("%Y-%m-%d", time.gmtime(since))
-    names: dict[str, Callable[[str, SumRow], str]] = {
-        "repo": lambda _, row: row.repository,
-        "workflow": lambda _, row: f"{row.repository} {row.workflow or '(unnamed)'}",
-        "shape": lambda _, row: row.machine or "(not known)",
-        "day": lambda day, _: day,
-    }
+    first = _day(since)
     groups: dict[str, list[SumRow]] = {}
     for day, sums in days.items():
         for row in sums.rows if day >= first else ():
-            groups.setdefault(names[by](day, row), []).append(row)
+            groups.setdefault(KEYS[by](row, day), []).append(row)
     sums_of = [
         Sum(
             key=key,
@@ -81,7 +80,7 @@ def summed(lines: Iterable[JobLine], by: str, since: float) -> Cost:
     priced = [line for line in ran if line.usd is not None]
     groups: dict[str, list[JobLine]] = {}
     for line in priced:
-        groups.setdefault(KEYS[by](line), []).append(line)
+        groups.setdefault(KEYS[by](line, _day(line.queued_at or 0.0)), []).append(line)
     sums = [
         Sum(
             key=key,

@@ -12,10 +12,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from github_app.counts import Counted, labels_of
 from github_app.jobs.accounts import BOUNDS_S, queued_at
-from github_app.model import Claim, Halt, Hold, JobRecord, JobState, RunnerRecord, Slot
+from github_app.model import Claim, Halt, Hold, JobRecord, JobState, RunnerRecord
 from github_app.runners.capacity import IN_ALL
-from github_app.store.notes import Quota, Refusal, Swept, Tally, Totals
+from github_app.store.notes import Quota, Swept, Tally, Totals
 from github_app.views.jobs import machine_of
+from github_app.views.status import Records
 
 _DAY_S = 24 * 3600.0
 # Labels of a job make its shape. Beyond so many, those that are had most, the others are one.
@@ -47,33 +48,27 @@ _BEFOREHAND: Mapping[Counted, tuple[tuple[str, ...], ...]] = {
 
 
 @dataclass(frozen=True)
-class Records:
-    """What the metrics are made from, keyed as in the store."""
+class Seen:
+    """What the metrics are made from."""
 
-    jobs: Mapping[str, JobRecord]
-    claims: Mapping[str, Claim]
-    halts: Mapping[str, Halt]
-    runners: Mapping[str, RunnerRecord]
-    slots: Mapping[str, Slot]
-    refused: Mapping[str, Refusal]
-    parked: int
+    records: Records
     totals: Totals
     tally: Tally
     swept: Swept | None
     stopped: str | None
 
 
-def families(seen: Records, now: float) -> Iterator[Metric]:
+def families(seen: Seen, now: float) -> Iterator[Metric]:
     """Every metric, of what was read."""
-    states = Counter(job.state.value for job in seen.jobs.values())
+    states = Counter(job.state.value for job in seen.records.jobs.values())
     yield _gauge("jobs", "Jobs that are not over, by state.", "state", states)
     yield from _waiting(seen, now)
-    yield _runners(seen.runners.values())
-    yield _gauge("sandboxes", "Sandboxes that run, by shape.", "shape", _shapes(seen.runners.values()))
-    yield _gauge("slots_taken", "Slots of caps that are taken.", "cap", Counter(map(cap_of, seen.slots)))
-    codes = Counter(each.code for each in seen.refused.values())
+    yield _runners(seen.records.runners.values())
+    yield _gauge("sandboxes", "Sandboxes that run, by shape.", "shape", _shapes(seen.records.runners.values()))
+    yield _gauge("slots_taken", "Slots of caps that are taken.", "cap", Counter(map(cap_of, seen.records.slots)))
+    codes = Counter(each.code for each in seen.records.refused.values())
     yield _gauge("jobs_refused", "Jobs that were refused lately, by code.", "code", codes)
-    yield _gauge("deliveries_parked", "Deliveries that made no sense.", None, {"": seen.parked})
+    yield _gauge("deliveries_parked", "Deliveries that made no sense.", None, {"": seen.records.parked})
     yield _gauge("stopped", "1 while no runner is started at all.", None, {"": int(seen.stopped is not None)})
     left = "The share of GitHub's hourly limit that an installation has left (0 to 1)."
     yield _gauge("github_quota_left_ratio", left, "installation", _quotas(seen.tally.quotas))
@@ -108,8 +103,8 @@ def waits(
             yield job, "runner" if number in served else "launch"
 
 
-def _waiting(seen: Records, now: float) -> Iterator[Metric]:
-    found = list(waits(seen.jobs.values(), seen.claims, seen.halts, seen.runners, now))
+def _waiting(seen: Seen, now: float) -> Iterator[Metric]:
+    found = list(waits(seen.records.jobs.values(), seen.records.claims, seen.records.halts, seen.records.runners, now))
     longest: dict[str, float] = {}
     for job, reason in found:
         longest[reason] = max(longest.get(reason, 0.0), now - queued_at(job))

@@ -21,13 +21,6 @@ from github_app.clock import Clock
 from github_app.errors import StoreError
 from github_app.runners.versions import RunnerVersion
 from github_app.store import (
-    CLAIMS,
-    HALTS,
-    JOBS,
-    PARKED,
-    REFUSALS,
-    RUNNERS,
-    SLOTS,
     SWEEPS,
     TALLIES,
     TOTALS,
@@ -35,7 +28,8 @@ from github_app.store import (
 )
 from github_app.store.notes import Totals
 from github_app.store.tallies import in_all
-from github_app.web.families import Records, families
+from github_app.views.status import read_records
+from github_app.web.families import Seen, families
 
 # However often it is asked for, the records are read no more often than this.
 _GOOD_FOR_S = 5.0
@@ -80,27 +74,12 @@ class Metrics:
 
     async def _collected(self) -> list[Metric]:
         store = self._store
-        jobs, claims, halts, runners = await asyncio.gather(
-            store.all(JOBS), store.all(CLAIMS), store.all(HALTS), store.all(RUNNERS)
-        )
-        slots, refused, parked = await asyncio.gather(store.all(SLOTS), store.all(REFUSALS), store.all(PARKED))
+        records = await read_records(store)
         totals, tallies, swept, stopped = await asyncio.gather(
             store.get(TOTALS, "all"), store.all(TALLIES), store.get(SWEEPS, "last"), self._version.refused()
         )
         now = self._clock.now()
-        seen = Records(
-            jobs=jobs,
-            claims=claims,
-            halts=halts,
-            runners=runners,
-            slots=slots,
-            refused=refused,
-            parked=len(parked),
-            totals=totals or Totals(),
-            tally=in_all(tallies, now),
-            swept=swept,
-            stopped=stopped,
-        )
+        seen = Seen(records, totals or Totals(), in_all(tallies, now), swept, stopped)
         return list(families(seen, now))
 
 

@@ -12,7 +12,8 @@ from github_app.github.counting import route_of
 from github_app.model import Slot
 from github_app.store import RUNNERS
 from github_app.store.notes import Quota, Refusal, Swept, Tally, Totals, VersionTaken
-from github_app.web.families import COUNTED, Records, cap_of, families
+from github_app.views.status import Records
+from github_app.web.families import COUNTED, Seen, cap_of, families
 from tests.worlds.records import job, runner
 from tests.worlds.universe import GPU, PLAIN, Universe, universe
 
@@ -93,16 +94,17 @@ async def test_what_it_says_is_what_was_seen_also_in_another_process() -> None:
     assert [sample.value for sample in elsewhere["modal_runner_jobs_finished"].samples] == [2]
 
 
-def _records(**given: Any) -> Records:
-    nothing: dict[str, Any] = {name: {} for name in ("jobs", "claims", "halts", "runners", "slots", "refused")}
-    rest = {"parked": 0, "totals": Totals(), "tally": Tally(0.0), "swept": None, "stopped": None}
-    return Records(**(nothing | rest | given))
+def _read(**given: Any) -> Seen:
+    kinds = ("jobs", "claims", "halts", "runners", "slots", "refused", "places")
+    records: dict[str, Any] = {name: given.pop(name, {}) for name in kinds} | {"parked": given.pop("parked", 0)}
+    rest = {"totals": Totals(), "tally": Tally(0.0), "swept": None, "stopped": None}
+    return Seen(Records(**records), **(rest | given))
 
 
 def _told(**given: Any) -> Samples:
     return {
         (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
-        for family in families(_records(**given), 1.0)
+        for family in families(_read(**given), 1.0)
         for sample in family.samples
     }
 
