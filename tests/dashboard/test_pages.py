@@ -68,6 +68,24 @@ async def test_people_see_the_jobs_of_repositories_that_github_lets_them_see_and
     assert hidden.text == unknown.text
 
 
+async def test_what_is_over_is_hidden_as_well_one_by_one_and_in_sums() -> None:
+    async with a_team() as it:
+        it.push({"open": (PLAIN, 2)})
+        it.push({"veiled": (PLAIN, 2)}, _secret(it))  # type: ignore[arg-type]
+        await it.until_done()
+        await _until_forgotten(it)
+        seen = {}
+        for login in ("octo-owner", "octo-dev"):
+            async with visitor(it, login) as someone:
+                jobs, spend = await someone.get("/jobs"), await someone.get("/spend?by=repo")
+                guessed = await someone.get(f"/jobs/{it.job('veiled').id}")
+                seen[login] = ("veiled" in jobs.text, "octo-org/secret-repo" in spend.text, guessed.status_code)
+                known = "open" in jobs.text, "octo-org/octo-repo" in spend.text
+
+    assert known == (True, True)
+    assert seen == {"octo-owner": (True, True, 200), "octo-dev": (False, False, 404)}
+
+
 async def test_what_github_takes_from_somebody_is_not_shown_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("github_app.dashboard.sight.GOOD_FOR_S", 0.0)
     async with a_team() as it, visitor(it, "octo-dev") as dev:
