@@ -30,9 +30,9 @@ from github_app.model import Action, JobEvent, JobRecord, JobState, RunnerRecord
 from github_app.routing.route import needs_run, route, took_our_runner
 from github_app.routing.rules import Admit, Ignore, Refuse, Rules
 from github_app.runners.balance import Demand, Start
+from github_app.runners.notices import SafeNotices
 from github_app.runners.reconcile import Beginning, Reconciler
 from github_app.runners.versions import RunnerVersion
-from github_app.runners.write_limit import SafeNotices
 from github_app.store import HALTS, HISTORY, JOBS, REFUSALS, SEEN, ModalDictStore
 from github_app.store.notes import Refusal, RepositorySeen
 from github_app.store.tallies import Tallies
@@ -118,7 +118,7 @@ class Service:
         self._capped = capped
         # By installation and repository: when SEEN was written last, and whether the repository was private.
         self._seen: dict[str, tuple[float, bool]] = {}
-        self._clock = clock
+        self.clock = clock
         self._gates = Gates(store=store, intake=intake, reconciler=reconciler, record=self._record, clock=clock)
 
     async def handle(self, body: bytes, event: JobEvent) -> Answer:
@@ -156,7 +156,7 @@ class Service:
         if not self._starts_directly(event):
             return None
         _keep(self._begun, event.job_id)
-        return self._reconciler.begin(_first_start(event, routed, self._clock.now()))
+        return self._reconciler.begin(_first_start(event, routed, self.clock.now()))
 
     def _starts_directly(self, event: JobEvent) -> bool:
         """Tell whether a new job's runner is started with no look at others: none waits, and no job before it."""
@@ -178,7 +178,7 @@ class Service:
 
     async def _announce(self, event: JobEvent, digest: str, beginning: Beginning) -> Answer | None:
         """Record a job that was queued just now while its claim is taken; None where something is recorded of it."""
-        step = lifecycle.decide(None, event, self._clock.now())
+        step = lifecycle.decide(None, event, self.clock.now())
         if isinstance(step, lifecycle.Nothing):
             return None
         record = lifecycle.heard(step.record, digest)
@@ -258,7 +258,7 @@ class Service:
             return await self._refuse(event, refusal)
         if refusal is not None and known is None:
             return Answer(Status.REFUSED, refusal.sentence)
-        step = lifecycle.decide(known, event, self._clock.now(), reading=reading)
+        step = lifecycle.decide(known, event, self.clock.now(), reading=reading)
         if isinstance(step, lifecycle.Nothing):
             return await self._nothing_new(known, event, runner, step)
         if runner is not None and event.runner_name == runner.name and step.record.state is JobState.DONE:
@@ -267,7 +267,7 @@ class Service:
             step = replace(step, record=lifecycle.heard(step.record, digest))
         if known is None and step.launch and isinstance(routed, Admit) and not reading:
             if beginning is None and self._starts_directly(event):
-                beginning = self._reconciler.begin(_first_start(event, routed, self._clock.now()))
+                beginning = self._reconciler.begin(_first_start(event, routed, self.clock.now()))
             if beginning is not None:
                 return await self._launch(beginning, step.record)
         _, _, unbalanced = await asyncio.gather(
@@ -304,7 +304,7 @@ class Service:
             StoreError: the store did not answer; repeating is safe.
         """
         known = await self._store.get(JOBS, str(job_id))
-        step = lifecycle.missing(known, self._clock.now()) if known else None
+        step = lifecycle.missing(known, self.clock.now()) if known else None
         if not isinstance(step, lifecycle.Step):
             return False
         await self._record(step.record)
@@ -319,7 +319,7 @@ class Service:
         """
         known = await self._store.get(JOBS, str(job_id))
         if known is not None and known.state is JobState.QUEUED:
-            await self._record(lifecycle.urged(known, self._clock.now()))
+            await self._record(lifecycle.urged(known, self.clock.now()))
 
     async def _nothing_new(
         self, known: JobRecord | None, event: JobEvent, runner: RunnerRecord | None, step: lifecycle.Nothing
@@ -341,7 +341,7 @@ class Service:
         answer = Answer(Status.REFUSED, refusal.sentence)
         if event.action is not Action.QUEUED:
             return answer
-        told = Refusal(uuid.uuid4().hex, event.repository, refusal.code, refusal.sentence, self._clock.now())
+        told = Refusal(uuid.uuid4().hex, event.repository, refusal.code, refusal.sentence, self.clock.now())
         if not await self._store.put_new(REFUSALS, str(event.job_id), told):
             return answer
         self.tallies.counts.add(Counted.REFUSALS, refusal.code)
@@ -374,7 +374,7 @@ class Service:
 
     def _is_new(self, event: JobEvent) -> bool:
         """Tell whether a job was queued too lately to be over, but by a person: where he was heard of it is known."""
-        return self._clock.now() - (event.queued_at or 0.0) < _NEW_S and event.job_id not in self._over
+        return self.clock.now() - (event.queued_at or 0.0) < _NEW_S and event.job_id not in self._over
 
     async def _record(self, record: JobRecord) -> None:
         key = str(record.event.job_id)
@@ -388,7 +388,7 @@ class Service:
     async def _note_repository(self, event: JobEvent) -> None:
         """Once an hour, take note that a repository has jobs of ours: the sweep asks it first."""
         key = f"{event.installation_id}/{event.repository.lower()}"
-        now = self._clock.now()
+        now = self.clock.now()
         at, private = self._seen.get(key, (-inf, event.private))
         if now - at > _HOUR_S or private != event.private:
             await self._store.put(SEEN, key, RepositorySeen(now, event))

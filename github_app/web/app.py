@@ -33,8 +33,6 @@ _USUAL = 64 * 1024
 _MOST_IN_FLIGHT = 32 * 1024 * 1024
 
 _log = structlog.get_logger(__name__)
-# An organisation may have a thousand jobs of other runners for each of ours; GitHub shows our answer to each.
-_ignored = Seldom()
 
 
 def create_app(
@@ -51,10 +49,12 @@ def create_app(
     """
     secrets = [secret.get_secret_value() for secret in webhook_secrets]
     bodies = _Bodies()
+    # An organisation may have a thousand jobs of other runners for each of ours; GitHub shows our answer to each.
+    ignored = Seldom(service.clock)
     service.tallies.keep()
 
     async def webhook(request: Request) -> Response:
-        outcome, answer = await _webhook(request, service, secrets, bodies)
+        outcome, answer = await _webhook(request, service, secrets, bodies, ignored)
         service.tallies.counts.add(Counted.DELIVERIES, outcome, str(answer.status_code))
         return answer
 
@@ -103,7 +103,7 @@ async def _healthz(service: Service) -> Response:
 
 
 async def _webhook(
-    request: Request, service: Service, secrets: Sequence[str], bodies: "_Bodies"
+    request: Request, service: Service, secrets: Sequence[str], bodies: "_Bodies", ignored: Seldom
 ) -> tuple[str, Response]:
     """Answer a delivery, and say in a word what became of it."""
     began = time.perf_counter()
@@ -130,7 +130,7 @@ async def _webhook(
             HTTPStatus.SERVICE_UNAVAILABLE,
         )
     if answer.status is Status.IGNORED:
-        if count := _ignored.due():
+        if count := ignored.due():
             _log.info("deliveries_ignored", count=count, reason=answer.reason)
     else:
         took = round((time.perf_counter() - began) * 1000, 1)

@@ -1,6 +1,6 @@
 """What happens very often, and is told of now and then."""
 
-import time
+from github_app.clock import Clock
 
 _EVERY_S = 60.0
 
@@ -8,13 +8,14 @@ _EVERY_S = 60.0
 class Seldom:
     """Has the first of a kind told, and then one a minute with how many there were."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._next, self._count = float("-inf"), 0
 
     def due(self) -> int:
         """Count one; return how many have not been told of if that is to be done now, else 0."""
         self._count += 1
-        if (now := time.monotonic()) < self._next:
+        if (now := self._clock.now()) < self._next:
             return 0
         count, self._count, self._next = self._count, 0, now + _EVERY_S
         return count

@@ -16,6 +16,7 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from github_app.clock import Clock
 from github_app.web.seldom import Seldom
 
 # Seconds in which a request's head and its body have to be there. GitHub gives the whole exchange ten seconds.
@@ -35,7 +36,7 @@ _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _log = structlog.get_logger(__name__)
 
 
-_refused, _late, _failed = Seldom(), Seldom(), Seldom()
+_refused, _late, _failed = Seldom(Clock()), Seldom(Clock()), Seldom(Clock())
 
 
 class _BoundedProtocol(H11Protocol):
