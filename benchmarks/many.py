@@ -5,7 +5,7 @@ from collections import Counter
 from unittest import mock
 
 from benchmarks.rows import Row
-from github_app.runners.write_limit import LANES, PERIOD_S, WRITES
+from github_app.runners.lanes import LANES, PERIOD_S, POINTS, WRITE
 from github_app.simulate import containers
 from github_app.simulate.deployment import Version
 from github_app.simulate.dicts import DictInProcess
@@ -40,6 +40,7 @@ def _burst(jobs: int) -> list[Row]:
     ):
         ran = simulate(plan)
     took = time.process_time() - began
+    # That GitHub's limit was kept to is one of the things that are looked at.
     if ran.violations or len(ran.starts) != jobs:
         raise RuntimeError(f"a fast wrong answer: {ran.violations[:1]}, {len(ran.starts)} of {jobs} started")
     name = f"a burst of {jobs:,}"
@@ -49,8 +50,8 @@ def _burst(jobs: int) -> list[Row]:
             max(ran.starts),
             "virtual s",
             jobs / _GITHUB_PER_S,
-            "≤ 1.05 ×",
-            f"our own share of the limit is {LANES * WRITES / PERIOD_S:.2f} a second of 3",
+            "≤ 1.05 ×, no secondary limit",
+            f"our own share of the limit is {LANES * POINTS / WRITE / PERIOD_S:.2f} a second of 3",
         ),
         Row(f"{name}: CPU a job, both sides of every call", took / jobs * 1e3, "ms", goal="flat"),
         Row(f"{name}: Dict calls a job", sum(calls.values()) / jobs, "calls", goal="flat"),

@@ -27,6 +27,7 @@ from github_app.runners.halts import Halts
 from github_app.runners.jit import JitRequests
 from github_app.runners.launch import Launcher
 from github_app.runners.newborns import Newborns
+from github_app.runners.notices import PacedNotices
 from github_app.runners.planning import Planner
 from github_app.runners.reconcile import Reconciler
 from github_app.runners.seats import Seats
@@ -34,7 +35,7 @@ from github_app.runners.second_looks import Suspicions
 from github_app.runners.settling import Settling
 from github_app.runners.versions import RunnerVersion
 from github_app.runners.vouching import Vouchers
-from github_app.runners.write_limit import PacedNotices, PacedRunners, WriteBudget
+from github_app.runners.write_limit import PacedRunners, WriteBudget
 from github_app.sandboxes import ImageRecipe, ModalSandboxes, pin_builder, runner_image, unpin_builder
 from github_app.sandboxes.scripts import START
 from github_app.settings.make_rules import make_rules
@@ -231,9 +232,10 @@ def _runners(inputs: _Inputs, github: _GitHub, on_modal: _Modal) -> _Runners:
         notices=notices,
         claims=claims,
         suspicions=Suspicions(store, clock),
+        budget=budget,
         clock=clock,
     )
-    vouchers = Vouchers(github.jobs, inputs.config.limits.ask_above, store=store, clock=clock)
+    vouchers = Vouchers(github.jobs, inputs.config.limits.ask_above, store=store, budget=budget, clock=clock)
     jit = JitRequests(
         runners=github.runners, deregistration=deregistration, sandboxes=sandboxes, budget=budget, clock=clock
     )

@@ -24,7 +24,7 @@ OPEN_RUNS = ("queued", "in_progress")
 class Meter(Protocol):
     """What pays for the calls. `spend` raises when nothing is left; `refund` takes one back, for an answer 304."""
 
-    def spend(self) -> None:
+    async def spend(self) -> None:
         """Pay for one call."""
 
     def refund(self) -> None:
@@ -34,7 +34,7 @@ class Meter(Protocol):
 class Unmetered:
     """Pays for nothing: what a person asks for by hand."""
 
-    def spend(self) -> None:
+    async def spend(self) -> None:
         """Nothing."""
 
     def refund(self) -> None:
@@ -245,7 +245,7 @@ class Jobs:
     async def _read(
         self, name: str, call: ConditionalCall, answer: type[T], *, installation_id: int, key: str, meter: Meter
     ) -> T:
-        meter.spend()
+        await meter.spend()
         found, changed = await self._connection.read_if_changed(
             name, call, answer, installation_id=installation_id, permissions=_READ, key=key
         )

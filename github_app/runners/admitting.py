@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -17,7 +17,7 @@ from github_app.runners.claims import Claims
 from github_app.runners.halts import Halts
 from github_app.runners.versions import RunnerVersion
 from github_app.runners.vouching import Vouchers
-from github_app.runners.write_limit import WriteBudget
+from github_app.runners.write_limit import Paid, WriteBudget
 from github_app.store import ModalDictStore
 
 # A GPU create may block for 21 minutes and holds an input of the web function open; the others wait as records.
@@ -25,15 +25,17 @@ GPU_CREATES_AT_ONCE = 4
 # After what cannot be foreseen: when to look again.
 _SOON_S = 10.0
 
+T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Admitted:
-    """A launch that has its claim and its slots."""
+    """A launch that has its claim, its slots, and the right to one write."""
 
     start: Start
     slots: Taken
+    paid: Paid
     # Unix time before which nothing of it was taken.
     since: float
 
@@ -133,16 +135,17 @@ class Admissions:
             StoreError: the store did not answer; what was taken is released by age.
         """
         self._gpu_creates[_gpu_type(admitted.start)] -= 1
-        self._budget.give_back(admitted.start.demand.job.event.installation_id, admitted.since)
+        admitted.paid.give_back()
         await self._give_back(admitted.start, admitted.slots, claimed=True, since=admitted.since)
 
     async def _admit(self, start: Start) -> "Admitted | Postponed":
         """Find out first what stops a launch, and wait a little for the write limit."""
         if (postponed := await self._postponed(start)) is not None:
             return postponed
-        if (again := await self._budget.wait(start.demand.job.event.installation_id)) is not None:
-            return _limited(again)
-        return await self._take(start, refused=_nothing(), write=_nothing())
+        paid = await self._budget.wait(start.demand.job.event.installation_id)
+        if isinstance(paid, float):
+            return _limited(paid)
+        return await self._take(start, refused=_known(None), write=_known(paid))
 
     async def _postponed(self, start: Start) -> Postponed | None:
         """What stops a launch before anything is taken for it."""
@@ -164,7 +167,7 @@ class Admissions:
         start: Start,
         *,
         refused: Coroutine[Any, Any, str | None],
-        write: Coroutine[Any, Any, float | None],
+        write: Coroutine[Any, Any, Paid | float],
     ) -> "Admitted | Postponed":
         """Take the claim and the slots, while it is found out whether the version is refused and a write to be had.
 
@@ -181,8 +184,8 @@ class Admissions:
             taken = _taken(start, since, version.result(), slots.result(), paid.result(), claimed=claim.result())
             if isinstance(taken, Admitted):
                 return taken
-        if paid.exception() is None and paid.result() is None:
-            self._budget.give_back(job.installation_id, since)
+        if paid.exception() is None and isinstance(right := paid.result(), Paid):
+            right.give_back()
         held = slots.result() if slots.exception() is None else None
         claimed = claim.exception() is None and claim.result()
         await self._give_back(start, held if isinstance(held, Taken) else Taken(), claimed=claimed, since=since)
@@ -221,8 +224,9 @@ class Admissions:
         self._slots.given_back(slots.keys)
 
 
-async def _nothing() -> None:
-    """In the place of what was found out before."""
+async def _known(value: T) -> T:
+    """What was found out before, in the place of a question."""
+    return value
 
 
 def _gpu_type(start: Start) -> str:
@@ -235,7 +239,7 @@ def _taken(
     since: float,
     refused: str | None,
     slots: Taken | Full,
-    again: float | None,
+    paid: Paid | float,
     *,
     claimed: bool,
 ) -> Admitted | Postponed:
@@ -245,9 +249,9 @@ def _taken(
         return Postponed(refused)
     if isinstance(slots, Full):
         return _full(slots)
-    if again is not None:
-        return _limited(again)
-    return Admitted(start, slots, since) if claimed else UNDER_WAY
+    if isinstance(paid, float):
+        return _limited(paid)
+    return Admitted(start, slots, paid, since) if claimed else UNDER_WAY
 
 
 def _full(slots: Full) -> Postponed:

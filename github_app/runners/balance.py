@@ -75,6 +75,8 @@ class Start:
     unused: int = 0
     cost_usd: float = 0.0
     waited: tuple[Waited, ...] = ()
+    # Nothing came to nothing: another job has the runner of the attempt before.
+    passed_by: bool = False
 
     @property
     def key(self) -> str:
@@ -282,11 +284,14 @@ def _decide(
             return Wait(demand, claim.reason or str(claim.hold), claim.not_before)
         waited = _waited(claim, now)
         return Start(demand, attempt + 1, claim.failures, claim.hold, claim.unused, claim.cost_usd, waited)
-    under_way = runner_name(demand.job_id, attempt) not in runners
-    if under_way and claim.renewed_at > now - CLAIM_IS_STALE_S:
+    runner = runners.get(runner_name(demand.job_id, attempt))
+    if runner is None and claim.renewed_at > now - CLAIM_IS_STALE_S:
         return Wait(demand, "its launch is under way")
-    # The attempt's runner was taken by another job, or its launch crashed.
-    return Start(demand, attempt + 1, claim.failures, claim.last_hold, claim.unused, claim.cost_usd, claim.waited)
+    # The attempt's runner was taken by another job, or has ended, or its launch crashed.
+    passed_by = runner is not None and runner.runs_job not in {None, demand.job_id} and not claim.unused
+    return Start(
+        demand, attempt + 1, claim.failures, claim.last_hold, claim.unused, claim.cost_usd, claim.waited, passed_by
+    )
 
 
 def _waited(claim: Claim, now: float) -> tuple[Waited, ...]:

@@ -19,8 +19,9 @@ from github_app.model import Halt, JobEvent, Place, RunFacts
 from github_app.routing.units import as_money, as_time
 from github_app.runners.balance import Start, holds
 from github_app.runners.claims import Claims
+from github_app.runners.notices import SafeNotices
 from github_app.runners.second_looks import SECOND_LOOK_S, Suspicions
-from github_app.runners.write_limit import SafeNotices
+from github_app.runners.write_limit import WriteBudget
 from github_app.store import HALTS, JOBS, ModalDictStore
 
 # So many runners were online for their whole deadline, and the job was given to none.
@@ -30,6 +31,8 @@ LONGEST_QUEUED_S = 24 * 3600.0
 # GitHub ends a job after a day in the queue, and the halt began some hours into it.
 LOOK_AGAIN_S = 3600.0
 _RUN_GOOD_FOR_S = 30.0
+# In a burst GitHub gives many a job's runner to another that has the same labels, which is no reason to ask.
+_PASSED_BY_IN_PEACE = 3
 _DOUBT_GOOD_FOR_S = 900.0
 _PATIENCE_S = 5.0
 _RUN_IS_OVER = "run"
@@ -73,6 +76,7 @@ class Halts:
         notices: SafeNotices,
         claims: Claims,
         suspicions: Suspicions,
+        budget: WriteBudget,
         clock: Clock,
     ) -> None:
         self._store = store
@@ -81,12 +85,13 @@ class Halts:
         self._notices = notices
         self._claims = claims
         self._suspicions = suspicions
+        self._budget = budget
         self._clock = clock
         self._open_runs: dict[int, tuple[float, RunFacts]] = {}
         self._telling: set[asyncio.Task[None]] = set()
 
     async def examine(self, start: Start) -> Doubt | None:
-        """Say why an attempt must not be made, if so; asks for the run before a job's second attempt.
+        """Say why an attempt must not be made, if so; asks for the run of a job of which something came to nothing.
 
         Raises:
             StoreError: the store did not answer.
@@ -95,7 +100,7 @@ class Halts:
         if job.queued_since and now - job.queued_since > LONGEST_QUEUED_S:
             why = "it has been queued for more than the 24 hours after which GitHub itself ends a job"
             return await self._halt(start, f"{why}; cancel it and run it again")
-        if start.attempt == 1:
+        if start.attempt == 1 or (start.passed_by and start.attempt <= _PASSED_BY_IN_PEACE):
             return None
         run = await self._run(job.event)
         if run is None or run.over is None:
@@ -176,6 +181,7 @@ class Halts:
         at, known = self._open_runs.get(job.run_id, (float("-inf"), None))
         if known is not None and now - at < _RUN_GOOD_FOR_S:
             return known
+        self._budget.read(job.installation_id)
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 known = await self._runs.run_of(job)

@@ -12,7 +12,7 @@ from github_app.model import Hold, JitConfig, JobEvent, Place, RunnerStatus
 from github_app.runners import retry
 from github_app.runners.balance import Start
 from github_app.runners.ending import PacedDeregistration, SandboxLookup
-from github_app.runners.write_limit import SENT_WITHIN_S, WriteBudget
+from github_app.runners.write_limit import Paid, WriteBudget
 
 _log = structlog.get_logger(__name__)
 
@@ -63,10 +63,10 @@ class JitRequests:
         self._budget = budget
         self._clock = clock
 
-    async def request(self, start: Start, name: str, paid_at: float) -> JitConfig:
+    async def request(self, start: Start, name: str, paid: Paid) -> JitConfig:
         """Register a runner of this name for a launch, with as much patience as a launch has.
 
-        A write was paid for at `paid_at` (Unix time).
+        `paid` is for the first request; each repetition is a write of its own.
 
         Raises:
             PutOff: there will be none for now.
@@ -81,9 +81,8 @@ class JitRequests:
                 reraise=True,
             ):
                 with trial:
-                    is_late = self._clock.now() - paid_at > SENT_WITHIN_S
                     repeated = trial.retry_state.attempt_number > 1
-                    return await self._ask(job, name, group, unpaid=repeated or is_late)
+                    return await self._ask(job, name, group, None if repeated else paid)
         except GitHubError as error:
             if error.status == 409:
                 await self._remove_leftover(job, name)
@@ -93,16 +92,20 @@ class JitRequests:
             raise _put_off_by_github(error) from error
         raise AssertionError("tenacity raises or returns")
 
-    async def _ask(self, job: JobEvent, name: str, group: int | None, *, unpaid: bool) -> JitConfig:
-        # The first request was paid for at admission; each repetition is a write of its own.
-        again = await self._budget.wait(job.installation_id) if unpaid else None
-        if again is not None:
-            raise PutOff(Hold.GITHUB_LIMIT, "GitHub's write limit is reached", again - self._clock.now())
+    async def _ask(self, job: JobEvent, name: str, group: int | None, paid: Paid | float | None) -> JitConfig:
+        if not isinstance(paid, Paid) or not paid.is_good(self._clock.now()):
+            paid = await self._budget.wait(job.installation_id)
+        if isinstance(paid, float):
+            raise PutOff(Hold.GITHUB_LIMIT, "GitHub's write limit is reached", paid - self._clock.now())
         try:
-            return await self._runners.create_jit_config(job.place, name, job.labels, group)
+            config = await self._runners.create_jit_config(job.place, name, job.labels, group)
         except GitHubError as error:
+            if error.status is not None:
+                paid.answered(self._clock.now())
             self._budget.heed(job.installation_id, error)
             raise
+        paid.answered(self._clock.now())
+        return config
 
     async def _remove_leftover(self, job: JobEvent, name: str) -> None:
         """Remove what a lost answer of GitHub left: a runner of this name that never had a sandbox."""

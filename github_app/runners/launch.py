@@ -115,7 +115,7 @@ class Launcher:
     ) -> RunnerRecord:
         start = admitted.start
         job, shape = start.demand.job.event, start.demand.shape
-        jit = await self._jit.request(start, name, paid_at=admitted.since)
+        jit = await self._jit.request(start, name, admitted.paid)
         runner = RunnerRecord(
             name=name,
             started_for=job.job_id,

@@ -16,6 +16,7 @@ from github_app.model import Action, JobEvent, Shape
 from github_app.routing.catalog import usd_per_minute
 from github_app.runners.balance import Start
 from github_app.runners.halts import Doubt
+from github_app.runners.write_limit import WriteBudget
 from github_app.store import ModalDictStore
 from github_app.store.token_bucket import SharedBucket
 
@@ -45,10 +46,17 @@ class Vouchers:
     """Which jobs GitHub has vouched for, of late."""
 
     def __init__(
-        self, jobs: JobLookup, ask_above_usd_per_hour: float | None, *, store: ModalDictStore, clock: Clock
+        self,
+        jobs: JobLookup,
+        ask_above_usd_per_hour: float | None,
+        *,
+        store: ModalDictStore,
+        budget: WriteBudget,
+        clock: Clock,
     ) -> None:
         """None asks for every job with a GPU."""
         self._jobs = jobs
+        self._budget = budget
         self._ask_above = ask_above_usd_per_hour
         self._clock = clock
         self._vouched: OrderedDict[int, tuple[float, frozenset[str]]] = OrderedDict()
@@ -89,6 +97,7 @@ class Vouchers:
 
     async def _ask(self, event: JobEvent) -> Doubt | None:
         now = self._clock.now()
+        self._budget.read(event.installation_id)
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 current = await self._jobs.job(event)

@@ -1,142 +1,149 @@
-"""GitHub's write limit, kept to by every process together."""
+"""GitHub's limit of each minute, kept to by every process together."""
 
 import asyncio
-import math
-import uuid
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections import deque
 from typing import Protocol
 
-import structlog
-
 from github_app.clock import Clock
-from github_app.errors import GitHubError, StoreError
-from github_app.model import JobEvent, Place, RunnerStatus
+from github_app.errors import GitHubError
+from github_app.model import Place, RunnerStatus
 from github_app.runners import retry
-from github_app.store import BUDGET, TOLD, ModalDictStore
-from github_app.store.notes import Lane, NoticeWritten
+from github_app.runners.lanes import LANES, PERIOD_S, POINTS, READ, SENT_WITHIN_S, WRITE, Lanes, TakenLane
+from github_app.store import ModalDictStore
 
-# GitHub allows an installation 900 points a minute, and a write costs five (docs: "Rate limits for the REST API"):
-# 180 writes, here in lanes. A lane's writes are spent within five seconds of taking it, a launch sends its own within
-# two more or pays again, and the lane is free again 67 seconds after it was taken: so no minute, wherever it begins,
-# sees more than (LANES + NOTICE_LANES) x WRITES. Few writes a lane, so that processes which write side by side leave
-# few unused; more lanes would be more trips to take them.
-LANES = 43
-# For notices alone: whoever can queue jobs that are refused can cause as many as he likes, and launches and removals
-# must not wait for them.
-NOTICE_LANES = 2
-NOTICES = "notices/"
-WRITES = 4
-GOOD_FOR_S = 5.0
-SENT_WITHIN_S = 5.0
-PERIOD_S = 60.0 + GOOD_FOR_S + SENT_WITHIN_S
-# A notice waits for the lane after the next at most, and only so many do.
-_NOTICE_PATIENCE_S = 2 * PERIOD_S
-_MOST_WAITING = 50
+# A store that takes longer than this with one lane is asked for another beside it, twice.
+_SLOW_S = 2.0
+_MOST_AT_ONCE = 3
+# For reading, the last lanes are tried, which launches come to last; to try all of them would take long.
+_TRIED_TO_READ = 3
 # What is written with the App's own JWT has a budget of its own.
 THE_APP = 0
 
-_log = structlog.get_logger(__name__)
+
+class Paid:
+    """The right to one write."""
+
+    def __init__(self, lane: TakenLane, at: float) -> None:
+        self._lane, self._at = lane, at
+        self._is_over = False
+        lane.left -= WRITE
+        lane.under_way += 1
+
+    def is_good(self, now: float) -> bool:
+        """Tell whether it may be used now (Unix time)."""
+        return now <= self._at + SENT_WITHIN_S
+
+    def answered(self, now: float) -> None:
+        """Take note that GitHub has answered to what was written: it is in none of its minutes that begin later."""
+        self._close(now)
+
+    def give_back(self) -> None:
+        """Take note that nothing was written, nor will be."""
+        self._lane.left += 0 if self._is_over else WRITE
+        self._close(self._at)
+
+    def _close(self, at: float) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._lane.under_way -= 1
+            self._lane.used_at = max(self._lane.used_at, at)
 
 
 class WriteBudget:
-    """The write limit of each installation, shared lane by lane: keys taken by put-if-absent, as slots are."""
+    """The limit of each installation, of which lanes are taken as they are needed."""
 
     def __init__(self, store: ModalDictStore, clock: Clock, *, lanes: int = LANES, prefix: str = "") -> None:
         """`lanes` of it, under keys that begin with `prefix`."""
-        self._store = store
         self._clock = clock
-        self._lanes = lanes
-        self._prefix = prefix
-        self._left: dict[int, tuple[int, float]] = {}
-        # By installation and lane: the last period in which it was taken, and when, as far as is known here.
-        self._known: dict[int, dict[int, tuple[int, float]]] = {}
+        self._lanes = Lanes(store, clock, prefix)
+        self._numbers = range(lanes)
+        # By installation: lanes of which there is something left, those that are being taken and since when the last
+        # of them, when what was read is not paid for, and until when nothing is spent.
+        self._open: dict[int, list[TakenLane]] = {}
+        self._taking: dict[int, dict[asyncio.Task[None], float]] = {}
+        self._reads: dict[int, deque[float]] = {}
         self._closed: dict[int, float] = {}
-        self._taking = asyncio.Lock()
 
-    async def spend(self, installation_id: int) -> float | None:
-        """Spend one write: None when it may be made now, else the Unix time at which to ask again.
+    async def spend(self, installation_id: int) -> Paid | float:
+        """Pay for one write that is made now, or return the Unix time at which to ask again.
 
         Raises:
             StoreError: the store did not answer.
         """
-        async with self._taking:
+        while True:
             now = self._clock.now()
-            if self._closed.get(installation_id, 0.0) > now:
+            if self.is_closed(installation_id):
                 return self._closed[installation_id]
-            left, good_until = self._left.get(installation_id, (0, 0.0))
-            if left == 0 or good_until <= now:
-                reopens = await self._take_lane(installation_id)
-                # GitHub may have told of a limit meanwhile.
-                closed = max(reopens or 0.0, self._closed.get(installation_id, 0.0))
-                if closed > now:
-                    self._closed[installation_id] = closed
-                    return closed
-                left, good_until = WRITES, now + GOOD_FOR_S
-            self._left[installation_id] = (left - 1, good_until)
-            return None
+            lanes = [each for each in self._open.get(installation_id, []) if each.pays(WRITE, now)]
+            self._open[installation_id] = lanes
+            if lanes:
+                return Paid(lanes[0], now)
+            await self._one_more(installation_id)
 
-    async def wait(self, installation_id: int, patience_s: float = retry.PATIENCE_S) -> float | None:
-        """Spend one write, and wait a little for it; return the time to ask again when it takes longer.
+    async def wait(self, installation_id: int, patience_s: float = retry.PATIENCE_S) -> Paid | float:
+        """Pay for one write, and wait a little for it; return the time to ask again when it takes longer.
 
         Raises:
             StoreError: the store did not answer.
         """
         patience = self._clock.now() + patience_s
-        while (again := await self.spend(installation_id)) is not None:
-            if again > patience:
-                return again
-            await self._clock.sleep(again - self._clock.now())
-        return None
+        while isinstance(paid := await self.spend(installation_id), float):
+            if paid > patience:
+                return paid
+            await self._clock.sleep(paid - self._clock.now())
+        return paid
 
-    def give_back(self, installation_id: int, since: float) -> None:
-        """Take back a write that was spent after `since` (Unix time) and is not made, where its lane is still held."""
-        left, good_until = self._left.get(installation_id, (0, 0.0))
-        if since >= good_until - GOOD_FOR_S:
-            self._left[installation_id] = (min(left + 1, WRITES), good_until)
+    def read(self, installation_id: int) -> None:
+        """Count a read that a launch has needed: the next lanes have that much less for writes."""
+        self._reads.setdefault(installation_id, deque(maxlen=LANES * POINTS)).append(self._clock.now())
+
+    async def reserve_reads(self, installation_id: int) -> int:
+        """Take a lane to read with within seconds, and return how many reads that are: 0 where none is free.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
+        taken = await self._lanes.take(installation_id, self._numbers[: -_TRIED_TO_READ - 1 : -1])
+        if isinstance(taken, float):
+            return 0
+        # When they were made, nobody tells.
+        taken.under_way += 1
+        return POINTS
 
     def heed(self, installation_id: int, error: GitHubError) -> None:
         """Stop spending until GitHub's limit is over, when it has told us so."""
         if error.retry_after:
-            until = self._clock.now() + error.retry_after
-            self._closed[installation_id] = max(until, self._closed.get(installation_id, 0.0))
+            self._close(installation_id, self._clock.now() + error.retry_after)
 
     def is_closed(self, installation_id: int) -> bool:
         """Tell whether nothing may be written now, by what is known without asking."""
         return self._closed.get(installation_id, 0.0) > self._clock.now()
 
-    async def _take_lane(self, installation_id: int) -> float | None:
-        """Take a free lane, or return the time at which one may be free."""
+    def _close(self, installation_id: int, until: float) -> None:
+        self._closed[installation_id] = max(until, self._closed.get(installation_id, 0.0))
+
+    async def _one_more(self, installation_id: int) -> None:
+        """Wait for a lane that is being taken; one call that hangs must not hold up whoever writes."""
+        taking = self._taking.setdefault(installation_id, {})
         now = self._clock.now()
-        period = int(now // PERIOD_S)
-        reopens = (period + 1) * PERIOD_S
-        known = self._known.setdefault(installation_id, {})
-        for lane in range(self._lanes):
-            taken_in, taken_at = known.get(lane, (0, -math.inf))
-            if taken_in == period:
-                continue
-            if taken_at + PERIOD_S > now:
-                reopens = min(reopens, taken_at + PERIOD_S)
-                continue
-            key = f"{self._prefix}{installation_id}/{period}/{lane}"
-            last, is_ours = await asyncio.gather(
-                self._store.get(BUDGET, f"{self._prefix}{installation_id}/{period - 1}/{lane}"),
-                self._store.put_new(BUDGET, key, Lane(uuid.uuid4().hex, now)),
-            )
-            if last is not None and last.taken_at + PERIOD_S > now:
-                # Its writes of the last period still count: it is free for whoever comes after that. One that another
-                # has just put will be taken back too.
-                if is_ours:
-                    await self._store.take(BUDGET, key)
-                known[lane] = (period - 1, last.taken_at)
-                reopens = min(reopens, last.taken_at + PERIOD_S)
-                continue
-            # Of another's it is not known when he took it: not to be had in this period is all that counts.
-            known[lane] = (period, now if is_ours else -math.inf)
-            if is_ours:
-                return None
-        # Never "now": a clock that stands between two periods must not make a caller spin.
-        return max(reopens, now + 1.0)
+        if not taking or (len(taking) < _MOST_AT_ONCE and now >= max(taking.values()) + _SLOW_S):
+            task = asyncio.create_task(self._take(installation_id))
+            taking[task] = now
+            task.add_done_callback(taking.pop)
+        slow = _SLOW_S / self._clock.scale if len(taking) < _MOST_AT_ONCE else None
+        done, _ = await asyncio.wait(list(taking), timeout=slow, return_when=asyncio.FIRST_COMPLETED)
+        for each in done:
+            each.result()
+
+    async def _take(self, installation_id: int) -> None:
+        taken = await self._lanes.take(installation_id, self._numbers)
+        if isinstance(taken, float):
+            self._close(installation_id, taken)
+            return
+        reads = self._reads.get(installation_id, deque())
+        while reads and (reads[0] <= taken.taken_at - PERIOD_S or taken.left >= READ):
+            taken.left -= 0 if reads.popleft() <= taken.taken_at - PERIOD_S else READ
+        self._open.setdefault(installation_id, []).append(taken)
 
 
 class Deregistration(Protocol):
@@ -169,12 +176,12 @@ class PacedRunners:
             GitHubError: the write limit leaves no room in the next half minute.
             StoreError: the store did not answer.
         """
-        again = await self._budget.wait(place.installation_id)
-        if again is not None:
+        paid = await self._budget.wait(place.installation_id)
+        if isinstance(paid, float):
             raise GitHubError(
                 "removal of a runner: GitHub's write limit is reached",
                 retryable=True,
-                retry_after=again - self._clock.now(),
+                retry_after=paid - self._clock.now(),
             )
 
     async def listed(self, place: Place, name: str, runner_id: int) -> RunnerStatus | None:
@@ -196,86 +203,3 @@ class PacedRunners:
         except GitHubError as error:
             self._budget.heed(place.installation_id, error)
             raise
-
-
-class Notices(Protocol):
-    """How the author of a workflow is told; a `GitHubError` says that he was not."""
-
-    async def refused(self, job: JobEvent, sentence: str) -> None:
-        """Tell why a job is not served."""
-
-    async def halted(self, job: JobEvent, sentence: str) -> None:
-        """Tell why no more runners are started for a job."""
-
-
-class SafeNotices(Notices, Protocol):
-    """The same by one that never raises."""
-
-
-class Permissions(Protocol):
-    """What the App may do where it is installed."""
-
-    async def permits(self, installation_id: int, permission: str) -> bool:
-        """Tell whether an installation gives the App the right to write something."""
-        ...
-
-
-class PacedNotices:
-    """Tells the author of a workflow, once a commit, within a small share of the write limit.
-
-    Never raises: what finds no room, or may not be written, is in the log and the records.
-    """
-
-    def __init__(
-        self, notices: Notices, *, app: Permissions, store: ModalDictStore, launches: WriteBudget, clock: Clock
-    ) -> None:
-        """A limit that GitHub tells of while a notice is written closes the budget of `launches` too."""
-        self._notices = notices
-        self._app = app
-        self._store = store
-        self._launches = launches
-        self._waiting = 0
-        self._share = WriteBudget(store, clock, lanes=NOTICE_LANES, prefix=NOTICES)
-        self._clock = clock
-
-    async def refused(self, job: JobEvent, sentence: str) -> None:
-        """Tell why a job is not served."""
-        await self._tell(job, "refused", partial(self._notices.refused, job, sentence))
-
-    async def halted(self, job: JobEvent, sentence: str) -> None:
-        """Tell why no more runners are started for a job."""
-        await self._tell(job, "halted", partial(self._notices.halted, job, sentence))
-
-    async def _tell(self, job: JobEvent, kind: str, write: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await self._tell_once(job, kind, write)
-        except StoreError as error:
-            _log.warning("notice_not_written", job=job.job_id, reason=str(error))
-
-    async def _tell_once(self, job: JobEvent, kind: str, write: Callable[[], Awaitable[None]]) -> None:
-        if job.sha is None or not await self._app.permits(job.installation_id, "checks"):
-            return
-        key, told = f"{job.repository_id}/{job.sha}/{kind}", NoticeWritten(uuid.uuid4().hex, self._clock.now())
-        if self._launches.is_closed(job.installation_id) or not await self._store.put_new(TOLD, key, told):
-            return
-        if not (await self._has_its_turn(job) and await self._written(job, write)):
-            # Another job of the commit may be told of instead.
-            await self._store.take(TOLD, key)
-
-    async def _has_its_turn(self, job: JobEvent) -> bool:
-        if self._waiting >= _MOST_WAITING:
-            return False
-        self._waiting += 1
-        try:
-            return await self._share.wait(job.installation_id, _NOTICE_PATIENCE_S) is None
-        finally:
-            self._waiting -= 1
-
-    async def _written(self, job: JobEvent, write: Callable[[], Awaitable[None]]) -> bool:
-        try:
-            await write()
-        except GitHubError as error:
-            self._launches.heed(job.installation_id, error)
-            _log.info("check_run_not_written", job=job.job_id, reason=str(error))
-            return False
-        return True

@@ -16,8 +16,9 @@ from github_app.simulate.sandboxes import Box, Boxes
 from github_app.simulator.github.site import Site
 from github_app.simulator.github.state import Runner
 
-# GitHub allows an installation 180 writes in any minute (docs: "Rate limits for the REST API").
-_WRITES_PER_MINUTE = 180
+# GitHub allows an installation so many points in any minute, of which a write costs five (docs: "Rate limits for the
+# REST API").
+_POINTS_PER_MINUTE = 900
 _RUNNER = re.compile(r"/actions/runners/(\d+)$")
 # The answer to a look and a call to GitHub take half a minute each at most.
 _LOOK_GOOD_FOR_S = 61.0
@@ -73,8 +74,8 @@ class Watch:
         self._boxes = boxes
         self._in_force = in_force
         self._now = now
-        # By installation: when each write within a minute was sent.
-        self._writes: defaultdict[int, deque[float]] = defaultdict(deque)
+        # By installation: when each request within a minute was sent, and its points.
+        self._sent: defaultdict[int, deque[tuple[float, int]]] = defaultdict(deque)
         self._deregistered_at_work = 0
         # By runner: why a DELETE of it should not have been sent, when it was; None: nothing spoke against it.
         self._objections: dict[int, str | None] = {}
@@ -99,14 +100,14 @@ class Watch:
         if request.method == "DELETE" and (found := _RUNNER.search(request.url.path)):
             self._objections[int(found[1])] = self._objection(int(found[1]))
         token = self._site.world.tokens.get(request.headers.get("authorization", "").partition(" ")[2])
-        if request.method == "GET" or token is None:
+        if token is None:
             return
-        writes = self._writes[token.installation.id]
-        writes.append(self._now())
-        while writes[0] <= self._now() - 60:
-            writes.popleft()
-        if len(writes) > _WRITES_PER_MINUTE:
-            self.broken("write-limit", f"{len(writes)} writes within a minute")
+        sent = self._sent[token.installation.id]
+        sent.append((self._now(), 1 if request.method == "GET" else 5))
+        while sent[0][0] <= self._now() - 60:
+            sent.popleft()
+        if (points := sum(each for _, each in sent)) > _POINTS_PER_MINUTE:
+            self.broken("write-limit", f"{points} points within a minute")
 
     def broken(self, invariant: str, what: str) -> None:
         """Take a violation down."""

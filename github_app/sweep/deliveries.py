@@ -81,7 +81,7 @@ class Deliveries:
             return True
         if not await self._store.put_new(REDELIVERED, key, asked):
             return True
-        if await self._budget.wait(THE_APP) is not None:
+        if isinstance(await self._budget.wait(THE_APP), float):
             await self._store.take(REDELIVERED, key)
             return False
         try:

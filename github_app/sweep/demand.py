@@ -139,7 +139,7 @@ class QueueReader:
         by_id = {record.event.job_id: record for record in doubtful}
         self._questions.doubted = frozenset(by_id)
         for job_id in _in_turn(list(by_id), budget.position.job)[:most]:
-            budget.spend()
+            await budget.spend()
             await self._guarded(f"job {job_id}", self._questions.ask(by_id[job_id], report), report)
             budget.position = msgspec.structs.replace(budget.position, job=job_id)
 

@@ -1,4 +1,6 @@
-"""What the sweep may read from GitHub: a tenth of the rate limit, kept in the store between sweeps."""
+"""What the sweep may read from GitHub: a tenth of the hourly limit, kept in the store between sweeps."""
+
+from collections.abc import Awaitable, Callable
 
 from github_app.clock import Clock
 from github_app.store import ALLOWANCES, ModalDictStore
@@ -7,6 +9,9 @@ from github_app.store.notes import Allowance, ReadingPosition
 # A tenth of the 5,000 calls an hour that an installation has: 60 at once, and 7.3 a minute after that.
 _BURST = 60.0
 _PER_MINUTE = 7.3
+# Of the limit of each minute a sweep has so much in any case; for more it takes what launches leave
+# (runners/write_limit.py).
+_IN_ANY_CASE = 20
 # As many calls as each sweep may make for a list of runners.
 _CHEAP = 2
 
@@ -18,9 +23,20 @@ class Spent(Exception):  # noqa: N818 - the end of reading, not an error
 class ReadBudget:
     """What is left for one installation, and where the last sweep's reading ended."""
 
-    def __init__(self, store: ModalDictStore, installation_id: int, quota_left: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: ModalDictStore,
+        installation_id: int,
+        quota_left: float,
+        reserve: Callable[[int], Awaitable[int]],
+        clock: Clock,
+    ) -> None:
+        """`reserve` takes of an installation's limit of this minute, and tells how many reads that are."""
         self._store = store
+        self._installation_id = installation_id
         self._quota_left = quota_left
+        self._reserve = reserve
+        self._this_minute = _IN_ANY_CASE
         self._key = str(installation_id)
         self._clock = clock
         self._left = 0.0
@@ -75,6 +91,7 @@ class ReadBudget:
         """Count what it cost to list the runners."""
         self._listing, self._listed_at = calls, self._clock.now()
         self._left -= calls
+        self._this_minute -= calls
 
     @property
     def is_spent(self) -> bool:
@@ -95,16 +112,22 @@ class ReadBudget:
         """From here on, only what is left is spent."""
         self._may_overdraw = False
 
-    def spend(self) -> None:
+    async def spend(self) -> None:
         """Pay for one call.
 
         Raises:
             Spent: nothing is left.
+            StoreError: the store did not answer.
         """
         if self.is_spent and not self._may_overdraw:
             raise Spent
+        if self._this_minute < 1:
+            self._this_minute += await self._reserve(self._installation_id)
+        if self._this_minute < 1 and not self._may_overdraw:
+            raise Spent
         self._left -= 1
+        self._this_minute -= 1
 
     def refund(self) -> None:
-        """Take one payment back."""
+        """Take one payment back, of the hour: a minute's limit has no free answers."""
         self._left += 1

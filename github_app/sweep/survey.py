@@ -8,6 +8,8 @@ from github_app.clock import Clock
 from github_app.errors import GitHubError, ModalRunnerError
 from github_app.github import AppOnGitHub, Installation, Jobs, Runners
 from github_app.model import RUNNER_NAME, Place, RunnerRecord, Scope
+from github_app.runners.lanes import POINTS
+from github_app.runners.write_limit import WriteBudget
 from github_app.store import JOBS, SEEN, ModalDictStore
 from github_app.sweep.found import Listed, key_of, record_of
 from github_app.sweep.read_budget import ReadBudget
@@ -30,8 +32,18 @@ class Reach:
 class Survey:
     """Asks GitHub what there is, within each installation's share of reading."""
 
-    def __init__(self, *, store: ModalDictStore, app: AppOnGitHub, jobs: Jobs, runners: Runners, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        store: ModalDictStore,
+        app: AppOnGitHub,
+        jobs: Jobs,
+        runners: Runners,
+        budget: WriteBudget,
+        clock: Clock,
+    ) -> None:
         self._store = store
+        self._budget = budget
         self._app = app
         self._jobs = jobs
         self._runners = runners
@@ -50,7 +62,8 @@ class Survey:
             reach.whole = True
         for installation_id in sorted(ids):
             quota_left = self._jobs.quota_left(installation_id)
-            budget = ReadBudget(self._store, installation_id, quota_left, self._clock)
+            reserve = _reserve_nothing if report.dry_run else self._budget.reserve_reads
+            budget = ReadBudget(self._store, installation_id, quota_left, reserve, self._clock)
             await budget.open()
             reach.budgets[installation_id] = budget
 
@@ -102,3 +115,8 @@ def _of_installation(installation: Installation) -> Place | None:
     """Where the runners of an organisation are; personal accounts have no runners of their own."""
     organization = installation.organization
     return Place(Scope(organization), installation.id) if organization else None
+
+
+async def _reserve_nothing(_installation_id: int) -> int:
+    """Of whom nothing is to be left behind, nothing is taken."""
+    return POINTS

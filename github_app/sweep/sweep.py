@@ -85,7 +85,7 @@ class Sweep:
         self._tallies = tallies
         self._tracing = tracing
         self._age = VersionAge(runners, groups, version.version, clock)
-        self._survey = Survey(store=store, app=app, jobs=jobs, runners=runners, clock=clock)
+        self._survey = Survey(store=store, app=app, jobs=jobs, runners=runners, budget=budget, clock=clock)
         suspicions = self._suspicions = Suspicions(store, clock)
         self._deliveries = Deliveries(app=app, store=store, budget=budget, window_s=redelivery_window_s, clock=clock)
         self._questions = JobQuestions(jobs=jobs, apply=self._apply, missing=service.missing, suspicions=suspicions)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from github_app.runners.write_limit import NOTICES
+from github_app.runners.notices import NOTICES
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.state import Repository, RunnerGroup
 from github_app.store import BUDGET, REFUSALS

@@ -17,6 +17,7 @@ class Mutant:
     test: str | None = None
 
 
+_LANES = "runners/lanes.py"
 _ENDING, _BALANCE, _LAUNCH = "runners/ending.py", "runners/balance.py", "runners/launch.py"
 _CAPACITY, _CLAIMS, _SUPPLY = "runners/capacity.py", "runners/claims.py", "sweep/supply.py"
 
@@ -67,7 +68,7 @@ MUTANTS = (
     Mutant(
         "a launch under way is not seen",
         _BALANCE,
-        "    if under_way and claim.renewed_at > now - CLAIM_IS_STALE_S:\n",
+        "    if runner is None and claim.renewed_at > now - CLAIM_IS_STALE_S:\n",
         "    if False:\n",
     ),
     Mutant(
@@ -143,10 +144,38 @@ MUTANTS = (
         "        elif runner.sandbox_id is None:\n            return\n",
     ),
     Mutant(
-        "GitHub's write limit is not kept to",
+        "GitHub's write limit: it is not kept to",
         "runners/write_limit.py",
-        "            left, good_until = self._left.get(installation_id, (0, 0.0))\n",
-        "            return None\n            left, good_until = self._left.get(installation_id, (0, 0.0))\n",
+        "            if lanes:\n                return Paid(lanes[0], now)\n",
+        "            return Paid(lanes[0] if lanes else TakenLane('', now), now)\n",
+        test="tests/runners/test_write_limit.py",
+    ),
+    Mutant(
+        "GitHub's write limit: a lane whose answer is missing is free as if it had come",
+        _LANES,
+        "        return (self.taken_at + HELD_S) if self.under_way else",
+        "        return",
+        test="tests/runners/test_write_limit.py",
+    ),
+    Mutant(
+        "GitHub's write limit: what another has taken in the period before is not looked at",
+        _LANES,
+        "        return max((each.taken_at + HELD_S for each in foreign), default=0.0)\n",
+        "        return 0.0\n",
+        test="tests/runners/test_write_limit.py",
+    ),
+    Mutant(
+        "GitHub's write limit: he of the period before the last is forgotten",
+        _LANES,
+        "        before = [period - 1] if is_late else [period - 1, period - 2]\n",
+        "        before = [period - 1]\n",
+        test="tests/runners/test_write_limit.py",
+    ),
+    Mutant(
+        "GitHub's write limit: what launches read is not counted",
+        "runners/write_limit.py",
+        "            taken.left -= 0 if reads.popleft() <= taken.taken_at - PERIOD_S else READ\n",
+        "            reads.popleft()\n",
         test="tests/runners/test_write_limit.py",
     ),
     Mutant(

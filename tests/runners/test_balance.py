@@ -165,7 +165,17 @@ def test_a_runner_of_an_attempt_under_way_was_taken_by_another_job() -> None:
     taken = msgspec.structs.replace(own(attempt=1, state=RunnerState.BUSY), runs_job=12)
     made = planned([demand()], [taken], {"11-1": Claim("a", NOW)})
 
-    assert [start.attempt for start in made.starts] == [2]
+    assert [(start.attempt, start.passed_by) for start in made.starts] == [(2, True)]
+
+
+@pytest.mark.parametrize(("runs_job", "unused"), [(None, 0), (11, 0), (12, 1)])
+def test_a_job_was_passed_by_only_where_another_job_has_its_runner_and_all_before_were_used(
+    runs_job: int | None, unused: int
+) -> None:
+    ended = msgspec.structs.replace(own(attempt=1, state=RunnerState.FINISHED), runs_job=runs_job)
+    made = planned([demand()], [ended], {"11-1": Claim("a", NOW, unused=unused)})
+
+    assert [(start.attempt, start.passed_by) for start in made.starts] == [(2, False)]
 
 
 @pytest.mark.parametrize(

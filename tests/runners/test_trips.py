@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from github_app.runners.capacity import Slots
-from github_app.runners.write_limit import LANES, PERIOD_S, WRITES
+from github_app.runners.lanes import LANES, PERIOD_S, POINTS, WRITE
 from github_app.simulate import containers
 from github_app.simulate.deployment import Version
 from github_app.simulate.run import simulate
@@ -20,12 +20,14 @@ _ANSWERED_AFTER = {"queued": 1, "in_progress": 2, "completed": 2}
 _NO_CAPS: dict[str, None] = {"max_concurrent_per_repo": None, "max_concurrent": None}
 
 
-@pytest.mark.parametrize(("caps", "calls"), [(_NO_CAPS, 17), ({"max_concurrent": None}, 20)], ids=["no-caps", "a-cap"])
+@pytest.mark.parametrize(
+    ("caps", "calls"), [(_NO_CAPS, 16.5), ({"max_concurrent": None}, 19.5)], ids=["no-caps", "a-cap"]
+)
 def test_the_trips_and_calls_of_a_job_are_few_and_hardly_a_dict_is_read_whole(
-    caps: dict[str, None], calls: int, monkeypatch: pytest.MonkeyPatch
+    caps: dict[str, None], calls: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of 12 calls and 15: half of the runners are online after more than 20 s, which costs two, and most jobs find
-    another's runner first, which costs one; each takes a lane of the write budget of its own, which costs two.
+    another's runner first, which costs one; each takes a lane of the write budget of its own, which costs one.
     What is counted for /metrics is no job's: it is written once a minute, however many jobs there are.
     """
     monkeypatch.setattr(containers, "VERSIONS", (Version(1000, 1000, None),))
@@ -55,7 +57,7 @@ def test_a_burst_is_started_at_the_pace_that_githubs_limit_allows(monkeypatch: p
     assert ran.violations == []
     assert len(ran.starts) == 600
     # Our share for launches, and GitHub hands a job over within half a minute.
-    assert max(ran.starts) < 600 / (LANES * WRITES / PERIOD_S) + 40
+    assert max(ran.starts) < 600 / (LANES * POINTS / WRITE / PERIOD_S) + 40
 
 
 def test_many_jobs_over_a_full_cap_read_the_slots_hardly_more_often_than_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from grpclib import GRPCError, Status
 
 from github_app.model import Action, JobEvent, JobRecord, JobState, Scope
 from github_app.runners.admitting import GPU_CREATES_AT_ONCE
+from github_app.runners.write_limit import WriteBudget
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.state import Repository
 from github_app.store import ALLOWANCES, JOBS, RUNNERS, SEEN, SLOTS
@@ -404,14 +405,14 @@ async def test_a_long_list_of_runners_is_read_though_the_queues_leave_nothing() 
         for minute in range(12):
             assert clock.hand is not None
             clock.hand[0] += 60
-            budget = ReadBudget(it.store, 1, 1.0, clock)
+            budget = ReadBudget(it.store, 1, 1.0, WriteBudget(it.store, clock).reserve_reads, clock)
             await budget.open()
             if budget.may_list:
                 budget.charge_listing(10)
                 minutes.append(minute)
             with contextlib.suppress(Spent):
                 while True:
-                    budget.spend()
+                    await budget.spend()
             await budget.close()
 
         # Half of the 7.3 calls that come in a minute pay for ten calls each third minute.
