@@ -155,10 +155,10 @@ async def test_a_job_that_waits_for_a_cap_says_which_in_status_and_why() -> None
         version = RunnerVersion(it.store, it.settings.runner_version, it.clock)
         shown = await read_status(it.store, it.parts.rules, version, it.clock.now(), caps_of(it.settings, Config()))
 
-        assert "the cap of all runners is reached (1 of 1)" in (found.reason or "")
+        assert "the cap of all runners is reached (1 of 1, MAX_CONCURRENT)" in (found.reason or "")
         assert not found.wrong
         (waits,) = [job.waits_for for job in shown.jobs if job.name == "second"]
-        assert "the cap of all runners is reached (1 of 1)" in (waits or "")
+        assert "the cap of all runners is reached (1 of 1, MAX_CONCURRENT)" in (waits or "")
 
 
 async def test_a_job_held_for_running_on_a_sandbox_that_has_ended_is_to_be_run_again() -> None:
