@@ -1,6 +1,7 @@
 """`modal-runner status`: what is going on."""
 
 import asyncio
+import math
 import time
 from typing import Annotated
 
@@ -15,12 +16,15 @@ from github_app.clock import Clock
 from github_app.compose import caps_of
 from github_app.errors import InputError
 from github_app.foreign_text import ascii_json, visible
+from github_app.model import JobRecord
 from github_app.runners.versions import RunnerVersion
 from github_app.settings.make_rules import make_rules
 from github_app.store import SWEEPS, ModalDictStore
-from github_app.views.status import Status, read_status
+from github_app.views.status import Status, read_gated, read_status
 
 _EVERY_S = 2.0
+# They are kept among all jobs of a week.
+_GATED_EVERY_S = 30.0
 _MOST_REFUSALS = 5
 # Six columns need so many characters.
 _NARROW = 72
@@ -62,9 +66,13 @@ async def _status(*, watch: bool, wide: bool, tells: bool) -> Status:
         if tells and not (found.jobs or found.runners or await _was_deployed(store)):
             typer.echo(f"Nothing is recorded of an App {settings.modal_app_name!r} (MODAL_APP_NAME).", err=True)
         return found
+    gated: list[JobRecord] = []
+    read_at = -math.inf
     with Live(auto_refresh=False) as live:
         while True:
-            found = await read_status(store, rules, version, time.time(), caps)
+            if time.monotonic() - read_at > _GATED_EVERY_S:
+                gated, read_at = await read_gated(store), time.monotonic()
+            found = await read_status(store, rules, version, time.time(), caps, gated=gated)
             live.update(_shown(found, live.console.width, wide=wide), refresh=True)
             await asyncio.sleep(_EVERY_S)
 

@@ -13,6 +13,7 @@ from github_app.routing.catalog import usd_per_minute
 from github_app.routing.route import route
 from github_app.routing.rules import Admit, Ignore, Refuse, Rules
 from github_app.routing.units import as_span
+from github_app.views.waits import APPROVAL
 
 # GitHub hands a job to a runner that waits within a few seconds.
 _HANDED_OVER_S = 30.0
@@ -115,7 +116,7 @@ def _is_done_or_held(github: AtGitHub | None) -> bool:
 def _over(record: JobRecord) -> Link:
     """What today's rules say, and whether GitHub still knows it, counts for nothing any more."""
     if record.conclusion == GATED:
-        return Link("github", "waiting", "it waits for an approval at GitHub; once it has that, it gets its runner")
+        return Link("github", "waiting", f"it waits for {APPROVAL}")
     return Link("github", "ok", f"over: {record.conclusion or record.state}")
 
 
@@ -176,7 +177,7 @@ def _at_github(facts: Facts) -> Link:
     event = github.event
     if event is None:
         if github.gated:
-            return Link("github", "waiting", "it waits for an approval there; once it has that, it gets its runner")
+            return Link("github", "waiting", f"it waits for {APPROVAL}")
         return Link("github", "wrong", f"GitHub does not know this job (any more); {_CANCEL}")
     if event.action is Action.COMPLETED:
         return Link("github", "ok", f"over: {event.conclusion}")
