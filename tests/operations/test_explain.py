@@ -216,12 +216,44 @@ def test_config_check_suggests_what_was_meant_and_warns_of_what_is_never_reached
     unsound = _run("config", "check", "unsound.toml").exception
     assert isinstance(typo, ConfigError)
     assert isinstance(unsound, ConfigError)
-    assert "unsound.toml:5: profile: there is no such key; 'profiles' was meant" in typo.problems
+    assert typo.problems[0] == unsound.problems[0]
+    assert typo.problems[1] == "unsound.toml:5: profile: there is no such key; 'profiles' was meant"
     assert unsound.problems[0].startswith("unsound.toml:3: profiles.s: it gives secrets")
     assert "routes.narrow: no job comes to it, for routes.wide before it takes them all" in never
     assert "routes.other" not in never
     assert "profiles.p: no route leads to it" in never
     assert "profiles.asked" not in never
+
+
+def test_config_check_tells_of_secrets_without_a_boundary_beside_what_else_is_wrong_in_the_order_of_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAX_CONCURRENT", "many")
+    file = tmp_path / "bad.toml"
+
+    def lines() -> list[str]:
+        error = _run("config", "check", "bad.toml").exception
+        assert isinstance(error, ConfigError)
+        return [problem.split(": ")[0] for problem in error.problems]
+
+    bare, half = "[profiles.s]\nsecrets = ['x']\n", "[profiles.h]\nsecrets = ['x']\nrunner_groop = 7\n"
+    file.write_text(f"[[routes]]\nname = 'r'\nprofile = 'none'\n{half}[profiles.a]\nimage = 'none'\n")
+    with_environment = lines()
+    monkeypatch.delenv("MAX_CONCURRENT")
+    # What is not known yet is not held against a profile.
+    mistyped = lines()
+    file.write_text(f"{bare}[profiles.a]\nimage = 'none'\ncpu = -1\n[profile.b]\n[[routes]]\nlabel = 'x'\n")
+    beside = lines()
+    file.write_text(f"[profiles.a]\nimage = 'none'\n{bare}")
+    last = lines()
+    file.write_text(f"{bare}[[route]]\nname = 'r'\nprofile = 's'\nrunner_group = 7\n")
+    for_all = lines()
+
+    assert with_environment == ["MAX_CONCURRENT", "bad.toml:3", "bad.toml:6", "bad.toml:8"]
+    assert mistyped == with_environment[1:]
+    assert beside == ["bad.toml:1", "bad.toml:4", "bad.toml:5", "bad.toml:6", "bad.toml:7", "bad.toml:8"]
+    assert last == ["bad.toml:2", "bad.toml:3"]
+    assert for_all == ["bad.toml:3"]
 
 
 def test_config_show_masks_every_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
