@@ -63,10 +63,13 @@ async def stored_variables(*, makes_app: bool = True) -> dict[str, str]:
     return {**stored, "MODAL_APP_NAME": routing.modal_app_name}
 
 
-async def deployed_settings(level: int = logging.INFO) -> tuple[Settings, Config]:
+async def deployed_settings(
+    level: int = logging.INFO, read: tuple[RoutingSettings, Config] | None = None
+) -> tuple[Settings, Config]:
     """The settings of the App, from the environment or from the Modal Secret, and the administrator's file.
 
-    From then on the log shows what is of this `level`, and none of their secrets.
+    From then on the log shows what is of this `level`, and none of their secrets. `read` are those of the Secret, where
+    they were just read: each time that takes a sandbox.
 
     Raises:
         ConfigError: what is there is not right.
@@ -75,6 +78,8 @@ async def deployed_settings(level: int = logging.INFO) -> tuple[Settings, Config
     """
     if in_environment():
         settings, config = load_all()
+    elif read is not None and isinstance(read[0], Settings):
+        settings, config = read[0], read[1]
     else:
         stored, config = await stored_settings()
         settings = settings_of(stored)
@@ -83,10 +88,12 @@ async def deployed_settings(level: int = logging.INFO) -> tuple[Settings, Config
 
 
 @contextlib.asynccontextmanager
-async def connected() -> AsyncIterator[tuple[Parts | None, str | None]]:
-    """A way to GitHub as the App, where its credentials can be had; else None, and why not."""
+async def connected(
+    read: tuple[RoutingSettings, Config] | None = None,
+) -> AsyncIterator[tuple[Parts | None, str | None]]:
+    """A way to GitHub as the App, where its credentials can be had; else None, and why not. `read` as above."""
     try:
-        settings, config = await deployed_settings(logging.CRITICAL)
+        settings, config = await deployed_settings(logging.CRITICAL, read)
     except ModalRunnerError as error:
         yield None, str(error)
         return

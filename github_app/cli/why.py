@@ -51,7 +51,7 @@ async def _asked(job_id: int, repository: str | None) -> Answer:
     settings, config = await routing_settings()
     rules = make_rules(settings, config)
     store = ModalDictStore(settings.modal_app_name, create=False)
-    async with connected() as (parts, without):
+    async with connected((settings, config)) as (parts, without):
         facts = await gather(
             job_id,
             repository,

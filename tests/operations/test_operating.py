@@ -353,6 +353,27 @@ async def test_the_administrators_file_that_is_named_is_checked_and_then_deploye
     assert none_left[0] == 1
 
 
+async def test_why_and_explain_read_the_secret_once(it: Site) -> None:
+    await it.job_runs()
+    job = it.github.jobs()[-1]
+    known = f"https://github.com/octo-org/octo-repo/actions/runs/1/job/{job.id}"
+    # No delivery tells of it.
+    unheard = it.github.jobs()[-1].id + 10_000
+
+    async def reads(*arguments: str) -> tuple[int, int, str]:
+        before = it.modal.calls["SandboxCreateV2"]
+        code, text = await it.run(*arguments)
+        return it.modal.calls["SandboxCreateV2"] - before, code, text
+
+    why, explained = await reads("why", known), await reads("explain", known, "--deployed")
+    nowhere = await reads("explain", known.replace(str(job.id), str(unheard)), "--deployed")
+
+    assert why[:2] == (1, 0), why[2]
+    assert explained[:2] == (1, 0), explained[2]
+    assert nowhere[:2] == (1, 2), nowhere[2]
+    assert "GitHub knows no job" in nowhere[2]
+
+
 async def test_the_sweep_by_hand_finds_its_settings_in_the_secret(it: Site) -> None:
     code, text = await it.run("sweep", "--dry-run")
     version = await it.run("runner-version")
