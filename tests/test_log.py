@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from github_app.log import redact, redactor
+from github_app.log import json_line, redact, redactor
 
 LONG_TOKEN = f"ghs_12345_{'a' * 60}.{'b' * 200}.{'c' * 100}"
 JWT = "eyJhbGciOiJSUzI1NiJ9." + "x" * 60 + "." + "y" * 80
@@ -34,8 +34,10 @@ PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIcanary\n-----END RSA PRIVATE KEY-----
 @pytest.mark.parametrize("around", ["{}", "token={}", "'{}'", "Authorization: Bearer {}\n", "https://x:{}@github.com/"])
 def test_what_has_the_shape_of_a_secret_is_masked_wherever_it_stands(secret: str, around: str) -> None:
     masked = redact(around.format(secret))
+    line = str(json_line([])(None, "info", {"event": {"deep": [around.format(secret)]}}))
 
     assert "[redacted]" in masked
+    assert json.loads(line) == {"event": {"deep": [masked]}}
     assert not [part for part in secret.split("\n") if len(part) > 8 and part in masked]
 
 
@@ -57,6 +59,15 @@ def test_what_is_needed_to_follow_a_job_is_left(text: str) -> None:
 
 def test_known_secrets_are_masked_whatever_their_shape() -> None:
     assert redact("it was hunter2!", ["hunter2"]) == "it was [redacted]!"
+
+
+@pytest.mark.parametrize(
+    "secret", ["hunter2", "two\nlines", 'a "quote"', "back\\slash", "schlüssel", "\x00\x7f", "\ud800"]
+)
+def test_a_known_secret_is_masked_in_a_line_that_writes_it_otherwise(secret: str) -> None:
+    line = str(json_line([secret, ""])(None, "info", {"event": f"it was {secret}!", "error": ValueError(secret)}))
+
+    assert json.loads(line) == {"event": "it was [redacted]!", "error": "[redacted]"}
 
 
 def test_every_value_of_an_event_is_masked_at_any_depth() -> None:

@@ -7,6 +7,7 @@ have a budget of their own. What it does not pay for is left to the sweep, which
 """
 
 import asyncio
+import hashlib
 from collections import OrderedDict
 from math import inf
 from typing import Protocol
@@ -33,6 +34,11 @@ _MOST_JOBS = 2000
 _SPENT = "too much was asked because of old deliveries; the sweep reads the queue"
 
 _log = structlog.get_logger(__name__)
+
+
+def digest_of(body: bytes) -> str:
+    """What a delivery is known by."""
+    return hashlib.sha256(body).hexdigest()
 
 
 class LeftToSweep(Exception):  # noqa: N818 - a decision, not an error

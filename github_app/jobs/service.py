@@ -23,7 +23,7 @@ from github_app.counts import Counted
 from github_app.errors import StoreError
 from github_app.jobs.cache_quota import CacheQuota
 from github_app.jobs.gates import Gates
-from github_app.jobs.intake import Intake, LeftToSweep
+from github_app.jobs.intake import Intake, LeftToSweep, digest_of
 from github_app.jobs.runner_events import RunnerEvents, named
 from github_app.jobs.workflow_runs import Runs
 from github_app.model import Action, JobEvent, JobRecord, JobState, RunnerRecord
@@ -121,8 +121,8 @@ class Service:
         self._clock = clock
         self._gates = Gates(store=store, intake=intake, reconciler=reconciler, record=self._record, clock=clock)
 
-    async def handle(self, digest: str, event: JobEvent) -> Answer:
-        """Record what a delivery with a body of this digest says.
+    async def handle(self, body: bytes, event: JobEvent) -> Answer:
+        """Record the `event` that a delivery with this body says.
 
         Raises:
             StoreError, GitHubError: nothing is lost; GitHub's redelivery is handled as if it were the first.
@@ -135,7 +135,7 @@ class Service:
         if not await self._installations.knows(event.installation_id):
             _log.warning("installation_unknown", installation=event.installation_id)
             return Answer(Status.REFUSED, f"installation {event.installation_id} is not one of this App's")
-        beginning = self._begin(event, routed)
+        digest, beginning = digest_of(body), self._begin(event, routed)
         try:
             return await self._handle(digest, event, beginning)
         except LeftToSweep as left:

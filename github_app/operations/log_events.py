@@ -11,6 +11,7 @@ import github_app
 # In the order in which they come in the life of a job; then of the sweep, of what was asked, and of the process.
 EVENTS: dict[str, str] = {
     "delivery_answered": "A delivery of GitHub's was answered; `status` says with what.",
+    "deliveries_ignored": "Deliveries were nothing to act on, `count` since the line before; `reason`: of the last.",
     "delivery_rejected": "A request was refused before it was read as a delivery: its signature, its size, its form.",
     "delivery_left_to_sweep": "A delivery says nothing that can be acted on now; the sweep reads its job.",
     "delivery_failed": "A delivery could not be handled, and was answered 5xx: GitHub or the sweep brings it again.",
@@ -87,13 +88,14 @@ EVENTS: dict[str, str] = {
     "serving": "`modal-runner serve` listens.",
     "few_descriptors": "The process may open few files, so that few connections are taken at once.",
     "too_many_connections": "Connections are refused, for too many are open; told once a minute.",
+    "request_too_slow": "Whoever connected did not send or read in time, and was cut off; told once a minute.",
+    "accept_failed": "A connection could not be accepted, as for want of descriptors; told once a minute.",
 }
 _NOT_THE_APPS = {"simulator", "demo", "simulate", "soak"}
 # Made of parts in the code: the event of GitHub's, or what is told seldom.
 _MADE = {
     "'job_' + event.action.value": ("job_in_progress", "job_completed"),
     "'job_' + record.event.action.value": ("job_queued",),
-    "self._event": ("too_many_connections",),
 }
 _EXAMPLES: dict[str, object] = {
     "job": 41230001,

@@ -1,27 +1,29 @@
 """The routes. A delivery goes: headers -> size -> signature over the raw bytes -> decode -> record -> answer."""
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 
+import msgspec
 import structlog
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from github_app.counts import Counted
 from github_app.errors import DeliveryError, GitHubError, StoreError
+from github_app.jobs.intake import digest_of
 from github_app.jobs.service import Answer, Service, Status
 from github_app.model import JobEvent
 from github_app.web import delivery
 from github_app.web.metrics import Metrics
+from github_app.web.seldom import Seldom
 
 # GitHub gives the whole exchange ten seconds.
 _BODY_WITHIN_S = 15.0
@@ -31,6 +33,8 @@ _USUAL = 64 * 1024
 _MOST_IN_FLIGHT = 32 * 1024 * 1024
 
 _log = structlog.get_logger(__name__)
+# An organisation may have a thousand jobs of other runners for each of ours; GitHub shows our answer to each.
+_ignored = Seldom()
 
 
 def create_app(
@@ -59,10 +63,10 @@ def create_app(
 
     app = Starlette(
         routes=[
-            *([] if dashboard else [Route("/", _front)]),
             Route("/webhook", webhook, methods=["POST"]),
             Route("/healthz", healthz),
             *([Route("/metrics", metrics.answer)] if metrics else []),
+            *([] if dashboard else [Route("/", _front)]),
         ],
         lifespan=lifespan,
     )
@@ -94,8 +98,8 @@ async def _healthz(service: Service) -> Response:
     try:
         stopped = await service.stopped()
     except StoreError as error:
-        return JSONResponse({"status": "impaired", "reason": str(error)})
-    return JSONResponse({"status": "ok"} if stopped is None else {"status": "stopped", "reason": stopped})
+        return _json({"status": "impaired", "reason": str(error)})
+    return _json({"status": "ok"} if stopped is None else {"status": "stopped", "reason": stopped})
 
 
 async def _webhook(
@@ -117,21 +121,30 @@ async def _webhook(
         _log.warning("delivery_rejected", http_status=int(error.status), reason=str(error))
         # Whatever of the body is still to come is not waited for.
         refused = {"status": "rejected", "reason": str(error)}
-        return "rejected", JSONResponse(refused, error.status, {"Connection": "close"})
+        return "rejected", _json(refused, error.status, {"Connection": "close"})
     except (StoreError, GitHubError) as error:
         # Not 2xx, so that GitHub lists the delivery as failed and it can be redelivered.
         _log.error("delivery_failed", reason=str(error))
-        return "failed", JSONResponse(
+        return "failed", _json(
             {"status": "failed", "reason": "the store or GitHub did not answer; redeliver this delivery"},
             HTTPStatus.SERVICE_UNAVAILABLE,
         )
-    took = round((time.perf_counter() - began) * 1000, 1)
-    _log.info("delivery_answered", status=answer.status.value, reason=answer.reason, duration_ms=took)
-    return answer.status.value, JSONResponse(
-        {"status": answer.status.value, "reason": answer.reason},
+    if answer.status is Status.IGNORED:
+        if count := _ignored.due():
+            _log.info("deliveries_ignored", count=count, reason=answer.reason)
+    else:
+        took = round((time.perf_counter() - began) * 1000, 1)
+        _log.info("delivery_answered", status=answer.status.value, reason=answer.reason, duration_ms=took)
+    said = _json(
+        {"status": answer.status, "reason": answer.reason},
         HTTPStatus.OK if answer.status is Status.PONG else HTTPStatus.ACCEPTED,
-        background=BackgroundTask(answer.afterwards) if answer.afterwards else None,
     )
+    said.background = BackgroundTask(answer.afterwards) if answer.afterwards else None
+    return answer.status, said
+
+
+def _json(body: object, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(body), status, headers, "application/json")
 
 
 async def _answer(
@@ -141,11 +154,10 @@ async def _answer(
     body = await bodies.read(request)
     delivery.check_signature(headers, body, secrets)
     delivery.check_guid(headers)
-    digest = hashlib.sha256(body).hexdigest()
     try:
         said = delivery.decode(headers, body)
     except DeliveryError as error:
-        await _park(delivery.guid_of(headers), digest, error, service)
+        await _park(delivery.guid_of(headers), body, error, service)
         raise
     match said:
         case delivery.Ping():
@@ -154,14 +166,14 @@ async def _answer(
             return Answer(Status.IGNORED, reason)
         case JobEvent() as event:
             structlog.contextvars.bind_contextvars(job=event.job_id, repo=event.repository, action=event.action.value)
-            return await service.handle(digest, event)
+            return await service.handle(body, event)
 
 
-async def _park(guid: str | None, digest: str, error: DeliveryError, service: Service) -> None:
+async def _park(guid: str | None, body: bytes, error: DeliveryError, service: Service) -> None:
     """Have the sweep report what GitHub signed and nobody understands; GitHub keeps it in its list of failures."""
     if guid is not None:
         try:
-            await service.intake.park(guid, digest, str(error))
+            await service.intake.park(guid, digest_of(body), str(error))
         except StoreError as failure:
             _log.error("delivery_not_parked", reason=str(failure))
 

@@ -8,7 +8,6 @@ import errno
 import math
 import resource
 import socket
-import time
 from typing import Any
 
 import h11
@@ -16,6 +15,8 @@ import structlog
 import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from github_app.web.seldom import Seldom
 
 # Seconds in which a request's head and its body have to be there. GitHub gives the whole exchange ten seconds.
 _LIMITS_S: dict[Any, float] = {h11.IDLE: 10.0, h11.SEND_BODY: 15.0}
@@ -34,22 +35,7 @@ _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _log = structlog.get_logger(__name__)
 
 
-class _Seldom:
-    """Logs the first of a kind, and then one a minute with how many there were."""
-
-    def __init__(self, event: str) -> None:
-        self._event, self._next, self._count = event, float("-inf"), 0
-
-    def tell(self, **fields: object) -> None:
-        self._count += 1
-        if (now := time.monotonic()) >= self._next:
-            _log.warning(self._event, count=self._count, **fields)
-            self._next, self._count = now + 60.0, 0
-
-
-_refused = _Seldom("too_many_connections")
-_late = _Seldom("request_too_slow")
-_failed = _Seldom("accept_failed")
+_refused, _late, _failed = Seldom(), Seldom(), Seldom()
 
 
 class _BoundedProtocol(H11Protocol):
@@ -65,7 +51,8 @@ class _BoundedProtocol(H11Protocol):
         super().connection_made(transport)
         self._watch()
         if len(self.connections) > self.most:
-            _refused.tell(most=self.most)
+            if count := _refused.due():
+                _log.warning("too_many_connections", count=count, most=self.most)
             # Who has let us wait longest: GitHub sends at once, and must find a place.
             others = [each for each in self.connections if isinstance(each, _BoundedProtocol) and each is not self]
             longest = min(others, key=lambda each: each.waited_for_until)
@@ -117,7 +104,8 @@ class _BoundedProtocol(H11Protocol):
 
     def _expire(self) -> None:
         phases = {h11.IDLE: "a head", h11.SEND_BODY: "a body"}
-        _late.tell(waited_for=phases.get(self._phase, "its reading"))
+        if count := _late.due():
+            _log.warning("request_too_slow", count=count, waited_for=phases.get(self._phase, "its reading"))
         # A close would wait for a peer that reads nothing.
         self.transport.abort()
 
@@ -182,6 +170,7 @@ def _descriptors() -> int:
 
 def _tell_seldom(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     if str(context.get("message", "")).startswith("socket.accept()"):
-        _failed.tell(reason=str(context.get("exception")))
+        if count := _failed.due():
+            _log.warning("accept_failed", count=count, reason=str(context.get("exception")))
     else:
         loop.default_exception_handler(context)

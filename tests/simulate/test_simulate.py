@@ -104,9 +104,9 @@ def test_a_fault_in_the_product_is_found_and_made_small(monkeypatch: pytest.Monk
 def test_a_secret_in_a_part_of_the_log_that_no_line_shows_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     handle = Service.handle
 
-    async def handle_aloud(self: Service, digest: str, event: JobEvent) -> Answer:
+    async def handle_aloud(self: Service, body: bytes, event: JobEvent) -> Answer:
         structlog.get_logger("any").info("received", unshown=WEBHOOK_SECRET)
-        return await handle(self, digest, event)
+        return await handle(self, body, event)
 
     monkeypatch.setattr(Service, "handle", handle_aloud)
     plan = make_plan(1, 3, 2, frozenset())

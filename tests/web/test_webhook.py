@@ -208,6 +208,21 @@ async def test_labels_that_were_meant_to_be_ours_are_ignored_with_a_line_in_the_
     assert "labels_look_wrong" in control_plane.log.read_text()
 
 
+async def test_deliveries_that_are_nothing_to_act_on_are_told_of_together(control_plane: ControlPlane) -> None:
+    def told() -> list[str]:
+        return [
+            line for line in control_plane.log.read_text().splitlines() if '"ignored"' in line or "_ignored" in line
+        ]
+
+    await control_plane.deliver({}, event="push")
+    before = told()
+    for _ in range(5):
+        assert (await control_plane.deliver({}, event="push")).json()["status"] == "ignored"
+
+    assert len(told()) - len(before) <= 1
+    assert {json.loads(line)["event"] for line in told()} == {"deliveries_ignored"}
+
+
 async def test_a_delivery_of_a_repositorys_own_webhook_is_ignored(control_plane: ControlPlane) -> None:
     payload = control_plane.queued("modal")
     del payload["installation"]
