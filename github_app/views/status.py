@@ -15,8 +15,21 @@ from github_app.routing.warm import Seat, seats_of, usd_a_month
 from github_app.runners.balance import Demand, plan
 from github_app.runners.capacity import Caps
 from github_app.runners.versions import RunnerVersion
-from github_app.store import CLAIMS, HALTS, HISTORY, JOBS, PARKED, PLACES, REFUSALS, RUNNERS, SLOTS, ModalDictStore
+from github_app.store import (
+    CLAIMS,
+    HALTS,
+    HISTORY,
+    JOBS,
+    PARKED,
+    PLACES,
+    REFUSALS,
+    RUNNERS,
+    SLOTS,
+    SWEEPS,
+    ModalDictStore,
+)
 from github_app.store.notes import Refusal
+from github_app.views.sweeping import late
 from github_app.views.waits import APPROVAL, Waits, gone, waits_of
 
 NO_CAPS = Caps()
@@ -72,7 +85,10 @@ class WarmStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """The fields are what `modal-runner status --json` prints. `slots`: how many of each cap are taken."""
+    """The fields are what `modal-runner status --json` prints. `slots`: how many of each cap are taken.
+
+    `swept_at`: when the last sweep had ended (Unix time); `sweep_late` says that this is too long ago.
+    """
 
     stopped: str | None
     jobs: list[JobStatus]
@@ -81,6 +97,8 @@ class Status(msgspec.Struct, frozen=True):
     refused: list[RefusalStatus]
     parked: int
     warm: list[WarmStatus]
+    swept_at: float | None = None
+    sweep_late: str | None = None
 
 
 @dataclass(frozen=True)
@@ -131,15 +149,22 @@ async def read_status(
     caps: Caps = NO_CAPS,
     *,
     gated: Iterable[JobRecord] | None = None,
+    sweeps_every_s: float | None = None,
 ) -> Status:
     """Read the records, and say what they mean; `gated` are the jobs that wait for an approval, if they were read.
+
+    `sweeps_every_s`: how often a sweep is due; None: that is not known.
 
     Raises:
         StoreError: the store did not answer.
     """
     if gated is None:
         gated = await read_gated(store)
-    return status_of(await read_records(store), rules, await version.refused(), now, caps, gated=gated)
+    last, deployed = await store.get(SWEEPS, "last"), await store.get(SWEEPS, "deployed")
+    swept_at = last.at if last else None
+    found = status_of(await read_records(store), rules, await version.refused(), now, caps, gated=gated)
+    is_late = late(swept_at, deployed.at if deployed else None, now, sweeps_every_s)
+    return msgspec.structs.replace(found, swept_at=swept_at, sweep_late=is_late)
 
 
 def status_of(

@@ -9,7 +9,8 @@ from github_app.operations.why import Answer, answer, gather
 from github_app.runners.versions import RunnerVersion
 from github_app.settings.toml_file import Config
 from github_app.simulator.github.auth import ApiError
-from github_app.store import RUNNERS
+from github_app.store import RUNNERS, SWEEPS
+from github_app.store.notes import Swept
 from github_app.views.status import read_status
 from tests.worlds.steps import JIT, command
 from tests.worlds.universe import PLAIN, Universe, universe
@@ -160,6 +161,11 @@ async def test_a_job_that_waits_for_a_cap_says_which_in_status_and_why() -> None
         assert not found.wrong
         (waits,) = [job.waits_for for job in shown.jobs if job.name == "second"]
         assert "the cap of all runners is reached (1 of 1, MAX_CONCURRENT)" in (waits or "")
+
+        await it.store.put(SWEEPS, "last", Swept(it.clock.now() - 720, 0))
+        unswept = await _why(it, it.job("second").id)
+        assert unswept.wrong
+        assert "the last sweep ended 12m ago, and one comes every minute" in (unswept.reason or "")
 
 
 async def test_a_job_held_for_running_on_a_sandbox_that_has_ended_is_to_be_run_again() -> None:

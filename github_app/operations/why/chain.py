@@ -19,8 +19,6 @@ from github_app.views.waits import APPROVAL
 _HANDED_OVER_S = 30.0
 # A sandbox of a plain image is online within half a minute; one of a docker job takes up to a minute more.
 _ONLINE_S = 60.0
-# A sweep comes every minute, and a long one takes some of them.
-_SWEEPS_S = 600.0
 _GROUP = (
     "the job may name another runner group (`runs-on: group:`), wait for its concurrency group, or GitHub holds it back"
 )
@@ -187,11 +185,10 @@ def _at_github(facts: Facts) -> Link:
 
 
 def _swept(facts: Facts) -> Link:
+    if facts.sweep_late is not None:
+        return Link("sweep", "wrong", f"{facts.sweep_late}: `modal-runner doctor`")
     if facts.swept_at is None:
         return Link("sweep", "unknown", "none has come to its end yet")
-    age = facts.now - facts.swept_at
-    if age > _SWEEPS_S:
-        return Link("sweep", "wrong", f"the last one ended {_ago(facts, facts.swept_at)} ago: `modal-runner doctor`")
     return Link("sweep", "ok", f"the last one ended {_ago(facts, facts.swept_at)} ago")
 
 
