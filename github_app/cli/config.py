@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from github_app.errors import ConfigError, InputError
 from github_app.foreign_text import visible
 from github_app.routing.rules import Rules
+from github_app.routing.units import number_of
 from github_app.routing.warm import seats_of, usd_a_month
 from github_app.settings.load import (
     file_text,
@@ -75,7 +76,7 @@ def _waiting(rules: Rules) -> Iterator[str]:
     for seat in seats_of(rules):
         by_source.setdefault((seat.source, seat.scope), []).append(usd_a_month(seat, rules))
     for (source, scope), costs in by_source.items():
-        count = f"{len(costs)} runner{'s wait' if len(costs) > 1 else ' waits'}"
+        count = f"{number_of(len(costs), 'runner')} {'wait' if len(costs) > 1 else 'waits'}"
         yield f"{source}: {count} for jobs of {scope}, which costs about ${sum(costs):,.0f} a month at list prices"
     total = sum(sum(costs) for costs in by_source.values())
     if len(by_source) > 1:

@@ -11,7 +11,7 @@ from github_app.routing.labels import meaningless
 from github_app.routing.machine import ENDING_S, PICKUP_DEADLINE_S
 from github_app.routing.route import route
 from github_app.routing.rules import Admit, Ignore, Refuse, Rules
-from github_app.routing.units import as_machine, as_size, as_time
+from github_app.routing.units import as_machine, as_size, as_time, number_of
 
 _VM = "in Modal's VM runtime, as on any Linux machine; memory is fixed at the request"
 _GVISOR = "under gVisor, for a GPU: `docker run` needs --network host; services: with ports and container: do not work"
@@ -145,7 +145,7 @@ def _lines(found: Explanation) -> Iterator[str]:
 
 def _facts(found: Explanation, box: dict[str, Any]) -> dict[str, str]:
     gpu, network = box["gpu"], box["network"]
-    reach = f"{len(network['domains'])} domains, {len(network['cidrs'])} ranges"
+    reach = f"{number_of(len(network['domains']), 'domain')}, {number_of(len(network['cidrs']), 'range')}"
     job = as_time(box["job_timeout_s"])
     return {
         "route": found.route or "none",
