@@ -319,6 +319,7 @@ def _sweep(inputs: _Inputs, github: _GitHub, on_modal: _Modal, runners: _Runners
         tallies=on_modal.tallies,
         tracing=inputs.tracing,
         redelivery_window_s=inputs.settings.host.redelivery_window_s,
+        caps=inputs.caps,
         clock=inputs.clock,
     )
 

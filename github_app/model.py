@@ -118,7 +118,7 @@ class Ran(msgspec.Struct, frozen=True):
     """On what a job ran that is over. Times are Unix seconds, `usd_per_hour` is what the machine costs at least.
 
     `jit_at`: when GitHub had registered its runner; `created_at`: when Modal had made its sandbox; `ended_at`: when
-    that had ended, where it was kept after the job.
+    that had ended, where it was kept after the job, or had died before its end was told.
     """
 
     runner: str

@@ -12,13 +12,21 @@ from pydantic import SecretStr
 from github_app.errors import ConfigError, InputError
 from github_app.foreign_text import visible
 from github_app.routing.rules import Rules
+from github_app.routing.units import number_of
 from github_app.routing.warm import seats_of, usd_a_month
-from github_app.settings.load import load_config, load_routing_settings, settings_of
-from github_app.settings.make_rules import make_rules, refuse_unsound, warnings
+from github_app.settings.load import (
+    file_text,
+    load_config,
+    load_routing_settings,
+    named_file,
+    read_config,
+    settings_of,
+)
+from github_app.settings.make_rules import make_rules, unbounded, unfit, warnings
 from github_app.settings.masked import MASK, CannotMaskError, masked
 from github_app.settings.toml_file import FILE
-from github_app.settings.toml_mistakes import placed
-from github_app.settings.variables import STORED, Settings
+from github_app.settings.toml_mistakes import in_order, placed
+from github_app.settings.variables import STORED, RoutingSettings, Settings
 
 config = typer.Typer(
     help="Check and show modal-runner.toml and the settings.\n\nExample: modal-runner config check",
@@ -34,21 +42,32 @@ def check(path: Annotated[Path | None, typer.Argument(help="The file; else as th
 
     Example: modal-runner config check modal-runner.toml
     """
-    settings = load_routing_settings()
-    found = path or settings.modal_runner_config or (Path(FILE) if Path(FILE).exists() else None)
+    settings, problems = _settings()
+    found = path or named_file() or (Path(FILE) if Path(FILE).exists() else None)
     if path is not None and not path.exists():
         raise InputError(f"{path}: there is no such file")
-    loaded = load_config(found)
-    try:
-        refuse_unsound(settings, loaded)
-    except ConfigError as error:
-        text = found.read_text(encoding="utf-8") if found else ""
-        raise ConfigError(placed(str(found), text, error.problems)) from None
-    for warning in warnings(settings, loaded):
-        typer.echo(f"warning: {warning}")
+    name, text = str(found), file_text(found) if found else ""
+    loaded, wrong = read_config(text, name)
+    bare = [] if problems else unbounded(settings, loaded)
+    if not (problems or wrong):
+        problems = unfit(settings, loaded)
+        for warning in warnings(settings, loaded):
+            # What is refused need not be warned of.
+            if not warning.startswith(tuple(bare)):
+                typer.echo(f"warning: {warning}")
+    if wrong or problems or bare:
+        raise ConfigError(in_order(name, wrong + placed(name, text, problems + bare)))
     for line in _waiting(make_rules(settings, loaded)):
         typer.echo(line)
     typer.echo(f"{found or 'no modal-runner.toml; the defaults hold'}: ok")
+
+
+def _settings() -> tuple[RoutingSettings, list[str]]:
+    """The settings that decide about jobs, or the defaults, and what is wrong with them."""
+    try:
+        return load_routing_settings(), []
+    except ConfigError as error:
+        return RoutingSettings.model_construct(), list(error.problems)
 
 
 def _waiting(rules: Rules) -> Iterator[str]:
@@ -57,7 +76,7 @@ def _waiting(rules: Rules) -> Iterator[str]:
     for seat in seats_of(rules):
         by_source.setdefault((seat.source, seat.scope), []).append(usd_a_month(seat, rules))
     for (source, scope), costs in by_source.items():
-        count = f"{len(costs)} runner{'s wait' if len(costs) > 1 else ' waits'}"
+        count = f"{number_of(len(costs), 'runner')} {'wait' if len(costs) > 1 else 'waits'}"
         yield f"{source}: {count} for jobs of {scope}, which costs about ${sum(costs):,.0f} a month at list prices"
     total = sum(sum(costs) for costs in by_source.values())
     if len(by_source) > 1:

@@ -11,14 +11,18 @@ from github_app.errors import InputError
 from github_app.foreign_text import ascii_json, visible
 from github_app.model import Action, JobEvent, RunFacts, Scope
 from github_app.operations import runs_on as reading
+from github_app.operations.explain import Explanation, in_words
 from github_app.operations.explain import explain as explanation_of
-from github_app.operations.explain import in_words
 from github_app.operations.runs_on import RunsOn
 from github_app.routing.policy import is_full_name
 from github_app.routing.profiles import workflow_file
-from github_app.routing.rules import Rules
 from github_app.settings.load import load_config, load_routing_settings, settings_of
-from github_app.settings.make_rules import make_rules
+from github_app.settings.make_rules import caps_on, make_rules
+from github_app.settings.toml_file import Config
+from github_app.settings.variables import RoutingSettings
+
+# What decides about jobs.
+Decisive = tuple[RoutingSettings, Config]
 
 
 def explain(
@@ -49,8 +53,8 @@ def explain(
     with --deployed those of the deployment, with Modal's token. A job's page is looked up in the deployment's records,
     else at GitHub.
 
-    Exit code 0: it runs; 1: it is refused or is not ours (of a file: one is refused); 2: the settings or the labels
-    cannot be read.
+    Exit code 0: it runs; 1: it is refused or is not ours, or GitHub would give it no runner of ours (of a file: one is
+    refused, or would wait so); 2: the settings or the labels cannot be read.
 
     Examples:
 
@@ -62,7 +66,7 @@ def explain(
         raise InputError(f"--repo {repo}: write owner/name")
     if runs_on is None and workflow is None:
         raise InputError("give RUNS_ON, or --workflow FILE: see `modal-runner explain --help`")
-    rules = _rules_of_the_deployment() if deployed else _rules_here()
+    page = runs_on if job_page(runs_on or "") else None
     base = JobEvent(
         action=Action.QUEUED,
         job_id=1,
@@ -79,32 +83,49 @@ def explain(
         branch=branch,
         run=RunFacts(event, from_fork=fork, path=workflow_file(workflow) or ""),
     )
-    if runs_on is None:
-        _explain_file(Path(workflow or ""), base, rules, as_json=as_json)
-    if job_page(runs_on or ""):
+    if page is not None:
         # Only who asks Modal and GitHub pays for importing their SDKs.
         import asyncio
 
         from github_app.cli.job_pages import job_at
 
-        base = asyncio.run(job_at(runs_on or ""))
-        wanted = RunsOn(base.labels)
+        # What is deployed is read with it.
+        at = asyncio.run(job_at(page, None if deployed else _here()))
+        base, decisive = at.event, at.decisive
+        wanted = RunsOn(base.labels, warnings=_unknown(at.unknown))
     else:
+        decisive = _deployed() if deployed else _here()
+        if runs_on is None:
+            _explain_file(Path(workflow or ""), base, decisive, as_json=as_json)
         wanted = reading.read(runs_on or "")
     for warning in wanted.warnings:
         typer.echo(f"warning: {visible(warning)}", err=True)
     event_of_job = msgspec.structs.replace(base, labels=wanted.labels)
-    found = explanation_of(event_of_job, rules, group=wanted.group)
+    found = _capped(explanation_of(event_of_job, make_rules(*decisive), group=wanted.group), decisive)
     typer.echo(ascii_json(found) if as_json else visible(in_words(found), lines=True))
     raise typer.Exit(0 if found.decision == "run" else 1)
 
 
-def _explain_file(path: Path, base: JobEvent, rules: Rules, *, as_json: bool) -> None:
+def _unknown(why: str | None) -> tuple[str, ...]:
+    if why is None:
+        return ()
+    return (f"what started its run, and whether its code is a fork's, is not known, and decides here: {why}",)
+
+
+def _capped(found: Explanation, by: Decisive) -> Explanation:
+    """The same, with the caps that its runner comes under."""
+    if found.sandbox is None:
+        return found
+    return msgspec.structs.replace(found, caps=caps_on(*by, found.profile))
+
+
+def _explain_file(path: Path, base: JobEvent, by: Decisive, *, as_json: bool) -> None:
     # Only who reads a file pays for its parser.
     from github_app.demo.planned import jobs_of
     from github_app.operations.workflow_file import FileExplained, context, explained
 
     planned, warnings = jobs_of(path, context(base))
+    rules = make_rules(*by)
     jobs = [
         explained(
             msgspec.structs.replace(base, job_name=each.name, labels=each.labels),
@@ -116,7 +137,11 @@ def _explain_file(path: Path, base: JobEvent, rules: Rules, *, as_json: bool) ->
         )
         for each in planned
     ]
-    found = FileExplained(str(path), jobs, warnings)
+    capped = [
+        msgspec.structs.replace(each, explanation=_capped(each.explanation, by)) if each.explanation else each
+        for each in jobs
+    ]
+    found = FileExplained(str(path), capped, warnings)
     for warning in found.warnings:
         typer.echo(f"warning: {visible(warning)}", err=True)
     if as_json:
@@ -125,19 +150,19 @@ def _explain_file(path: Path, base: JobEvent, rules: Rules, *, as_json: bool) ->
         told = in_words(job.explanation) if job.explanation else job.why or ""
         labels = f" ({', '.join(job.labels)})" if job.labels else ""
         typer.echo(visible(f"{job.job}{labels}\n{told}\n", lines=True))
-    refused = any(job.explanation and job.explanation.decision == "refuse" for job in found.jobs)
+    refused = any(job.explanation and job.explanation.decision in {"refuse", "wait"} for job in found.jobs)
     raise typer.Exit(1 if refused else 0)
 
 
-def _rules_of_the_deployment() -> Rules:
+def _deployed() -> Decisive:
     import asyncio
 
     from github_app.cli.source import stored_settings
 
     stored, config = asyncio.run(stored_settings(makes_app=False))
-    return make_rules(settings_of(stored), config)
+    return settings_of(stored), config
 
 
-def _rules_here() -> Rules:
+def _here() -> Decisive:
     settings = load_routing_settings()
-    return make_rules(settings, load_config(settings.modal_runner_config))
+    return settings, load_config(settings.modal_runner_config)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from github_app.errors import InputError
 from github_app.foreign_text import ascii_json, visible
-from github_app.routing.units import as_money, as_span, seconds
+from github_app.routing.units import as_money, as_span, number_of, seconds
 from github_app.settings.load import load_routing_settings
 from github_app.store import ModalDictStore
 from github_app.views.jobs import JobLine, read_jobs, wanted
@@ -104,7 +104,7 @@ def _shown(found: list[JobLine], width: int) -> Group:
         shown = [Text(visible(each)) for each in cells]
         table.add_row(*([Text("  ").join(each for each in shown if each.plain)] if narrow else shown))
     total = sum(line.usd or 0.0 for line in found)
-    return Group(table, Text(f"{len(found)} jobs, {as_money(total)} by list prices"))
+    return Group(table, Text(f"{number_of(len(found), 'job')}, {as_money(total)} by list prices"))
 
 
 def _state(line: JobLine) -> str:

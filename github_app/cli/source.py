@@ -12,12 +12,20 @@ from github_app.compose import Parts, compose
 from github_app.deployment import SettingsSecret
 from github_app.deployment.deployed_file import FILE_VARIABLE, deployed_text
 from github_app.deployment.rollout import configuration_file
-from github_app.errors import DeploymentError, InputError, ModalRunnerError
+from github_app.errors import ConfigError, DeploymentError, InputError, ModalRunnerError
 from github_app.foreign_text import visible
-from github_app.settings.load import load_all, load_config, load_routing_settings, parse_config, settings_of
+from github_app.settings.load import (
+    load_all,
+    load_config,
+    load_routing_settings,
+    load_settings,
+    parse_config,
+    settings_of,
+)
 from github_app.settings.make_rules import secrets_of
 from github_app.settings.toml_file import FILE, Config
 from github_app.settings.variables import STORED, RoutingSettings, Settings
+from github_app.views.sweeping import every_s
 
 _CREDENTIALS = ("GITHUB_APP_ID", "GITHUB_PRIVATE_KEY", "GITHUB_PRIVATE_KEY_PATH", "WEBHOOK_SECRET")
 
@@ -25,6 +33,14 @@ _CREDENTIALS = ("GITHUB_APP_ID", "GITHUB_PRIVATE_KEY", "GITHUB_PRIVATE_KEY_PATH"
 def in_environment() -> bool:
     """Whether the environment says anything of the App's credentials."""
     return any(os.environ.get(name) for name in _CREDENTIALS)
+
+
+def sweeps_every_s(settings: RoutingSettings) -> float | None:
+    """How often a sweep is due: by the schedule on Modal, or by what `serve` reads; None: that is not known."""
+    if in_environment():
+        with contextlib.suppress(ConfigError):
+            return load_settings().sweep_interval_seconds or None
+    return every_s(settings.sweep_cron)
 
 
 async def stored_settings(*, makes_app: bool = True) -> tuple[dict[str, str], Config]:
@@ -63,10 +79,13 @@ async def stored_variables(*, makes_app: bool = True) -> dict[str, str]:
     return {**stored, "MODAL_APP_NAME": routing.modal_app_name}
 
 
-async def deployed_settings(level: int = logging.INFO) -> tuple[Settings, Config]:
+async def deployed_settings(
+    level: int = logging.INFO, read: tuple[RoutingSettings, Config] | None = None
+) -> tuple[Settings, Config]:
     """The settings of the App, from the environment or from the Modal Secret, and the administrator's file.
 
-    From then on the log shows what is of this `level`, and none of their secrets.
+    From then on the log shows what is of this `level`, and none of their secrets. `read` are those of the Secret, where
+    they were just read: each time that takes a sandbox.
 
     Raises:
         ConfigError: what is there is not right.
@@ -75,6 +94,8 @@ async def deployed_settings(level: int = logging.INFO) -> tuple[Settings, Config
     """
     if in_environment():
         settings, config = load_all()
+    elif read is not None and isinstance(read[0], Settings):
+        settings, config = read[0], read[1]
     else:
         stored, config = await stored_settings()
         settings = settings_of(stored)
@@ -83,10 +104,12 @@ async def deployed_settings(level: int = logging.INFO) -> tuple[Settings, Config
 
 
 @contextlib.asynccontextmanager
-async def connected() -> AsyncIterator[tuple[Parts | None, str | None]]:
-    """A way to GitHub as the App, where its credentials can be had; else None, and why not."""
+async def connected(
+    read: tuple[RoutingSettings, Config] | None = None,
+) -> AsyncIterator[tuple[Parts | None, str | None]]:
+    """A way to GitHub as the App, where its credentials can be had; else None, and why not. `read` as above."""
     try:
-        settings, config = await deployed_settings(logging.CRITICAL)
+        settings, config = await deployed_settings(logging.CRITICAL, read)
     except ModalRunnerError as error:
         yield None, str(error)
         return

@@ -1,6 +1,7 @@
 """`modal-runner status`: what is going on."""
 
 import asyncio
+import math
 import time
 from typing import Annotated
 
@@ -10,17 +11,21 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from github_app.cli.source import routing_settings
+from github_app.cli.source import routing_settings, sweeps_every_s
 from github_app.clock import Clock
 from github_app.compose import caps_of
 from github_app.errors import InputError
 from github_app.foreign_text import ascii_json, visible
+from github_app.model import JobRecord
+from github_app.routing.units import number_of
 from github_app.runners.versions import RunnerVersion
 from github_app.settings.make_rules import make_rules
 from github_app.store import SWEEPS, ModalDictStore
-from github_app.views.status import Status, read_status
+from github_app.views.status import Status, read_gated, read_status
 
 _EVERY_S = 2.0
+# They are kept among all jobs of a week.
+_GATED_EVERY_S = 30.0
 _MOST_REFUSALS = 5
 # Six columns need so many characters.
 _NARROW = 72
@@ -57,14 +62,19 @@ async def _status(*, watch: bool, wide: bool, tells: bool) -> Status:
     rules = make_rules(settings, config)
     store = ModalDictStore(settings.modal_app_name, create=False)
     version, caps = RunnerVersion(store, settings.runner_version, Clock()), caps_of(settings, config)
+    every = sweeps_every_s(settings)
     if not watch:
-        found = await read_status(store, rules, version, time.time(), caps)
+        found = await read_status(store, rules, version, time.time(), caps, sweeps_every_s=every)
         if tells and not (found.jobs or found.runners or await _was_deployed(store)):
             typer.echo(f"Nothing is recorded of an App {settings.modal_app_name!r} (MODAL_APP_NAME).", err=True)
         return found
+    gated: list[JobRecord] = []
+    read_at = -math.inf
     with Live(auto_refresh=False) as live:
         while True:
-            found = await read_status(store, rules, version, time.time(), caps)
+            if time.monotonic() - read_at > _GATED_EVERY_S:
+                gated, read_at = await read_gated(store), time.monotonic()
+            found = await read_status(store, rules, version, time.time(), caps, gated=gated, sweeps_every_s=every)
             live.update(_shown(found, live.console.width, wide=wide), refresh=True)
             await asyncio.sleep(_EVERY_S)
 
@@ -77,27 +87,32 @@ def _shown(found: Status, width: int, *, wide: bool) -> Table:
     table = Table.grid(padding=(0, 1))
     if found.stopped:
         table.add_row(_text(f"STOPPED: {found.stopped}", "bold red"))
+    if found.sweep_late:
+        table.add_row(_text(f"LATE: {found.sweep_late}. `modal-runner doctor` says what to do", "bold red"))
     narrow = width < _NARROW
     table.add_row(_jobs(found, narrow=narrow))
     table.add_row(_runners(found, narrow=narrow, wide=wide))
     for each in found.warm:
         why = f" ({each.waits_for})" if each.waits_for else ""
-        waits = f"{each.waiting} of {each.wanted} runners wait for jobs of {each.scope}{why}"
+        wait = "waits" if each.wanted == 1 else "wait"
+        waits = f"{each.waiting} of {number_of(each.wanted, 'runner')} {wait} for jobs of {each.scope}{why}"
         table.add_row(_text(f"{each.source}: {waits}, about ${each.usd_a_month:,.0f} a month"))
     for refused in found.refused[:_MOST_REFUSALS]:
         table.add_row(_text(f"refused: job {refused.job} of {refused.repository}: {refused.sentence}"))
     if (more := len(found.refused) - _MOST_REFUSALS) > 0:
-        table.add_row(f"{more} more were refused: --json has them all")
+        table.add_row(f"{number_of(more, 'more refusal')}: --json has them all")
     if found.slots:
         table.add_row(_text("slots taken: " + ", ".join(f"{group} {count}" for group, count in found.slots.items())))
     if found.parked:
-        table.add_row(f"{found.parked} deliveries made no sense; see the App's list of deliveries at GitHub")
+        table.add_row(
+            f"{number_of(found.parked, 'delivery')} made no sense; see the App's list of deliveries at GitHub"
+        )
     return table
 
 
 def _jobs(found: Status, *, narrow: bool) -> Table:
     columns = ("Job", "Repository", "State", "For", "Runner, or what it waits for")
-    table = _table(columns, f"{len(found.jobs)} jobs", narrow=narrow)
+    table = _table(columns, number_of(len(found.jobs), "job"), narrow=narrow)
     for job in found.jobs:
         until = f" (tried again at {time.strftime('%H:%M:%SZ', time.gmtime(job.until))})" if job.until else ""
         waits = f"{job.waits_for}{until}" if job.waits_for else ""
@@ -108,7 +123,7 @@ def _jobs(found: Status, *, narrow: bool) -> Table:
 
 def _runners(found: Status, *, narrow: bool, wide: bool) -> Table:
     columns = ("Runner", "State", "For", "Runs job", "Sandbox", "GPU")
-    table = _table(columns, f"{len(found.runners)} runners", narrow=narrow)
+    table = _table(columns, number_of(len(found.runners), "runner"), narrow=narrow)
     for each in found.runners:
         sandbox = each.sandbox or ""
         shown = sandbox if wide or narrow else _shortened(sandbox)

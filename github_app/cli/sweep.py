@@ -31,7 +31,9 @@ def sweep(
         typer.echo(ascii_json(report))
     else:
         for name, value in msgspec.structs.asdict(report).items():
-            typer.echo(f"{name.replace('_', ' '):<20} {visible(str(value))}")
+            lines = ([str(each) for each in value] or ["none"]) if isinstance(value, list) else [str(value)]
+            for number, line in enumerate(lines):
+                typer.echo(f"{'' if number else name.replace('_', ' '):<20} {visible(line)}")
     raise typer.Exit(1 if report.problems else 0)
 
 

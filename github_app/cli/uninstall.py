@@ -18,6 +18,7 @@ from github_app.deployment import SettingsSecret, stop_app
 from github_app.errors import ConfigError, DeploymentError, GitHubError, InputError, ModalRunnerError, SandboxError
 from github_app.github import AppWebhook
 from github_app.model import RunnerRecord
+from github_app.routing.units import number_of
 from github_app.sandboxes import ModalSandboxes
 from github_app.settings.load import load_routing_settings, settings_of
 from github_app.settings.toml_file import Config
@@ -50,7 +51,7 @@ def uninstall(
     console.print(
         f"Of App {name} on Modal, as far as it is there: the web function, the sweep, the records, the Secret "
         f"{SettingsSecret(name).name}; "
-        f"{running} sandboxes run, {len(runners)} runners are recorded.",
+        f"running: {number_of(running, 'sandbox')}; recorded: {number_of(len(runners), 'runner')}.",
         soft_wrap=True,
     )
     if not yes:
@@ -130,8 +131,8 @@ async def _deregistered(name: str, parts: Parts | None, without: str) -> str:
         raise _Nothing("none is recorded")
     if parts is None:
         raise InputError(
-            f"{len(runners)} are recorded, and GitHub cannot be asked, for {without}; GitHub removes them by itself "
-            "within a day, and they are listed in the organisation's settings > Actions > Runners"
+            f"recorded: {number_of(len(runners), 'runner')}, and GitHub cannot be asked, for {without}; GitHub removes "
+            "them by itself within a day, and they are listed in the organisation's settings > Actions > Runners"
         )
     return await _deregister(parts, runners)
 
@@ -174,9 +175,10 @@ async def _deregister(parts: Parts, runners: list[RunnerRecord]) -> str:
         await asyncio.sleep(_BUSY_AGAIN_S)
         left = await _removed_but(parts, left)
     if not left:
-        return f"{len(runners)} of {len(runners)} are gone"
+        return f"gone: {number_of(len(runners), 'runner')}"
     names = ", ".join(each.name for each in left)
-    return f"{len(left)} are still busy for GitHub, which fails their jobs and removes them by itself: {names}"
+    busy = number_of(len(left), "runner")
+    return f"{busy} still busy for GitHub, which fails their jobs and removes them by itself: {names}"
 
 
 async def _removed_but(parts: Parts, runners: list[RunnerRecord]) -> list[RunnerRecord]:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from github_app import log
 from github_app.cli.pages import job_id_of, repository_of
-from github_app.cli.source import connected, routing_settings
+from github_app.cli.source import connected, routing_settings, sweeps_every_s
 from github_app.clock import Clock
 from github_app.compose import caps_of
 from github_app.foreign_text import ascii_json, visible
@@ -51,7 +51,7 @@ async def _asked(job_id: int, repository: str | None) -> Answer:
     settings, config = await routing_settings()
     rules = make_rules(settings, config)
     store = ModalDictStore(settings.modal_app_name, create=False)
-    async with connected() as (parts, without):
+    async with connected((settings, config)) as (parts, without):
         facts = await gather(
             job_id,
             repository,
@@ -63,6 +63,7 @@ async def _asked(job_id: int, repository: str | None) -> Answer:
             parts=parts,
             without=without,
             now=time.time(),
+            sweeps_every_s=sweeps_every_s(settings),
         )
     return answer(facts, rules)
 

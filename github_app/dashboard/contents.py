@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from github_app.dashboard.reading import Ended, Past, Reading
+from github_app.lifecycle import GATED
 from github_app.model import RUNNER_NAME, JobRecord, RunnerRecord
 from github_app.routing.catalog import usd_per_minute
 from github_app.routing.route import route
@@ -13,6 +14,7 @@ from github_app.runners.capacity import IN_ALL
 from github_app.views.jobs import JobLine
 from github_app.views.status import JobStatus
 from github_app.views.timeline import Part, timeline
+from github_app.views.waits import APPROVAL
 
 PAGE = 50
 # Of what is searched for.
@@ -194,7 +196,7 @@ def job_of(record: JobRecord, line: JobLine, reading: Reading, rules: Rules) -> 
         record=record,
         parts=parts,
         whole_s=max((part.ends for part in parts), default=0.0),
-        reason=status.waits_for if status else None,
+        reason=status.waits_for if status else APPROVAL if record.conclusion == GATED else None,
         until=status.until if status else None,
         route=admitted.route if admitted else None,
         profile=record.ran.profile if record.ran else admitted.profile if admitted else None,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from github_app.dashboard.reading import Reading
 from github_app.dashboard.sight import Sight
-from github_app.routing.units import as_span
+from github_app.routing.units import as_span, number_of
 
 _DAY_S = 86400.0
 # A sweep comes every minute; a long one takes some.
@@ -33,7 +33,8 @@ def health_of(reading: Reading, sight: Sight) -> list[Notice]:
         told = "it does not answer; what you may see is as it was some minutes ago"
         found.append(Notice("look", "GitHub", told, "https://www.githubstatus.com"))
     if (days := _version_days(reading)) is not None and days < _VERSION_DAYS:
-        told = f"GitHub takes this version of actions/runner for {max(0.0, days):.0f} days more, as far as it tells"
+        left = number_of(max(0, round(days)), "day")
+        told = f"GitHub takes this version of actions/runner for {left} more, as far as it tells"
         found.append(
             Notice("wrong" if days < 1 else "look", "runner", told, "`modal-runner redeploy` takes the newest")
         )
@@ -50,7 +51,7 @@ def health_of(reading: Reading, sight: Sight) -> list[Notice]:
         if each.waits_for
     ]
     if is_owner and reading.status.parked:
-        told = f"{reading.status.parked} deliveries of GitHub made no sense"
+        told = f"{number_of(reading.status.parked, 'delivery')} of GitHub made no sense"
         found.append(Notice("look", "deliveries", told, "`modal-runner logs` says why; is this version too old?"))
     return found
 
@@ -94,5 +95,7 @@ def _swept(reading: Reading) -> Notice:
     if reading.at - swept.at > _SWEPT_WITHIN_S:
         return Notice("wrong", "sweep", f"the last one ended {ago} ago", cure)
     if swept.problems:
-        return Notice("look", "sweep", f"the last one, {ago} ago, had {swept.problems} parts that failed", cure)
+        return Notice(
+            "look", "sweep", f"the last one, {ago} ago, had {number_of(swept.problems, 'part')} that failed", cure
+        )
     return Notice("ok", "sweep", f"the last one ended {ago} ago")

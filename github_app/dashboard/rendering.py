@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 from github_app.foreign_text import plain, short, visible
-from github_app.routing.units import as_money, as_span
+from github_app.routing.units import as_money, as_span, number_of
 from github_app.views.jobs import machine_of
 
 # Everything comes from this server, and nothing runs that is not in a file of ours: neither scripts nor styles within
@@ -60,6 +60,7 @@ def _templates() -> jinja2.Environment:
     found.globals |= {"asset": asset_url, "machine": lambda runner: machine_of(runner.shape)}
     found.filters |= {
         "span": as_span,
+        "number_of": number_of,
         "money": lambda usd: "" if usd is None else as_money(usd),
         "short": lambda text: short(str(text)),
         "plain": plain,

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from github_app.demo.report import JobReport, Reasons, Report, workflow_of
 from github_app.foreign_text import visible
+from github_app.routing.units import number_of
 from github_app.simulator.github.state import Job
 
 _COLOURS = {"success": "green", "failure": "red", "cancelled": "yellow", "skipped": "dim", "running": "cyan"}
@@ -120,10 +121,11 @@ def show_summary(console: Console, report: Report) -> None:
     """Print the totals."""
     waiting = f", {report.waiting} held" if report.waiting else ""
     console.print(
-        f"\n{len(report.jobs)} jobs of ours, {report.ignored} not ours, {report.lost} lost, {report.failed} failed, "
+        f"\n{number_of(len(report.jobs), 'job')} of ours, {report.ignored} not ours, "
+        f"{report.lost} lost, {report.failed} failed, "
         f"{report.refused} refused{waiting}; left behind: "
-        f"{report.leaked_sandboxes} sandboxes, {report.leaked_runners} runners; "
-        f"{report.github_calls} calls to GitHub, {report.modal_calls} to Modal",
+        f"{number_of(report.leaked_sandboxes, 'sandbox')}, {number_of(report.leaked_runners, 'runner')}; "
+        f"{number_of(report.github_calls, 'call')} to GitHub, {report.modal_calls} to Modal",
         highlight=False,
         soft_wrap=True,
     )

@@ -10,6 +10,8 @@ from github_app.routing.units import as_machine
 from github_app.store.notes import Buckets, DaySums, SumRow, Totals
 
 _HOUR_S = 3600.0
+# GitHub's clock and ours are less apart.
+_CLOCKS_APART_S = 60.0
 FAILURES = frozenset({"failure", "timed_out"})
 # Upper ends in seconds of what a start takes; above the last one is one bucket more.
 BOUNDS_S = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 21600.0)
@@ -62,7 +64,7 @@ def ran_s(record: JobRecord) -> float:
 def usd(record: JobRecord) -> float | None:
     """About what a job that is over has cost: its machine's least price, from its sandbox's creation on.
 
-    To the job's end, or to that of its sandbox where this was kept.
+    To the job's end, or to that of its sandbox where this was kept, or had died before.
     """
     ran = record.ran
     end = (ran.ended_at if ran else None) or record.completed_at
@@ -71,10 +73,15 @@ def usd(record: JobRecord) -> float | None:
     return round(ran.usd_per_hour * max(0.0, end - (ran.created_at or record.started_at)) / _HOUR_S, 6)
 
 
-def with_its_keeping(record: JobRecord, runner: RunnerRecord | None, now: float) -> JobRecord:
-    """The record of a job that is over, with the end of its sandbox (so far: now) if that is kept, or was."""
+def with_its_end(record: JobRecord, runner: RunnerRecord | None, now: float) -> JobRecord:
+    """The record of a job that is over, with the end of its sandbox where this is not the job's: it is kept (its end so
+    far: now), or was, or it had died and GitHub held the job for running on.
+    """
     ran = record.ran
-    if runner is None or ran is None or runner.name != ran.runner or runner.debug_until is None:
+    if runner is None or ran is None or runner.name != ran.runner:
+        return record
+    died = (runner.ended_at or now) < (record.completed_at or 0.0) - _CLOCKS_APART_S
+    if runner.debug_until is None and not died:
         return record
     return msgspec.structs.replace(record, ran=msgspec.structs.replace(ran, ended_at=runner.ended_at or now))
 

@@ -11,7 +11,7 @@ from github_app.routing.labels import meaningless
 from github_app.routing.machine import ENDING_S, PICKUP_DEADLINE_S
 from github_app.routing.route import route
 from github_app.routing.rules import Admit, Ignore, Refuse, Rules
-from github_app.routing.units import as_machine, as_size, as_time
+from github_app.routing.units import as_machine, as_size, as_time, number_of
 
 _VM = "in Modal's VM runtime, as on any Linux machine; memory is fixed at the request"
 _GVISOR = "under gVisor, for a GPU: `docker run` needs --network host; services: with ports and container: do not work"
@@ -19,14 +19,18 @@ _ANOTHER_GROUP = (
     "the job asks for the runner group {asked}; its runner is registered in {given}. GitHub gives the job to no other "
     "group's runners, so these have to be the same (runner_group of a profile or of the defaults, RUNNER_GROUP_ID)"
 )
+_RENAMED = "; where the organisation has named its default group so, it runs"
+_NO_GROUPS = "a personal account's repositories have only 'Default'"
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """The fields are what `--json` prints.
+    """The fields are what `--json` prints. `decision`: run, refuse, ignore, or wait where its runner would be made and
+    GitHub would not give it the job: `reason` says why.
 
     `price_usd_per_minute` and `_hour` are what the machine costs at least; `most_usd` what the job can cost until its
     time-out. `passes_through` are labels that say nothing about the machine. `notes` may change what is to be done.
-    `github_runner` is the cheapest of GitHub's own that has as much, `github_usd_per_minute` its price.
+    `github_runner` is the cheapest of GitHub's own that has as much, `github_usd_per_minute` its price. `caps` are the
+    settings that say how many runners there may be at once, over which the job waits.
     """
 
     decision: str
@@ -41,6 +45,7 @@ class Explanation(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     github_runner: str | None = None
     github_usd_per_minute: float | None = None
+    caps: dict[str, int] = {}
 
 
 def explain(event: JobEvent, rules: Rules, *, group: str | None = None) -> Explanation:
@@ -53,8 +58,10 @@ def explain(event: JobEvent, rules: Rules, *, group: str | None = None) -> Expla
             return Explanation("refuse", sentence, written)
         case Admit(shape, written, profile):
             minute, theirs = usd_per_minute(shape), github_runner(*requested(shape))
+            barrier = _barrier(event, shape, group)
             return Explanation(
-                "run",
+                "wait" if barrier else "run",
+                barrier,
                 route=written,
                 profile=profile,
                 sandbox=_sandbox(shape),
@@ -68,16 +75,28 @@ def explain(event: JobEvent, rules: Rules, *, group: str | None = None) -> Expla
             )
 
 
-def _notes(event: JobEvent, shape: Shape, group: str | None) -> tuple[str, ...]:
-    # The default group's name, unless someone has changed it.
-    if group is None or (group.lower() == "default" and shape.runner_group is None):
-        return ()
+def _barrier(event: JobEvent, shape: Shape, group: str | None) -> str | None:
+    """The runner group that keeps GitHub from giving the job its runner."""
     if event.scope.repo is not None:
-        return (f"the job asks for the runner group {group}; a personal account's repositories have only 'Default'",)
-    given = (
-        "the organisation's default group" if shape.runner_group is None else f"the group of id {shape.runner_group}"
-    )
-    return (_ANOTHER_GROUP.format(asked=repr(group), given=given),)
+        if _is_another(shape, group):
+            return f"the job asks for the runner group {group!r}; {_NO_GROUPS}"
+        if shape.runner_group is not None:
+            return f"its runner is to be in the runner group of id {shape.runner_group}; {_NO_GROUPS}"
+    elif shape.runner_group is None and _is_another(shape, group):
+        return _ANOTHER_GROUP.format(asked=repr(group), given="the organisation's default group") + _RENAMED
+    return None
+
+
+def _notes(event: JobEvent, shape: Shape, group: str | None) -> tuple[str, ...]:
+    # Names are GitHub's to tell.
+    if event.scope.repo is None and shape.runner_group is not None and group is not None:
+        return (_ANOTHER_GROUP.format(asked=repr(group), given=f"the group of id {shape.runner_group}"),)
+    return ()
+
+
+def _is_another(shape: Shape, group: str | None) -> bool:
+    """Tell whether a job asks for another group than the default one, by its name unless someone has changed it."""
+    return group is not None and not (group.lower() == "default" and shape.runner_group is None)
 
 
 def _sandbox(shape: Shape) -> dict[str, Any]:
@@ -117,7 +136,7 @@ def _lines(found: Explanation) -> Iterator[str]:
     if found.sandbox is None:
         yield f"{found.decision}: {found.reason}"
     else:
-        yield "run"
+        yield "run" if found.reason is None else f"{found.decision}: {found.reason}"
         yield from (f"note: {each}" for each in found.notes)
         yield from (f"  {name:<8} {value}" for name, value in _facts(found, found.sandbox).items())
     if found.passes_through:
@@ -126,7 +145,7 @@ def _lines(found: Explanation) -> Iterator[str]:
 
 def _facts(found: Explanation, box: dict[str, Any]) -> dict[str, str]:
     gpu, network = box["gpu"], box["network"]
-    reach = f"{len(network['domains'])} domains, {len(network['cidrs'])} ranges"
+    reach = f"{number_of(len(network['domains']), 'domain')}, {number_of(len(network['cidrs']), 'range')}"
     job = as_time(box["job_timeout_s"])
     return {
         "route": found.route or "none",
@@ -145,6 +164,7 @@ def _facts(found: Explanation, box: dict[str, Any]) -> dict[str, str]:
         "docker": f"yes, {box['docker_limits']}" if box["docker"] else "no",
         "runtime": box["runtime"],
         "group": "the default one" if box["runner_group"] is None else f"id {box['runner_group']}",
+        "caps": ", ".join(f"{name} {most}" for name, most in found.caps.items()) or "none",
         "price": f"${found.price_usd_per_hour:.2f} an hour, ${found.price_usd_per_minute:.4f} a minute at list prices, "
         "and more for what is used beyond the request",
         "at most": f"${found.most_usd:.2f}, if it uses all that it may until its time-out",

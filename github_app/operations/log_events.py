@@ -22,7 +22,7 @@ EVENTS: dict[str, str] = {
     "job_queued": "A job of ours is queued, and recorded.",
     "job_in_progress": "A job of ours runs.",
     "job_completed": "A job of ours is over.",
-    "job_gated": "GitHub holds a job for an approval: its runner is taken back, until it is queued again.",
+    "job_gated": "GitHub holds a job for an approval: a runner of its is taken back, until it is queued again.",
     "gate_unknown": "GitHub did not tell whether a job waits for an approval; its runner waits with it.",
     "job_refused": "A job asks for us and is not served; `reason` is what its author is told.",
     "job_not_vouched_for": "GitHub does not confirm a job whose machine is dear: nothing is started for it.",

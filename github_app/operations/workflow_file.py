@@ -1,10 +1,14 @@
 """What becomes of every job of a workflow's file: what `modal-runner explain --workflow` prints."""
 
+import math
+
 import msgspec
 
 from github_app.model import JobEvent
 from github_app.operations.explain import Explanation, explain
+from github_app.routing.machine import LONGEST_JOB_S
 from github_app.routing.rules import Rules
+from github_app.routing.units import as_time
 
 
 class JobOfFile(msgspec.Struct, frozen=True):
@@ -45,14 +49,26 @@ def explained(
         why = "add the label docker" if found.sandbox["gpu"] is None else "which do not work beside a GPU"
         note = f"it has services: or container:, {why}"
         found = msgspec.structs.replace(found, notes=(*found.notes, note))
-    return JobOfFile(event.job_name, event.labels, group, _ended_by_github(found, timeout_minutes))
+    return JobOfFile(event.job_name, event.labels, group, _ended_by_github(found, timeout_minutes, rules))
 
 
-def _ended_by_github(found: Explanation, minutes: float | None) -> Explanation:
-    """What a job costs at most that GitHub ends before its sandbox's time-out does."""
+def _ended_by_github(found: Explanation, minutes: float | None, rules: Rules) -> Explanation:
+    """What a job costs at most that GitHub ends before its sandbox's time-out does, or what ends it before GitHub."""
     box = found.sandbox
-    if box is None or minutes is None or found.most_usd is None or minutes * 60 >= box["job_timeout_s"]:
+    if box is None or minutes is None or found.most_usd is None or minutes * 60 == box["job_timeout_s"]:
         return found
+    if minutes * 60 > box["job_timeout_s"]:
+        longest = min(rules.limits.timeout, LONGEST_JOB_S - box["debug_s"])
+        asked = min(longest, math.ceil(minutes) * 60)
+        label = f"timeout:{asked // 3600}h" if asked % 3600 == 0 else f"timeout:{asked // 60}m"
+        more = f"ask for more with the label {label}"
+        if asked < minutes * 60:
+            more += ", the most that may be asked for"
+        if asked <= box["job_timeout_s"]:
+            more = "no label may ask for more"
+        has = as_time(box["job_timeout_s"])
+        note = f"timeout-minutes: {minutes:g} is more than the {has} that its sandbox has; {more}"
+        return msgspec.structs.replace(found, notes=(*found.notes, note))
     around_s = box["timeout_s"] - box["job_timeout_s"]
     most = round(found.most_usd * (minutes * 60 + around_s) / box["timeout_s"], 2)
     note = f"timeout-minutes: {minutes:g} ends it first, which the most that it can cost goes by"

@@ -50,3 +50,12 @@ def as_span(duration_s: float) -> str:
 def as_money(usd: float) -> str:
     """Write dollars as people do; what is less than a cent is said to be."""
     return f"${usd:.2f}" if usd >= 0.01 else "less than $0.01"
+
+
+def number_of(count: int, thing: str) -> str:
+    """Write a number of things as people do: `1 job`, `2 jobs`, `3 deliveries`, `0 sandboxes`."""
+    if count == 1:
+        return f"1 {thing}"
+    if re.search(r"[^aeiou]y$", thing):
+        return f"{count} {thing[:-1]}ies"
+    return f"{count} {thing}{'es' if thing.endswith(('s', 'x', 'ch', 'sh')) else 's'}"

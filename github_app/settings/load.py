@@ -15,7 +15,14 @@ from github_app.errors import ConfigError
 from github_app.settings import pasted
 from github_app.settings.plain_words import in_plain_words
 from github_app.settings.toml_file import FILE, Config
-from github_app.settings.toml_mistakes import contradictions, numbered, sentence, unknown_names
+from github_app.settings.toml_mistakes import (
+    Location,
+    contradictions,
+    numbered,
+    sentence,
+    unknown_names,
+    without_mistakes,
+)
 from github_app.settings.variables import STORED, RoutingSettings, Settings
 
 S = TypeVar("S", bound=RoutingSettings)
@@ -97,11 +104,25 @@ def load_config(path: Path | None) -> Config:
     if path is None and not Path(FILE).exists():
         return Config()
     path = path or Path(FILE)
+    return parse_config(file_text(path), str(path))
+
+
+def file_text(path: Path) -> str:
+    """The text of the file.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: cannot be read ({type(error).__name__})"]) from None
-    return parse_config(text, str(path))
+
+
+def named_file() -> Path | None:
+    """The file that the environment names, whatever else is wrong there."""
+    named = os.environ.get("MODAL_RUNNER_CONFIG", "").strip()
+    return pasted.path(Path(named)) if named else None
 
 
 def load_all() -> tuple[Settings, Config]:
@@ -111,8 +132,7 @@ def load_all() -> tuple[Settings, Config]:
         ConfigError: lists everything that is wrong with either.
     """
     problems: list[str] = []
-    named = os.environ.get("MODAL_RUNNER_CONFIG", "").strip()
-    path = pasted.path(Path(named)) if named else None
+    path = named_file()
     try:
         settings = load_settings()
     except ConfigError as error:
@@ -132,6 +152,14 @@ def parse_config(text: str, name: str = FILE) -> Config:
     Raises:
         ConfigError: lists everything that is wrong, with line numbers.
     """
+    found, wrong = read_config(text, name)
+    if wrong:
+        raise ConfigError(wrong)
+    return found
+
+
+def read_config(text: str, name: str = FILE) -> tuple[Config, list[str]]:
+    """Read as much of the file's text as makes sense, and say what is wrong in it, by its lines."""
     raw: dict[str, Any] = {}
     try:
         raw = tomllib.loads(text)
@@ -139,14 +167,19 @@ def parse_config(text: str, name: str = FILE) -> Config:
     except tomllib.TOMLDecodeError as error:
         # Its text is the only place where Python 3.11 to 3.13 tell the line.
         line = re.search(r"at line (\d+)", str(error))
-        raise ConfigError([f"{name}:{line[1] if line else 1}: {error}"]) from None
+        return Config(), [f"{name}:{line[1] if line else 1}: {error}"]
     except RecursionError:
-        raise ConfigError([f"{name}: it is nested too deep"]) from None
+        return Config(), [f"{name}: it is nested too deep"]
     except ValidationError as error:
         problems = [
             (each["loc"], sentence(each["type"], each["msg"], each["loc"], each.get("ctx"))) for each in error.errors()
         ]
-        raise ConfigError(numbered(name, text, problems + unknown_names(raw))) from None
-    if wrong := unknown_names(raw) + contradictions(found):
-        raise ConfigError(numbered(name, text, wrong))
-    return found
+        return _rest(raw, [place for place, _ in problems]), numbered(name, text, problems + unknown_names(raw))
+    return found, numbered(name, text, unknown_names(raw) + contradictions(found))
+
+
+def _rest(raw: dict[str, Any], wrong: list[Location]) -> Config:
+    try:
+        return Config.model_validate(without_mistakes(raw, wrong))
+    except ValidationError:
+        return Config()

@@ -143,6 +143,17 @@ def warnings(settings: RoutingSettings, config: Config) -> list[str]:
     return found
 
 
+def caps_on(settings: RoutingSettings, config: Config, profile: str | None) -> dict[str, int]:
+    """The settings that bound how many runners of a profile there may be at once, for a repository and in all."""
+    given = config.profiles.get(profile or "")
+    said = {
+        "MAX_CONCURRENT_PER_REPO": settings.max_concurrent_per_repo,
+        f"[profiles.{profile}] max_concurrent": given.max_concurrent if given else None,
+        "MAX_CONCURRENT": settings.max_concurrent,
+    }
+    return {name: most for name, most in said.items() if most is not None}
+
+
 def _unreached(config: Config) -> list[str]:
     """Routes that an earlier one leaves nothing to, and profiles that nothing leads to."""
     found = []

@@ -25,11 +25,9 @@ Location = tuple[int | str, ...]
 
 
 def numbered(name: str, text: str, problems: list[tuple[Location, str]]) -> list[str]:
-    """Each problem with its place: `modal-runner.toml:7: routes.0: ...`."""
-    return [
-        f"{name}:{_line(text, location)}: {'.'.join(str(part) for part in location)}: {each}"
-        for location, each in problems
-    ]
+    """Each problem with its place, `modal-runner.toml:7: routes.0: ...`, in the order of the lines."""
+    found = [(_line(text, location), ".".join(str(part) for part in location), each) for location, each in problems]
+    return [f"{name}:{line}: {place}: {each}" for line, place, each in sorted(found, key=lambda problem: problem[0])]
 
 
 def placed(name: str, text: str, problems: Sequence[str]) -> list[str]:
@@ -41,6 +39,42 @@ def placed(name: str, text: str, problems: Sequence[str]) -> list[str]:
         known = colon and location[0] in {"profiles", "routes"} and len(location) == 2
         found.append(f"{name}:{_line(text, location)}: {place}: {rest}" if known else each)
     return found
+
+
+def in_order(name: str, problems: Sequence[str]) -> list[str]:
+    """Problems with their places, in the order of the lines; those of no line come first."""
+
+    def line_of(problem: str) -> int:
+        number = problem.removeprefix(f"{name}:").partition(":")[0]
+        return int(number) if problem.startswith(f"{name}:") and number.isdecimal() else 0
+
+    return sorted(problems, key=line_of)
+
+
+def without_mistakes(raw: dict[str, Any], wrong: Sequence[Location]) -> dict[str, Any]:
+    """What profiles rest on, without the profiles and routes in which something is wrong, and what these lead to.
+
+    Empty where what is wrong may be meant for every profile.
+    """
+    if any(_is_for_all(place) for place in wrong):
+        return {}
+    routes, profiles = raw.get("routes", []), raw.get("profiles", {})
+    broken = {place[1] for place in wrong if place[0] == "routes"}
+    lost = {place[1] for place in wrong if place[0] == "profiles"}
+    lost |= {routes[number].get("profile") for number in broken if isinstance(routes[number], dict)}
+    return {
+        "defaults": raw.get("defaults", {}),
+        "profiles": {name: each for name, each in profiles.items() if name not in lost},
+        "routes": [route for number, route in enumerate(routes) if number not in broken],
+    }
+
+
+def _is_for_all(place: Location) -> bool:
+    """Tell whether something is wrong where the boundaries of every profile may be said, or a table's name is."""
+    table = str(place[0])
+    if len(place) > 1:
+        return table == "defaults"
+    return table == "profiles" or bool(get_close_matches(table, ("defaults", "routes"), n=1, cutoff=0.6))
 
 
 def sentence(kind: str, message: str, location: Location = (), context: dict[str, Any] | None = None) -> str:

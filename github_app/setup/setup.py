@@ -16,7 +16,7 @@ from github_app.foreign_text import visible
 from github_app.github import AppRecord, AppWebhook, Installation, NewApp, Runners
 from github_app.model import RunnerRelease
 from github_app.probe import Probe, Wanted, show_what_fails
-from github_app.routing.units import as_money
+from github_app.routing.units import as_money, number_of
 from github_app.settings.load import settings_of
 from github_app.settings.make_rules import refuse_unsound
 from github_app.settings.pasted import names
@@ -301,8 +301,8 @@ class Setup:
         say = self._progress.console.print
         self._progress.finished = True
         if self._registered and self._settings is not None:
-            most = self._settings.max_concurrent
-            say(f"\nAt most {most} runners at once: `modal-runner redeploy --set MAX_CONCURRENT=N` changes it.")
+            most = number_of(self._settings.max_concurrent or 0, "runner")
+            say(f"\nAt most {most} at once: `modal-runner redeploy --set MAX_CONCURRENT=N` changes it.")
         say(f"\nReady. Give a job this line, and it runs on Modal:\n\n    runs-on: \\[self-hosted, {label}]\n")
         say(f'With a GPU: \\[self-hosted, {label}, "gpu:h100"]. Look after it: modal-runner doctor', highlight=False)
 

@@ -56,6 +56,9 @@ class FinishedRunners:
         counts = runner.slots or runner.debug_until is not None
         if counts and runner.ended_at is None and not await self._has_settled(runner, report):
             return
+        if _runs_a_job(runner, found):
+            # It died, and GitHub has yet to tell of the job's end: on what it ran is recorded with that.
+            return
         report.records_removed += 1
         self._accounts.leave(runner)
 

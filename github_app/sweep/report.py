@@ -21,6 +21,8 @@ class SweepReport(msgspec.Struct):
     orphans_ended: int = 0
     started: int = 0
     waiting: int = 0
+    # Of a dry run: how many of those that wait a cap holds.
+    held_by_caps: int | None = None
     slots_released: int = 0
     records_removed: int = 0
     waits: list[str] = msgspec.field(default_factory=list)

@@ -9,7 +9,7 @@ import asyncio
 import time
 
 from github_app.clock import Clock
-from github_app.jobs.accounts import queued_at, with_its_keeping, with_jobs, with_totals
+from github_app.jobs.accounts import queued_at, with_its_end, with_jobs, with_totals
 from github_app.model import JobRecord, JobState, RunnerRecord
 from github_app.store import HISTORY, RUNNERS, SUMS, TOTALS, ModalDictStore
 from github_app.store.notes import DaySums, Totals
@@ -68,7 +68,7 @@ class Accounts:
         named = job is not None and job.ran is not None and job.ran.runner == runner.name
         if job is None or not named or job.state is not JobState.DONE:
             return None
-        known = with_its_keeping(job, runner, self._clock.now())
+        known = with_its_end(job, runner, self._clock.now())
         if known != job:
             await self._store.put(HISTORY, str(runner.runs_job), known)
         return known

@@ -15,6 +15,7 @@ from github_app.github.wire import Repository, renewed_place, repository_of
 from github_app.jobs.service import Service
 from github_app.model import JobEvent, JobRecord, RunnerRecord
 from github_app.runners.balance import Wait
+from github_app.runners.capacity import Caps
 from github_app.runners.claims import Claims
 from github_app.runners.ending import Endings
 from github_app.runners.halts import Halts
@@ -26,7 +27,7 @@ from github_app.runners.versions import RunnerVersion
 from github_app.runners.vouching import Vouchers
 from github_app.runners.write_limit import WriteBudget
 from github_app.sandboxes import ModalSandboxes
-from github_app.store import CLAIMS, HISTORY, JOBS, RUNNERS, SEEN, SWEEPS, ModalDictStore
+from github_app.store import CLAIMS, HISTORY, JOBS, RUNNERS, SEEN, SLOTS, SWEEPS, ModalDictStore
 from github_app.store.notes import RepositorySeen, Swept
 from github_app.store.tallies import Tallies
 from github_app.sweep.deliveries import Deliveries
@@ -36,6 +37,7 @@ from github_app.sweep.found import Found
 from github_app.sweep.orphans import Orphans
 from github_app.sweep.questions import JobQuestions, doubtful
 from github_app.sweep.read_budget import ReadBudget
+from github_app.sweep.rehearsal import rehearse
 from github_app.sweep.report import DONE, SweepReport
 from github_app.sweep.sums import Accounts
 from github_app.sweep.supply import Supply
@@ -72,12 +74,14 @@ class Sweep:
         tallies: Tallies,
         tracing: Tracing,
         redelivery_window_s: float,
+        caps: Caps,
         clock: Clock,
     ) -> None:
         self._store = store
         self._sandboxes = sandboxes
         self._service = service
         self._reconciler = reconciler
+        self._caps = caps
         self._clock = clock
         self._halts = halts
         self._vouchers = vouchers
@@ -294,9 +298,7 @@ class Sweep:
     async def _balance(self, started: list[Awaitable[None]], report: SweepReport) -> None:
         made = None if report.dry_run else await self._reconciler.round(sweeping=True)
         if made is None:
-            plan = await self._reconciler.plan()
-            report.started = len(plan.starts) if report.dry_run else 0
-            waits = plan.waits
+            waits = await self._rehearse(report)
         else:
             started.append(made.rest)
             report.started, waits = made.started, made.waits
@@ -304,6 +306,17 @@ class Sweep:
                 report.problems.append(f"balance: the brake stopped this round after {made.started} starts")
         report.waiting = len(waits)
         report.waits = [_wait(wait) for wait in waits]
+
+    async def _rehearse(self, report: SweepReport) -> tuple[Wait, ...]:
+        """Say what a round would do; in a sweep that is none, another is doing it."""
+        plan = await self._reconciler.plan()
+        if not report.dry_run:
+            return plan.waits
+        if report.stopped is not None:
+            return (*plan.waits, *(Wait(start.demand, report.stopped) for start in plan.starts))
+        found = rehearse(plan.starts, await self._store.all(SLOTS), self._caps)
+        report.started, report.held_by_caps = found.started, len(found.held)
+        return (*plan.waits, *found.held)
 
 
 def _wait(wait: Wait) -> str:

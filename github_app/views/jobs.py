@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from github_app.jobs.accounts import phases, queued_at, usd, with_its_keeping
+from github_app.jobs.accounts import phases, queued_at, usd, with_its_end
 from github_app.model import JobRecord, JobState, Ran, RunnerRecord, Shape
 from github_app.routing.catalog import github_usd, requested, usd_per_minute
 from github_app.routing.globs import matches
@@ -80,7 +80,7 @@ def line_of(record: JobRecord, runners: Mapping[str, RunnerRecord], now: float) 
         machine=_machine(ran, runner),
         runner=ran.runner if ran else record.runner_name,
         sandbox=ran.sandbox_id if ran else runner.sandbox_id if runner else None,
-        usd=_usd(with_its_keeping(record, runner, now), runner, begun, until),
+        usd=_usd(with_its_end(record, runner, now), runner, begun, until),
         phases=phases(record),
         github_usd=_github_usd(ran, runner, _between(begun, until)),
         kept_until=runner.debug_until if runner and runner.ended_at is None else None,
@@ -112,7 +112,9 @@ def _usd(record: JobRecord, runner: RunnerRecord | None, begun: float | None, un
         return usd(record)
     if runner is None:
         return None
-    return round(usd_per_minute(runner.shape) * max(0.0, until - (runner.created_at or begun)) / 60, 6)
+    # Of one that has died no more is billed, though GitHub holds the job for running.
+    billed_until = until if runner.ended_at is None else min(until, runner.ended_at)
+    return round(usd_per_minute(runner.shape) * max(0.0, billed_until - (runner.created_at or begun)) / 60, 6)
 
 
 def _github_usd(ran: Ran | None, runner: RunnerRecord | None, ran_s: float | None) -> float | None:

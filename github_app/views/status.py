@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
 
+from github_app.lifecycle import GATED
 from github_app.model import Claim, Halt, JobRecord, JobState, RunnerRecord, Slot
 from github_app.routing.route import route
 from github_app.routing.rules import Admit, Rules
@@ -14,9 +15,22 @@ from github_app.routing.warm import Seat, seats_of, usd_a_month
 from github_app.runners.balance import Demand, plan
 from github_app.runners.capacity import Caps
 from github_app.runners.versions import RunnerVersion
-from github_app.store import CLAIMS, HALTS, JOBS, PARKED, PLACES, REFUSALS, RUNNERS, SLOTS, ModalDictStore
+from github_app.store import (
+    CLAIMS,
+    HALTS,
+    HISTORY,
+    JOBS,
+    PARKED,
+    PLACES,
+    REFUSALS,
+    RUNNERS,
+    SLOTS,
+    SWEEPS,
+    ModalDictStore,
+)
 from github_app.store.notes import Refusal
-from github_app.views.waits import Waits, gone, waits_of
+from github_app.views.sweeping import late
+from github_app.views.waits import APPROVAL, Waits, gone, waits_of
 
 NO_CAPS = Caps()
 
@@ -71,7 +85,10 @@ class WarmStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """The fields are what `modal-runner status --json` prints. `slots`: how many of each cap are taken."""
+    """The fields are what `modal-runner status --json` prints. `slots`: how many of each cap are taken.
+
+    `swept_at`: when the last sweep had ended (Unix time); `sweep_late` says that this is too long ago.
+    """
 
     stopped: str | None
     jobs: list[JobStatus]
@@ -80,6 +97,8 @@ class Status(msgspec.Struct, frozen=True):
     refused: list[RefusalStatus]
     parked: int
     warm: list[WarmStatus]
+    swept_at: float | None = None
+    sweep_late: str | None = None
 
 
 @dataclass(frozen=True)
@@ -111,18 +130,52 @@ async def read_records(store: ModalDictStore) -> Records:
     return Records(jobs, runners, claims, halts, slots, refused, len(parked), places.keys())
 
 
-async def read_status(
-    store: ModalDictStore, rules: Rules, version: RunnerVersion, now: float, caps: Caps = NO_CAPS
-) -> Status:
-    """Read the records, and say what they mean.
+async def read_gated(store: ModalDictStore) -> list[JobRecord]:
+    """Read which jobs wait for an approval: nothing is done for them, so they are kept with those that are over.
 
     Raises:
         StoreError: the store did not answer.
     """
-    return status_of(await read_records(store), rules, await version.refused(), now, caps)
+    return [
+        job for job in (await store.all(HISTORY)).values() if job.conclusion == GATED and job.state is JobState.GONE
+    ]
 
 
-def status_of(records: Records, rules: Rules, stopped: str | None, now: float, caps: Caps = NO_CAPS) -> Status:
+async def read_status(
+    store: ModalDictStore,
+    rules: Rules,
+    version: RunnerVersion,
+    now: float,
+    caps: Caps = NO_CAPS,
+    *,
+    gated: Iterable[JobRecord] | None = None,
+    sweeps_every_s: float | None = None,
+) -> Status:
+    """Read the records, and say what they mean; `gated` are the jobs that wait for an approval, if they were read.
+
+    `sweeps_every_s`: how often a sweep is due; None: that is not known.
+
+    Raises:
+        StoreError: the store did not answer.
+    """
+    if gated is None:
+        gated = await read_gated(store)
+    last, deployed = await store.get(SWEEPS, "last"), await store.get(SWEEPS, "deployed")
+    swept_at = last.at if last else None
+    found = status_of(await read_records(store), rules, await version.refused(), now, caps, gated=gated)
+    is_late = late(swept_at, deployed.at if deployed else None, now, sweeps_every_s)
+    return msgspec.structs.replace(found, swept_at=swept_at, sweep_late=is_late)
+
+
+def status_of(
+    records: Records,
+    rules: Rules,
+    stopped: str | None,
+    now: float,
+    caps: Caps = NO_CAPS,
+    *,
+    gated: Iterable[JobRecord] = (),
+) -> Status:
     """Say what the records mean; `stopped` is why no runner is started at all."""
     runners, claims, jobs = records.runners, records.claims, records.jobs
     routed = [(job, route(job.event, rules)) for job in jobs.values()]
@@ -130,9 +183,11 @@ def status_of(records: Records, rules: Rules, stopped: str | None, now: float, c
     planned = plan(demands, runners, claims, records.halts, now)
     waits = waits_of(demands, planned, runners=runners, claims=claims, slots=records.slots, caps=caps, now=now)
     slots = Counter(key.rpartition("/")[0] for key in records.slots)
+    # One that was approved a moment ago is queued.
+    listed = [*jobs.values(), *(job for job in gated if str(job.event.job_id) not in jobs)]
     return Status(
         stopped=stopped,
-        jobs=[_job(job, waits, runners) for job in sorted(jobs.values(), key=lambda job: job.recorded_at)],
+        jobs=[_job(job, waits, runners) for job in sorted(listed, key=lambda job: job.recorded_at)],
         runners=[_runner(each) for each in sorted(runners.values(), key=lambda each: each.started_at)],
         slots=dict(sorted(slots.items())),
         refused=[
@@ -182,12 +237,13 @@ def _warm(
 def _job(job: JobRecord, waits: Waits, runners: Mapping[str, RunnerRecord]) -> JobStatus:
     event = job.event
     reason, until = waits.get(event.job_id, (None, None)) if job.state is JobState.QUEUED else (None, None)
-    reason = reason or gone(job, runners)
+    is_gated = job.conclusion == GATED
+    reason = APPROVAL if is_gated else reason or gone(job, runners)
     return JobStatus(
         id=event.job_id,
         repository=event.repository,
         name=event.job_name,
-        state=job.state.value,
+        state=GATED if is_gated else job.state.value,
         labels=event.labels,
         since=max(job.recorded_at, job.changed_at),
         runner=job.runner_name,

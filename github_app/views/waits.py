@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from github_app.model import Claim, JobRecord, JobState, RunnerRecord
 from github_app.routing.units import as_span
 from github_app.runners.balance import Demand, Plan, Start, failed_before, fits
-from github_app.runners.capacity import IN_ALL, Caps
+from github_app.runners.capacity import Caps
 from github_app.sweep.questions import lost_its_runner
+from github_app.sweep.rehearsal import reached
 
 # A sentence, and until when (Unix seconds), where that is known.
 Waits = dict[int, tuple[str, float | None]]
+APPROVAL = "an approval at GitHub; once it has that, it gets its runner"
 
 
 def waits_of(
@@ -53,8 +55,7 @@ def _before_its_launch(start: Start, taken: Mapping[str, int], caps: Caps) -> st
     event = start.demand.job.event
     for group, most in caps.over(event.repository, start.demand.shape.profile):
         if taken.get(group, 0) >= most:
-            whose = "all runners" if group == IN_ALL else group
-            return f"the cap of {whose} is reached ({taken[group]} of {most}); it starts when one of them ends"
+            return reached(group, taken[group], most)
     return "its launch, with the next event or sweep"
 
 

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from github_app.lifecycle import gated
 from github_app.simulator.github.auth import ApiError
-from github_app.store import RUNNERS
+from github_app.store import HISTORY, RUNNERS
+from tests.worlds.records import job
 from tests.worlds.signed_in import csrf_of, dashboard_url, sign_in, visitor
 from tests.worlds.universe import Universe, universe
 
@@ -353,6 +355,17 @@ async def test_a_refused_job_has_a_page_with_the_sentence() -> None:
     assert "was refused" in page.text
     assert "gpu:h999" in page.text
     assert str(number) in now.text
+
+
+async def test_a_job_that_waits_for_an_approval_has_a_page_that_says_so() -> None:
+    async with a_team() as it:
+        held = gated(job(job_id=41, repository=it.repository.full_name), it.clock.now())
+        await it.store.put(HISTORY, "41", held)
+        async with visitor(it, "octo-dev") as someone:
+            page = (await someone.get("/jobs/41")).text
+
+    assert "<strong>waits for</strong> an approval at GitHub" in page
+    assert "modal-runner why 41" in page
 
 
 async def test_switched_off_there_is_no_dashboard() -> None:

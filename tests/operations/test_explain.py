@@ -8,6 +8,10 @@ from typer.testing import CliRunner, Result
 
 from github_app.cli.main import application
 from github_app.errors import ConfigError, InputError
+from github_app.operations.explain import explain
+from github_app.routing.profiles import Profile
+from github_app.routing.rules import Rules
+from tests.worlds.records import PERSONAL, event
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "modal-runner.example.toml"
 
@@ -30,6 +34,7 @@ def test_a_job_that_runs_is_explained_to_a_program() -> None:
     assert list(told) == [
         *("decision", "reason", "route", "profile", "sandbox", "price_usd_per_minute"),
         *("price_usd_per_hour", "most_usd", "passes_through", "notes", "github_runner", "github_usd_per_minute"),
+        "caps",
     ]
     assert list(told["sandbox"]) == [
         *("gpu", "cpu", "memory_mib", "timeout_s", "region", "image", "network", "volumes", "docker", "runtime"),
@@ -118,11 +123,72 @@ def test_a_label_that_github_refuses_between_brackets_is_told_with_its_quotes() 
     assert 'write "gpu:t4"' in done.stderr
 
 
-def test_a_runner_group_that_the_job_asks_for_is_held_against_the_runners() -> None:
-    note = json.loads(_run("explain", "{group: gpus, labels: [modal]}", "--json").stdout)["notes"][0]
+def test_a_job_of_a_runner_group_that_its_runner_is_not_in_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = "{group: gpus, labels: [modal]}"
+    done, default = _run("explain", asked, "--json"), _run("explain", "{group: Default, labels: [modal]}")
+    told, shown = json.loads(done.stdout), _run("explain", asked).stdout
+    monkeypatch.setenv("RUNNER_GROUP_ID", "7")
+    perhaps = _run("explain", asked, "--json")
 
-    assert "asks for the runner group 'gpus'" in note
-    assert "the organisation's default group" in note
+    assert (done.exit_code, told["decision"], default.exit_code) == (1, "wait", 0)
+    assert "asks for the runner group 'gpus'" in told["reason"]
+    assert "the organisation's default group" in told["reason"]
+    assert told["sandbox"]["runner_group"] is None
+    assert shown.startswith("wait: the job asks for the runner group 'gpus'")
+    # Which name that group has, GitHub knows.
+    assert (perhaps.exit_code, json.loads(perhaps.stdout)["decision"]) == (0, "run")
+    assert "the group of id 7" in json.loads(perhaps.stdout)["notes"][0]
+
+
+@pytest.mark.parametrize(("group", "given"), [("gpus", None), (None, 7)])
+def test_a_personal_account_has_no_runner_groups(group: str | None, given: int | None) -> None:
+    rules = Rules(defaults=Profile(runner_group=given))
+    here = explain(event(scope=PERSONAL, repository="octocat/tools"), rules, group=group)
+    default = explain(event(scope=PERSONAL, repository="octocat/tools"), Rules(), group="Default")
+
+    assert here.decision == "wait"
+    assert "personal account's repositories have only 'Default'" in (here.reason or "")
+    assert default.decision == "run"
+
+
+def test_the_caps_over_which_a_job_waits_are_named_by_their_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "modal-runner.toml").write_text("[profiles.train]\ngpu = 't4'\nmax_concurrent = 2\n")
+    monkeypatch.setenv("MAX_CONCURRENT_PER_REPO", "5")
+    monkeypatch.setenv("MAX_CONCURRENT", "9")
+    train, plain = _run("explain", "modal/profile=train", "--json"), _run("explain", "modal")
+
+    assert json.loads(train.stdout)["caps"] == {
+        "MAX_CONCURRENT_PER_REPO": 5,
+        "[profiles.train] max_concurrent": 2,
+        "MAX_CONCURRENT": 9,
+    }
+    assert "caps     MAX_CONCURRENT_PER_REPO 5, MAX_CONCURRENT 9\n" in plain.stdout
+
+
+def test_a_time_out_that_is_longer_than_the_sandboxs_is_told(tmp_path: Path) -> None:
+    job = "    steps: [{run: 'true'}]\n"
+    (tmp_path / "ci.yml").write_text(
+        "on: push\njobs:\n"
+        f"  long:\n    runs-on: modal\n    timeout-minutes: 600\n{job}"
+        f"  odd:\n    runs-on: modal\n    timeout-minutes: 435\n{job}"
+        f"  days:\n    runs-on: modal\n    timeout-minutes: 2880\n{job}"
+        f"  most:\n    runs-on: [modal, 'timeout:1425m']\n    timeout-minutes: 2880\n{job}"
+        f"  same:\n    runs-on: [modal, 'timeout:10h']\n    timeout-minutes: 600\n{job}"
+    )
+    done = _run("explain", "--workflow", "ci.yml", "--json")
+    notes = {job["job"]: job["explanation"]["notes"] for job in json.loads(done.stdout)["jobs"]}
+    over = "timeout-minutes: {} is more than the {} that its sandbox has; "
+
+    assert done.exit_code == 0
+    assert notes["long"] == [over.format(600, "6h") + "ask for more with the label timeout:10h"]
+    assert notes["odd"] == [over.format(435, "6h") + "ask for more with the label timeout:435m"]
+    assert notes["days"] == [
+        over.format(2880, "6h") + "ask for more with the label timeout:1425m, the most that may be asked for"
+    ]
+    assert notes["most"] == [over.format(2880, "23h45m") + "no label may ask for more"]
+    assert notes["same"] == []
 
 
 def test_every_job_of_a_file_is_explained_as_far_as_the_file_tells(tmp_path: Path) -> None:
@@ -216,12 +282,44 @@ def test_config_check_suggests_what_was_meant_and_warns_of_what_is_never_reached
     unsound = _run("config", "check", "unsound.toml").exception
     assert isinstance(typo, ConfigError)
     assert isinstance(unsound, ConfigError)
-    assert "unsound.toml:5: profile: there is no such key; 'profiles' was meant" in typo.problems
+    assert typo.problems[0] == unsound.problems[0]
+    assert typo.problems[1] == "unsound.toml:5: profile: there is no such key; 'profiles' was meant"
     assert unsound.problems[0].startswith("unsound.toml:3: profiles.s: it gives secrets")
     assert "routes.narrow: no job comes to it, for routes.wide before it takes them all" in never
     assert "routes.other" not in never
     assert "profiles.p: no route leads to it" in never
     assert "profiles.asked" not in never
+
+
+def test_config_check_tells_of_secrets_without_a_boundary_beside_what_else_is_wrong_in_the_order_of_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAX_CONCURRENT", "many")
+    file = tmp_path / "bad.toml"
+
+    def lines() -> list[str]:
+        error = _run("config", "check", "bad.toml").exception
+        assert isinstance(error, ConfigError)
+        return [problem.split(": ")[0] for problem in error.problems]
+
+    bare, half = "[profiles.s]\nsecrets = ['x']\n", "[profiles.h]\nsecrets = ['x']\nrunner_groop = 7\n"
+    file.write_text(f"[[routes]]\nname = 'r'\nprofile = 'none'\n{half}[profiles.a]\nimage = 'none'\n")
+    with_environment = lines()
+    monkeypatch.delenv("MAX_CONCURRENT")
+    # What is not known yet is not held against a profile.
+    mistyped = lines()
+    file.write_text(f"{bare}[profiles.a]\nimage = 'none'\ncpu = -1\n[profile.b]\n[[routes]]\nlabel = 'x'\n")
+    beside = lines()
+    file.write_text(f"[profiles.a]\nimage = 'none'\n{bare}")
+    last = lines()
+    file.write_text(f"{bare}[[route]]\nname = 'r'\nprofile = 's'\nrunner_group = 7\n")
+    for_all = lines()
+
+    assert with_environment == ["MAX_CONCURRENT", "bad.toml:3", "bad.toml:6", "bad.toml:8"]
+    assert mistyped == with_environment[1:]
+    assert beside == ["bad.toml:1", "bad.toml:4", "bad.toml:5", "bad.toml:6", "bad.toml:7", "bad.toml:8"]
+    assert last == ["bad.toml:2", "bad.toml:3"]
+    assert for_all == ["bad.toml:3"]
 
 
 def test_config_show_masks_every_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from github_app.model import JobRecord, JobState, Ran
 from github_app.routing.catalog import GPUS
+from github_app.store import RUNNERS, SUMS
 from github_app.views.cost import summed
 from github_app.views.jobs import line_of, read_jobs, wanted
 from tests.worlds.records import job
@@ -53,6 +54,42 @@ async def test_each_phase_of_a_job_is_kept_with_what_it_ran_on_and_one_that_runs
         assert '"H100, 2 vCPU, 2g",1,0,' in csv[1]
         assert (await command(it, "jobs", "--state", "nonsense"))[0] == 2
         assert (await command(it, "cost", "--since", "soon"))[0] == 2
+
+
+async def test_a_job_whose_runner_died_keeps_its_machine_and_costs_no_more_than_its_sandbox_did() -> None:
+    async with universe(scale=150.0) as it:
+        it.push({"dies": (GPU, 36000)})
+        await it.until(lambda: it.job("dies").status == "in_progress")
+        job, began_at = it.job("dies"), it.clock.now()
+        # Until its sandbox is recorded.
+        await it.clock.sleep(60)
+        it.modal.kill(it.sandboxes()[0].id)
+        lived_s = it.clock.now() - began_at
+        for _ in range(5):
+            await it.sweep()
+            await it.clock.sleep(60)
+        (held,) = await read_jobs(it.store, it.clock.now())
+        retried = await command(it, "retry", str(job.id))
+        it.github.actions.end_leases(60)
+        await it.github.webhooks.settle()
+        (over,) = await read_jobs(it.store, it.clock.now())
+        await it.clock.sleep(60)
+        await it.sweep()
+        (kept,) = await read_jobs(it.store, it.clock.now())
+        sums = await it.store.all(SUMS)
+
+        assert (held.state, over.state, over.conclusion) == ("running", "done", "failure")
+        assert held.machine == over.machine == "H100, 2 vCPU, 2g"
+        # Until the sweep that has seen its end, and not for the minutes in which GitHub went on to hold it for running.
+        most = GPUS["h100"].usd_per_s * 1.1 * (lived_s + 120)
+        assert 0 < (held.usd or 0) < most
+        assert 0 < (over.usd or 0) < most
+        assert kept == over
+        assert not await it.store.all(RUNNERS)
+        assert [(row.jobs, row.failures) for day in sums.values() for row in day.rows] == [(1, 1)]
+        assert retried[0] == 1
+        assert f"its runner {held.runner} is gone" in retried[2]
+        assert "cancel it and run it again" in retried[2]
 
 
 def test_a_months_cost_is_the_sum_made_by_hand() -> None:

@@ -18,7 +18,8 @@ from github_app.model import Place, RunnerRecord, Scope
 from github_app.sandboxes.image import BUILDER_VERSION
 from github_app.simulator.github.auth import ApiError
 from github_app.simulator.github.faults import NoFaults
-from github_app.store import RUNNERS, ModalDictStore
+from github_app.store import RUNNERS, SWEEPS, ModalDictStore
+from github_app.store.notes import Swept
 from tests.worlds.modal_workshop import connect
 from tests.worlds.records import SHAPE
 from tests.worlds.setup_run import PATH, WORKFLOW, Site, site
@@ -279,7 +280,7 @@ async def test_uninstalling_asks_then_ends_the_jobs_that_run_and_leaves_nothing_
     left = await it.run("status", "--json")
 
     assert (unasked[0], "--yes" in unasked[1], bool(kept)) == (2, True, True)
-    assert "1 sandboxes run" in text
+    assert "running: 1 sandbox;" in text
     assert "still busy for GitHub, which fails their jobs" in text
     assert json.loads(left[1])["jobs"] == json.loads(left[1])["runners"] == []
     assert code == 0, text
@@ -290,7 +291,7 @@ async def test_uninstalling_asks_then_ends_the_jobs_that_run_and_leaves_nothing_
     assert again[1].count("skipped: ") == 4
     assert "skipped: there is no Secret modal-runner-settings" in again[1]
     assert orphaned[0] == 1
-    assert "failed: 1 are recorded, and GitHub cannot be asked, for there is no Secret" in orphaned[1]
+    assert "failed: recorded: 1 runner, and GitHub cannot be asked, for there is no Secret" in orphaned[1]
 
 
 async def test_an_idle_runner_is_deregistered_when_the_app_is_removed(it: Site) -> None:
@@ -306,7 +307,7 @@ async def test_an_idle_runner_is_deregistered_when_the_app_is_removed(it: Site) 
     code, text = await it.run("uninstall", "--yes")
 
     assert code == 0, text
-    assert "1 of 1 are gone" in text
+    assert "gone: 1 runner" in text
     assert not it.github.world.runners
 
 
@@ -351,6 +352,46 @@ async def test_the_administrators_file_that_is_named_is_checked_and_then_deploye
     assert "canary-token" not in changed[1]
     assert meant[0] == 0, meant[1]
     assert none_left[0] == 1
+
+
+async def test_that_no_sweep_ends_any_more_is_told_in_plain_words(it: Site) -> None:
+    async with connect(it.modal) as client:
+        store = ModalDictStore("modal-runner", client)
+        await store.put(SWEEPS, "last", Swept(time.time() - 720, 0))
+    late, status = (await _doctor(it))["sweep"], await it.run("status")
+    told = "the last sweep ended 12m ago, and one comes every minute: the App is stopped or frozen"
+    credentials = {name: it.secret[name] for name in ("GITHUB_APP_ID", "GITHUB_PRIVATE_KEY", "WEBHOOK_SECRET")}
+    served = {**it.environment, **credentials}
+    by_serve = json.loads((await it.run("doctor", "--json", environment=served))[1])["checks"]
+    seldom = await it.run("status", "--json", environment={**served, "SWEEP_INTERVAL_SECONDS": "900"})
+    off = await it.run("status", "--json", environment={**served, "SWEEP_INTERVAL_SECONDS": "0"})
+
+    assert (late["status"], told in late["detail"]) == ("failed", True)
+    assert "modal app logs" in late["cure"]
+    assert f"LATE: {told}" in " ".join(status[1].split())
+    assert [each["cure"] for each in by_serve if each["name"] == "sweep"] == [
+        "look whether `modal-runner serve` runs, answers at /healthz and logs `swept`; start it again"
+    ]
+    assert json.loads(seldom[1])["sweep_late"] is json.loads(off[1])["sweep_late"] is None
+
+
+async def test_why_and_explain_read_the_secret_once(it: Site) -> None:
+    await it.job_runs()
+    number = it.github.jobs()[-1].id
+    known = f"https://github.com/octo-org/octo-repo/actions/runs/1/job/{number}"
+
+    async def reads(*arguments: str) -> tuple[int, int, str]:
+        before = it.modal.calls["SandboxCreateV2"]
+        code, text = await it.run(*arguments)
+        return it.modal.calls["SandboxCreateV2"] - before, code, text
+
+    why, explained = await reads("why", known), await reads("explain", known, "--deployed")
+    nowhere = await reads("explain", known.replace(str(number), str(number + 10_000)), "--deployed")
+
+    assert why[:2] == (1, 0), why[2]
+    assert explained[:2] == (1, 0), explained[2]
+    assert nowhere[:2] == (1, 2), nowhere[2]
+    assert "GitHub knows no job" in nowhere[2]
 
 
 async def test_the_sweep_by_hand_finds_its_settings_in_the_secret(it: Site) -> None:

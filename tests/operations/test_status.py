@@ -13,7 +13,7 @@ from github_app.views.status import read_status
 from tests.worlds.steps import JIT, command
 from tests.worlds.universe import PLAIN, Universe, universe
 
-_KEYS = ["stopped", "jobs", "runners", "slots", "refused", "parked", "warm"]
+_KEYS = ["stopped", "jobs", "runners", "slots", "refused", "parked", "warm", "swept_at", "sweep_late"]
 
 
 async def _status(it: Universe) -> dict[str, Any]:
@@ -68,6 +68,7 @@ async def test_it_fits_a_narrow_terminal_and_whole_ids_can_be_had() -> None:
         usual = await command(it, "status", COLUMNS="80")
         wide = await command(it, "status", "--wide", COLUMNS="140")
 
+        assert {line.strip() for line in usual[1].splitlines()} >= {"1 job", "1 runner"}
         assert max(len(line) for line in narrow[1].splitlines()) <= 50
         assert max(len(line) for line in usual[1].splitlines()) <= 80
         assert sandbox in narrow[1].replace("\n", "")

@@ -1,6 +1,7 @@
 """`modal-runner why`, and what `status` says of a job whose runner is there: the first thing that is not right."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from github_app.compose import caps_of
@@ -8,7 +9,8 @@ from github_app.operations.why import Answer, answer, gather
 from github_app.runners.versions import RunnerVersion
 from github_app.settings.toml_file import Config
 from github_app.simulator.github.auth import ApiError
-from github_app.store import RUNNERS
+from github_app.store import RUNNERS, SWEEPS
+from github_app.store.notes import Swept
 from github_app.views.status import read_status
 from tests.worlds.steps import JIT, command
 from tests.worlds.universe import PLAIN, Universe, universe
@@ -155,10 +157,15 @@ async def test_a_job_that_waits_for_a_cap_says_which_in_status_and_why() -> None
         version = RunnerVersion(it.store, it.settings.runner_version, it.clock)
         shown = await read_status(it.store, it.parts.rules, version, it.clock.now(), caps_of(it.settings, Config()))
 
-        assert "the cap of all runners is reached (1 of 1)" in (found.reason or "")
+        assert "the cap of all runners is reached (1 of 1, MAX_CONCURRENT)" in (found.reason or "")
         assert not found.wrong
         (waits,) = [job.waits_for for job in shown.jobs if job.name == "second"]
-        assert "the cap of all runners is reached (1 of 1)" in (waits or "")
+        assert "the cap of all runners is reached (1 of 1, MAX_CONCURRENT)" in (waits or "")
+
+        await it.store.put(SWEEPS, "last", Swept(it.clock.now() - 720, 0))
+        unswept = await _why(it, it.job("second").id)
+        assert unswept.wrong
+        assert "the last sweep ended 12m ago, and one comes every minute" in (unswept.reason or "")
 
 
 async def test_a_job_held_for_running_on_a_sandbox_that_has_ended_is_to_be_run_again() -> None:
@@ -173,13 +180,40 @@ async def test_a_job_held_for_running_on_a_sandbox_that_has_ended_is_to_be_run_a
         assert (found.chain[-1].name, found.chain[-1].state) == ("sandbox", "wrong")
         assert "cancel it and run it again" in (found.reason or "")
 
-        # Its record goes some minutes later, and GitHub holds the job for running for much longer.
-        while await it.store.all(RUNNERS):
+        # GitHub holds the job for running for much longer, and for as long its runner is known.
+        for _ in range(4):
             await it.clock.sleep(31)
             await it.sweep()
+        later = await _why(it, it.job("job").id)
+        assert (later.chain[-1].name, later.reason) == ("sandbox", found.reason)
+
+        # An older version has forgotten it.
+        [runner] = await it.store.all(RUNNERS)
+        await it.store.take(RUNNERS, runner)
         forgotten, shown = await _why(it, it.job("job").id), await _waits_for(it)
         assert (forgotten.chain[-1].name, forgotten.chain[-1].state) == ("launch", "wrong")
         assert "is gone" in (shown or "")
+
+
+async def test_explain_asks_github_for_what_started_a_jobs_run_where_that_decides(tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_text('[[routes]]\nname = "pushes"\nevents = ["push"]\nrefuse = "No pushes here."\n')
+    async with universe() as it:
+        it.push({"job": (PLAIN, 5)})
+        await it.until_done()
+        page = f"https://github.com/{it.repository.full_name}/actions/runs/1/job/{it.job('job').id}"
+        here = {"MODAL_RUNNER_CONFIG": str(tmp_path / "m.toml")}
+        credentials = {
+            "GITHUB_API_URL": it.github.api_url,
+            "GITHUB_APP_ID": str(it.app.id),
+            "GITHUB_PRIVATE_KEY": it.settings.github_private_key.get_secret_value(),
+            "WEBHOOK_SECRET": it.app.webhook_secret,
+        }
+        asked = await command(it, "explain", page, "--json", **here, **credentials)
+        without = await command(it, "explain", page, "--json", **here)
+
+        assert (asked[0], json.loads(asked[1])["reason"]) == (1, "No pushes here."), asked[2]
+        assert (without[0], json.loads(without[1])["decision"]) == (0, "run")
+        assert "what started its run" in without[2]
 
 
 async def test_the_command_asks_github_where_the_credentials_are_and_says_so_where_they_are_not() -> None:

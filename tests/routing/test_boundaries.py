@@ -327,6 +327,9 @@ def test_sizes_times_and_money_are_written_as_people_do() -> None:
     assert {each: units.as_time(each) for each in times} == times
     assert [units.as_size(each) for each in (1024, 1536, 512)] == ["1g", "1536m", "512m"]
     assert [units.as_money(each) for each in (0.0099, 0.01, 1.5)] == ["less than $0.01", "$0.01", "$1.50"]
+    assert [units.number_of(each, "job") for each in (0, 1, 2)] == ["0 jobs", "1 job", "2 jobs"]
+    things = {"delivery": "deliveries", "sandbox": "sandboxes", "day": "days", "repository": "repositories"}
+    assert {each: units.number_of(3, each) for each in things} == {one: f"3 {many}" for one, many in things.items()}
 
 
 @pytest.mark.parametrize(

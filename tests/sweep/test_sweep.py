@@ -218,6 +218,21 @@ async def test_jobs_over_a_cap_are_reported_with_that_reason() -> None:
         assert "the concurrency cap of all repositories is reached" in report.waits[0]
 
 
+async def test_a_dry_run_says_how_many_would_start_and_how_many_which_cap_holds() -> None:
+    async with universe(settings={"max_concurrent_per_repo": 1}) as it:
+        it.push({"first": (PLAIN, 36000)})
+        await it.until(lambda: it.job("first").status == "in_progress")
+        it.push({"second": (PLAIN, 5), "third": (PLAIN, 5), "fourth": (PLAIN, 5)})
+        await it.github.webhooks.settle()
+        async with it.another_process(max_concurrent_per_repo=3) as raised:
+            found = await raised.sweep.run(dry_run=True)
+
+        assert (found.started, found.held_by_caps, found.waiting) == (2, 1, 1)
+        assert f"job {it.job('fourth').id} of" in found.waits[0]
+        assert "(3 of 3, MAX_CONCURRENT_PER_REPO)" in found.waits[0]
+        assert len(it.sandboxes()) == 1
+
+
 async def test_of_many_repositories_each_has_its_turn_within_a_tenth_of_githubs_limit() -> None:
     async with universe() as it:
         for number in range(50):

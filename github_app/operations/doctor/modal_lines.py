@@ -1,6 +1,5 @@
 """What can be seen on Modal: whether the App is deployed, with what image, and whether it sweeps."""
 
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -10,18 +9,16 @@ from github_app.compose import images_of
 from github_app.deployment import Functions
 from github_app.operations.doctor.check import Check, failed, ok
 from github_app.probe import counted, hopeless, last
+from github_app.routing.units import as_span, number_of
 from github_app.runners.versions import RunnerVersion
 from github_app.sandboxes import ModalSandboxes
 from github_app.settings.toml_file import Config
-from github_app.settings.variables import RoutingSettings
+from github_app.settings.variables import RoutingSettings, Settings
 from github_app.store import SWEEPS, ModalDictStore
+from github_app.views.sweeping import every_s, late
 
-# The schedule runs every minute; a sweep may take some.
-_SWEPT_WITHIN_S = 600.0
 _FIRST_WITHIN_S = 180.0
 _ANSWER_S = 20.0
-# Every minute, or every few; of other schedules the time since the last is only told.
-_EVERY = re.compile(r"\*(?:/(\d+))? \* \* \* \*")
 # What a new workspace may run at once (modal.com/pricing, Starter plan).
 _CONTAINERS, _GPUS = 100, 10
 
@@ -102,25 +99,30 @@ class OnModal:
         """It ran a short time ago."""
         last = await self._store.get(SWEEPS, "last")
         made = await self._store.get(SWEEPS, "deployed")
-        if last is None and made is not None and time.time() - made.at < _FIRST_WITHIN_S:
-            return ok("sweep", f"deployed {time.time() - made.at:.0f} s ago; the first is due")
+        now, every = time.time(), self._sweeps_every_s()
+        told = late(last.at if last else None, made.at if made else None, now, every)
+        if told is not None:
+            return failed("sweep", told, self._revive())
+        if last is None and made is not None and now - made.at < _FIRST_WITHIN_S:
+            return ok("sweep", f"deployed {as_span(now - made.at)} ago; the first is due")
         if last is None:
-            return failed(
-                "sweep", "none has come to its end yet", f"wait two minutes after a deploy; then {self._cure}"
-            )
-        ago = max(0.0, time.time() - last.at)
-        every = _EVERY.fullmatch(self._settings.sweep_cron)
-        if every is None:
-            return ok(
-                "sweep", f"the last one came to its end {ago / 60:.0f} minutes ago, by {self._settings.sweep_cron}"
-            )
-        if ago > _SWEPT_WITHIN_S + 60.0 * int(every[1] or 1):
-            cure = f"look at `modal app logs {self._settings.modal_app_name}`, then {self._cure}"
-            return failed("sweep", f"the last one came to its end {ago / 60:.0f} minutes ago", cure)
+            return failed("sweep", "none has come to its end yet", f"wait two minutes after a start; then {self._cure}")
+        ago = as_span(now - last.at)
         if last.problems:
             cure = "`modal-runner sweep --dry-run` lists them"
-            return failed("sweep", f"the last one, {ago:.0f} s ago, had {last.problems} problems", cure)
-        return ok("sweep", f"the last one came to its end {ago:.0f} s ago")
+            return failed("sweep", f"the last one, {ago} ago, had {number_of(last.problems, 'problem')}", cure)
+        schedule = "" if every else f", by {self._settings.sweep_cron}"
+        return ok("sweep", f"the last one came to its end {ago} ago{schedule}")
+
+    def _sweeps_every_s(self) -> float | None:
+        if self._served_elsewhere and isinstance(self._settings, Settings):
+            return self._settings.sweep_interval_seconds or None
+        return every_s(self._settings.sweep_cron)
+
+    def _revive(self) -> str:
+        if self._served_elsewhere:
+            return "look whether `modal-runner serve` runs, answers at /healthz and logs `swept`; start it again"
+        return f"look at `modal app logs {self._settings.modal_app_name}`, then {self._cure}"
 
     async def probe(self) -> Check:
         """What the last probe found of what is assumed of GitHub and Modal, and when."""
@@ -144,8 +146,8 @@ class OnModal:
 
 def _ago(seconds: float) -> str:
     if seconds < 7200:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{seconds / 3600:.0f} hours" if seconds < 172_800 else f"{seconds / 86_400:.0f} days"
+        return number_of(round(seconds / 60), "minute")
+    return number_of(round(seconds / 3600), "hour") if seconds < 172_800 else number_of(round(seconds / 86_400), "day")
 
 
 def _health(answer: httpx.Response) -> str | None:

@@ -13,13 +13,12 @@ from github_app.routing.catalog import usd_per_minute
 from github_app.routing.route import route
 from github_app.routing.rules import Admit, Ignore, Refuse, Rules
 from github_app.routing.units import as_span
+from github_app.views.waits import APPROVAL
 
 # GitHub hands a job to a runner that waits within a few seconds.
 _HANDED_OVER_S = 30.0
 # A sandbox of a plain image is online within half a minute; one of a docker job takes up to a minute more.
 _ONLINE_S = 60.0
-# A sweep comes every minute, and a long one takes some of them.
-_SWEEPS_S = 600.0
 _GROUP = (
     "the job may name another runner group (`runs-on: group:`), wait for its concurrency group, or GitHub holds it back"
 )
@@ -115,7 +114,7 @@ def _is_done_or_held(github: AtGitHub | None) -> bool:
 def _over(record: JobRecord) -> Link:
     """What today's rules say, and whether GitHub still knows it, counts for nothing any more."""
     if record.conclusion == GATED:
-        return Link("github", "waiting", "it waits for an approval at GitHub; once it has that, it gets its runner")
+        return Link("github", "waiting", f"it waits for {APPROVAL}")
     return Link("github", "ok", f"over: {record.conclusion or record.state}")
 
 
@@ -176,7 +175,7 @@ def _at_github(facts: Facts) -> Link:
     event = github.event
     if event is None:
         if github.gated:
-            return Link("github", "waiting", "it waits for an approval there; once it has that, it gets its runner")
+            return Link("github", "waiting", f"it waits for {APPROVAL}")
         return Link("github", "wrong", f"GitHub does not know this job (any more); {_CANCEL}")
     if event.action is Action.COMPLETED:
         return Link("github", "ok", f"over: {event.conclusion}")
@@ -186,11 +185,10 @@ def _at_github(facts: Facts) -> Link:
 
 
 def _swept(facts: Facts) -> Link:
+    if facts.sweep_late is not None:
+        return Link("sweep", "wrong", f"{facts.sweep_late}: `modal-runner doctor`")
     if facts.swept_at is None:
         return Link("sweep", "unknown", "none has come to its end yet")
-    age = facts.now - facts.swept_at
-    if age > _SWEEPS_S:
-        return Link("sweep", "wrong", f"the last one ended {_ago(facts, facts.swept_at)} ago: `modal-runner doctor`")
     return Link("sweep", "ok", f"the last one ended {_ago(facts, facts.swept_at)} ago")
 
 

@@ -25,6 +25,7 @@ from github_app.runners.versions import RunnerVersion
 from github_app.sandboxes import ModalSandboxes
 from github_app.store import CLAIMS, HALTS, HISTORY, JOBS, REFUSALS, RUNNERS, SLOTS, SWEEPS, ModalDictStore
 from github_app.store.notes import Refusal
+from github_app.views.sweeping import late
 from github_app.views.waits import waits_of
 
 _LINES = 20
@@ -58,6 +59,7 @@ class Facts:
     failed: str | None = None
     stopped: str | None = None
     swept_at: float | None = None
+    sweep_late: str | None = None
     runner: RunnerRecord | None = None
     sandbox: SandboxStatus | None = None
     printed: str = ""
@@ -85,13 +87,18 @@ async def gather(
     parts: Parts | None,
     without: str | None,
     now: float,
+    sweeps_every_s: float | None = 60.0,
 ) -> Facts:
     """Ask everyone. `repository` is known from the job's page; without `parts` GitHub is not asked, as `without` says.
+    `sweeps_every_s`: how often a sweep is due; None: that is not known.
 
     Raises:
         StoreError: the records cannot be read.
     """
     facts = await _recorded(job_id, store, rules, version=version, caps=caps, now=now)
+    last, deployed = await store.get(SWEEPS, "last"), await store.get(SWEEPS, "deployed")
+    is_late = late(last.at if last else None, deployed.at if deployed else None, now, sweeps_every_s)
+    facts = replace(facts, swept_at=last.at if last else None, sweep_late=is_late)
     if facts.runner is not None:
         facts = await _in_sandbox(facts, facts.runner, sandboxes)
     if parts is None:
@@ -114,7 +121,6 @@ async def _recorded(
     planned = plan(demands, runners, claims, await store.all(HALTS), now)
     slots = await store.all(SLOTS)
     waits = waits_of(demands, planned, runners=runners, claims=claims, slots=slots, caps=caps, now=now)
-    swept = await store.get(SWEEPS, "last") or await store.get(SWEEPS, "deployed")
     return Facts(
         job_id,
         now,
@@ -124,7 +130,6 @@ async def _recorded(
         waits_for=waits.get(job_id, (None, None))[0],
         failed=failed_before(claims, job_id),
         stopped=await version.refused(),
-        swept_at=swept.at if swept else None,
         runner=_runner_of(record, next((d for d in demands if d.job_id == job_id), None), list(runners.values())),
     )
 
