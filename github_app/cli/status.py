@@ -73,7 +73,7 @@ async def _status(*, watch: bool, wide: bool, tells: bool) -> Status:
     with Live(auto_refresh=False) as live:
         while True:
             if time.monotonic() - read_at > _GATED_EVERY_S:
-                gated, read_at = await read_gated(store), time.monotonic()
+                gated, read_at = await read_gated(store, time.time()), time.monotonic()
             found = await read_status(store, rules, version, time.time(), caps, gated=gated, sweeps_every_s=every)
             live.update(_shown(found, live.console.width, wide=wide), refresh=True)
             await asyncio.sleep(_EVERY_S)

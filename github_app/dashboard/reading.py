@@ -1,7 +1,7 @@
 """What the records say, read no more often than every few seconds however many look, and cut to what one may see."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -19,15 +19,13 @@ from github_app.runners.versions import RunnerVersion
 from github_app.store import HISTORY, JOBS, SUMS, SWEEPS, TALLIES, Kind, ModalDictStore
 from github_app.store.notes import DaySums, Swept
 from github_app.store.tallies import in_all
+from github_app.views.history import read_history
 from github_app.views.jobs import JobLine, line_of
 from github_app.views.status import NO_CAPS, Records, Status, read_records, status_of
 
 _NOW_FOR_S = 2.0
 # Whole histories are large, and nobody waits for what has ended.
 _PAST_FOR_S = 10.0
-# Jobs are known one by one for so long. Modal forgets what nobody reads by itself, and this reads it.
-_PAST_IS_KEPT_S = 7 * 86400.0
-_MOST_FORGOTTEN = 100
 
 _log = structlog.get_logger(__name__)
 
@@ -164,21 +162,13 @@ class Readings:
         return tuple(line_of(record, records.runners, now) for record in found if record is not None)
 
     async def _read_past(self) -> Past:
-        history, sums = await asyncio.gather(self._store.all(HISTORY), self._store.all(SUMS))
         now = self._clock.now()
-        old = [key for key, record in history.items() if now - _over_since(record) > _PAST_IS_KEPT_S]
-        for key in old[:_MOST_FORGOTTEN]:
-            await self._store.take(HISTORY, key)
-        kept = [record for key, record in history.items() if key not in set(old)]
+        history, sums = await asyncio.gather(read_history(self._store, now), self._store.all(SUMS))
         # Deliveries are taken by the same loop, and a large history takes a while.
-        return await asyncio.to_thread(_past_of, kept, sums, now)
+        return await asyncio.to_thread(_past_of, history.values(), sums, now)
 
 
-def _over_since(record: JobRecord) -> float:
-    return record.completed_at or max(record.changed_at, record.recorded_at)
-
-
-def _past_of(records: list[JobRecord], sums: Mapping[str, DaySums], now: float) -> Past:
+def _past_of(records: Iterable[JobRecord], sums: Mapping[str, DaySums], now: float) -> Past:
     jobs = [ended(record, now) for record in records]
     jobs.sort(key=lambda each: -(each.line.completed_at or each.line.queued_at or 0.0))
     return Past(tuple(jobs), sums)

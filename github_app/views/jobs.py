@@ -9,7 +9,8 @@ from github_app.model import JobRecord, JobState, Ran, RunnerRecord, Shape
 from github_app.routing.catalog import github_usd, requested, usd_per_minute
 from github_app.routing.globs import matches
 from github_app.routing.units import as_machine
-from github_app.store import HISTORY, JOBS, RUNNERS, ModalDictStore
+from github_app.store import JOBS, RUNNERS, ModalDictStore
+from github_app.views.history import read_history
 
 
 class JobLine(msgspec.Struct, frozen=True):
@@ -51,7 +52,7 @@ async def read_jobs(store: ModalDictStore, now: float) -> list[JobLine]:
     Raises:
         StoreError: the store did not answer.
     """
-    active, over, runners = await store.all(JOBS), await store.all(HISTORY), await store.all(RUNNERS)
+    active, over, runners = await store.all(JOBS), await read_history(store, now), await store.all(RUNNERS)
     lines = [line_of(record, runners, now) for record in (over | active).values()]
     return sorted(lines, key=lambda line: -(line.queued_at or line.started_at or 0.0))
 

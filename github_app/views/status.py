@@ -18,7 +18,6 @@ from github_app.runners.versions import RunnerVersion
 from github_app.store import (
     CLAIMS,
     HALTS,
-    HISTORY,
     JOBS,
     PARKED,
     PLACES,
@@ -29,6 +28,7 @@ from github_app.store import (
     ModalDictStore,
 )
 from github_app.store.notes import Refusal
+from github_app.views.history import read_history
 from github_app.views.sweeping import late
 from github_app.views.waits import APPROVAL, Waits, gone, waits_of
 
@@ -130,14 +130,16 @@ async def read_records(store: ModalDictStore) -> Records:
     return Records(jobs, runners, claims, halts, slots, refused, len(parked), places.keys())
 
 
-async def read_gated(store: ModalDictStore) -> list[JobRecord]:
+async def read_gated(store: ModalDictStore, now: float) -> list[JobRecord]:
     """Read which jobs wait for an approval: nothing is done for them, so they are kept with those that are over.
 
     Raises:
         StoreError: the store did not answer.
     """
     return [
-        job for job in (await store.all(HISTORY)).values() if job.conclusion == GATED and job.state is JobState.GONE
+        job
+        for job in (await read_history(store, now)).values()
+        if job.conclusion == GATED and job.state is JobState.GONE
     ]
 
 
@@ -159,7 +161,7 @@ async def read_status(
         StoreError: the store did not answer.
     """
     if gated is None:
-        gated = await read_gated(store)
+        gated = await read_gated(store, now)
     last, deployed = await store.get(SWEEPS, "last"), await store.get(SWEEPS, "deployed")
     swept_at = last.at if last else None
     found = status_of(await read_records(store), rules, await version.refused(), now, caps, gated=gated)

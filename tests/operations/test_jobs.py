@@ -3,12 +3,13 @@
 import json
 import math
 
+import modal
 import msgspec
 import pytest
 
 from github_app.model import JobRecord, JobState, Ran
 from github_app.routing.catalog import GPUS
-from github_app.store import RUNNERS, SUMS
+from github_app.store import HISTORY, RUNNERS, SUMS, ModalDictStore
 from github_app.views.cost import summed
 from github_app.views.jobs import line_of, read_jobs, wanted
 from tests.worlds.records import job
@@ -41,7 +42,8 @@ async def test_each_phase_of_a_job_is_kept_with_what_it_ran_on_and_one_that_runs
 
         code, output, errors = await command(it, "jobs", "--json", "--since", "7d")
         assert code == 0, errors
-        assert [each["name"] for each in json.loads(output)] == [line.name for line in await read_jobs(it.store, 1e12)]
+        known = await read_jobs(it.store, it.clock.now())
+        assert [each["name"] for each in json.loads(output)] == [line.name for line in known]
         shown = await command(it, "jobs", "--since", "7d", "--state", "success", COLUMNS="80")
         assert "short" in shown[1]
         assert "long" not in shown[1]
@@ -54,6 +56,17 @@ async def test_each_phase_of_a_job_is_kept_with_what_it_ran_on_and_one_that_runs
         assert '"H100, 2 vCPU, 2g",1,0,' in csv[1]
         assert (await command(it, "jobs", "--state", "nonsense"))[0] == 2
         assert (await command(it, "cost", "--since", "soon"))[0] == 2
+
+
+async def test_a_job_that_is_over_is_forgotten_after_seven_days_by_whoever_reads_of_it(client: modal.Client) -> None:
+    """Modal forgets what nobody reads, and `jobs` and `status` read it as the dashboard does."""
+    store, now = ModalDictStore("app", client), 1e9
+    for number, days in ((1, 6.9), (2, 7.1), (3, 300)):
+        ended = msgspec.structs.replace(job(JobState.DONE, job_id=number), completed_at=now - days * 86400)
+        await store.put(HISTORY, str(number), ended)
+
+    assert [line.id for line in await read_jobs(store, now)] == [1]
+    assert set(await store.all(HISTORY)) == {"1"}
 
 
 async def test_a_job_whose_runner_died_keeps_its_machine_and_costs_no_more_than_its_sandbox_did() -> None:

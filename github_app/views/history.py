@@ -1,0 +1,26 @@
+"""Jobs that are over, as far as they are known one by one."""
+
+import asyncio
+
+from github_app.model import JobRecord
+from github_app.store import HISTORY, ModalDictStore
+
+# Modal forgets by itself what nobody reads or writes for so long, and this reads it.
+_KEPT_S = 7 * 86400.0
+_MOST_FORGOTTEN = 100
+
+
+async def read_history(store: ModalDictStore, now: float) -> dict[str, JobRecord]:
+    """Read the jobs that were over within the last seven days, by id; older ones are forgotten, some at a time.
+
+    Raises:
+        StoreError: the store did not answer.
+    """
+    history = await store.all(HISTORY)
+    old = [key for key, record in history.items() if now - _over_since(record) > _KEPT_S]
+    await asyncio.gather(*(store.take(HISTORY, key) for key in old[:_MOST_FORGOTTEN]))
+    return {key: record for key, record in history.items() if key not in set(old)}
+
+
+def _over_since(record: JobRecord) -> float:
+    return record.completed_at or max(record.changed_at, record.recorded_at)
