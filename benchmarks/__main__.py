@@ -3,27 +3,30 @@
 import argparse
 import asyncio
 import datetime
+import multiprocessing
 import os
 import platform
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import msgspec
 
 from benchmarks import report
+from benchmarks.inside import inside
 from benchmarks.intake import intake
-from benchmarks.many import bursts
+from benchmarks.many import burst
 from benchmarks.process import cold_start, memory
 from benchmarks.rows import Row
 from benchmarks.start import starts
-from benchmarks.sweeping import sweeps
+from benchmarks.sweeping import sweep
 
 _HERE = Path(__file__).parent
 _DICT_MS = (0.0, 5.0, 30.0)
 _CAPS = {"MAX_CONCURRENT_PER_REPO": "1000"}
-_BURSTS = (300, 1_000)
-_SWEPT = (100, 300)
-_PARTS = ("start", "intake", "burst", "sweep", "process")
+_BURSTS = (1_000, 10_000)
+_SWEPT = (300, 1_000)
+_PARTS = ("start", "inside", "intake", "many", "process")
 
 
 def main() -> None:
@@ -48,15 +51,24 @@ def _measure(part: str) -> Iterable[Row]:
         for dict_ms in _DICT_MS:
             yield from asyncio.run(starts(dict_ms, {}, name="no caps"))
             yield from asyncio.run(starts(dict_ms, _CAPS, name="a cap, 500 running", running_jobs=500))
+    elif part == "inside":
+        yield from asyncio.run(inside())
     elif part == "intake":
         yield from asyncio.run(intake())
-    elif part == "burst":
-        yield from bursts(*_BURSTS)
-    elif part == "sweep":
-        yield from sweeps(*_SWEPT)
+    elif part == "many":
+        yield from _many()
     else:
         yield from asyncio.run(memory())
         yield from asyncio.run(cold_start())
+
+
+def _many() -> Iterable[Row]:
+    """In virtual time and CPU time, of which several at once take nothing from each other; the longest goes first."""
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool:
+        begun = [pool.submit(burst, each) for each in sorted(_BURSTS, reverse=True)]
+        begun += [pool.submit(sweep, each) for each in _SWEPT]
+        for each in begun:
+            yield from each.result()
 
 
 if __name__ == "__main__":

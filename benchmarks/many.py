@@ -6,7 +6,7 @@ from unittest import mock
 
 from benchmarks.rows import Row
 from github_app.runners.lanes import LANES, PERIOD_S, POINTS, WRITE
-from github_app.simulate import containers
+from github_app.simulate import chance, containers
 from github_app.simulate.deployment import Version
 from github_app.simulate.dicts import DictInProcess
 from github_app.simulate.loop import CONTAINER
@@ -17,12 +17,8 @@ from tests.worlds.simulated import plan_of, pushed
 _GITHUB_PER_S = 180 / 60
 
 
-def bursts(*sizes: int) -> list[Row]:
+def burst(jobs: int) -> list[Row]:
     """One push of so many jobs at once, GitHub's limits on."""
-    return [row for size in sizes for row in _burst(size)]
-
-
-def _burst(jobs: int) -> list[Row]:
     calls: Counter[str] = Counter()
     call = DictInProcess._call
 
@@ -35,6 +31,7 @@ def _burst(jobs: int) -> list[Row]:
     plan = plan_of(*pushes, calm_at=60.0, containers=1)
     began = time.process_time()
     with (
+        mock.patch.object(chance, "_MOST_STEPS", 10_000 * jobs),
         mock.patch.object(containers, "VERSIONS", (Version(100_000, 100_000, None),)),
         mock.patch.object(DictInProcess, "_call", counted),
     ):

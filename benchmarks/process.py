@@ -1,17 +1,23 @@
 """What a process costs: memory with many jobs known, and the way from its start to the first sandbox."""
 
+import asyncio
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+
+import httpx
 
 from benchmarks.delays import SlowModal
 from benchmarks.rows import Row, median
-from tests.worlds.control_plane import running, until
+from benchmarks.start import signed
+from tests.worlds.control_plane import ControlPlane, running, until
 
 _IMPORTS = "import modal, githubkit, starlette.applications"
-_KNOWN = 1000
+_KNOWN = 10_000
+_AT_ONCE = 16
 
 
 async def memory() -> list[Row]:
@@ -22,18 +28,27 @@ async def memory() -> list[Row]:
             await plane.deliver(plane.queued("self-hosted", "modal", job_id=1))
             await until(plane.modal.sandboxes)
             before = plane.resident_mib()
-            for number in range(2, _KNOWN + 2):
-                payload = plane.queued("self-hosted", "modal", job_id=number)
-                payload["action"] = "completed"
-                payload["workflow_job"] |= {
-                    "status": "completed",
-                    "conclusion": "success",
-                    "runner_name": "",
-                    "runner_id": 0,
-                }
-                await plane.deliver(payload)
+            numbers = iter(range(2, _KNOWN + 2))
+            async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+                await asyncio.gather(*(_tell_of(numbers, plane, client) for _ in range(_AT_ONCE)))
             after = plane.resident_mib()
-    return [Row(f"memory of the web process for {_KNOWN:,} jobs known", after - before, "MiB", goal="≤ 60 for 10,000")]
+    return [Row(f"memory of the web process for {_KNOWN:,} jobs known", after - before, "MiB", goal="≤ 60")]
+
+
+async def _tell_of(numbers: Iterator[int], plane: ControlPlane, client: httpx.AsyncClient) -> None:
+    """Deliver that these jobs are over, one after the other."""
+    for number in numbers:
+        payload = plane.queued("self-hosted", "modal", job_id=number)
+        payload["action"] = "completed"
+        payload["workflow_job"] |= {
+            "status": "completed",
+            "conclusion": "success",
+            "runner_name": "",
+            "runner_id": 0,
+        }
+        answer = await client.send(signed(plane, payload))
+        if answer.json()["status"] != "accepted":
+            raise RuntimeError(f"a delivery was answered {answer.text}")
 
 
 async def cold_start() -> list[Row]:

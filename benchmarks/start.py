@@ -67,7 +67,7 @@ async def _measure(plane: ControlPlane, slow: SlowModal) -> tuple[list[float], f
 async def _one(plane: ControlPlane, slow: SlowModal, client: httpx.AsyncClient, *, job_id: int) -> float:
     """The whole life of one job; return the seconds from its delivery to the call that creates its sandbox."""
     payload, name = plane.queued("self-hosted", "modal", job_id=job_id), f"modal-{job_id}-1"
-    request = _request(plane, payload)
+    request = signed(plane, payload)
     began = time.perf_counter()
     answer = await client.send(request)
     if answer.json()["status"] != "accepted":
@@ -76,7 +76,7 @@ async def _one(plane: ControlPlane, slow: SlowModal, client: httpx.AsyncClient, 
     registered = next(each for each in plane.github.world.runners.values() if each.name == name)
     for action, conclusion in (("in_progress", None), ("completed", "success")):
         told: dict[str, Any] = {"status": action, "conclusion": conclusion, "runner_name": name}
-        await client.send(_request(plane, _as(payload, action, told | {"runner_id": registered.id})))
+        await client.send(signed(plane, _as(payload, action, told | {"runner_id": registered.id})))
     for view in plane.modal.sandboxes():
         if view.name == name:
             plane.modal.kill(view.id)
@@ -84,7 +84,8 @@ async def _one(plane: ControlPlane, slow: SlowModal, client: httpx.AsyncClient, 
     return slow.created[name] - began
 
 
-def _request(plane: ControlPlane, payload: dict[str, Any]) -> httpx.Request:
+def signed(plane: ControlPlane, payload: dict[str, Any]) -> httpx.Request:
+    """A delivery, as GitHub sends it."""
     body = json.dumps(payload).encode()
     headers = {
         "Content-Type": "application/json",

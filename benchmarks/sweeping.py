@@ -20,12 +20,8 @@ _HOURS = 3 * 3600.0
 _WAITING = 6
 
 
-def sweeps(*runners: int) -> list[Row]:
+def sweep(runners: int) -> list[Row]:
     """The last of some sweeps over so many runners, and six times as many jobs that wait."""
-    return [_sweep(each) for each in runners]
-
-
-def _sweep(runners: int) -> Row:
     cpu: list[float] = []
     records: list[int] = []
     universes: list[Universe] = []
@@ -62,9 +58,5 @@ def _sweep(runners: int) -> Row:
         mock.patch.object(Universe, "run", started),
     ):
         simulate(plan)
-    return Row(
-        f"a sweep over {records[-1]:,} records and {runners:,} runners: CPU, both sides of every call",
-        cpu[-1],
-        "s",
-        goal="≤ 2, linear",
-    )
+    name = f"a sweep over {records[-1]:,} records and {runners:,} runners: CPU, both sides of every call"
+    return [Row(name, cpu[-1], "s", goal="≤ 2, linear")]
