@@ -12,9 +12,9 @@ from github_app.store.notes import Lane
 
 # GitHub allows an installation 900 points a minute; a write costs five, a read one (docs: "Rate limits for the REST
 # API"). They are taken in lanes of a few points, so that processes which write side by side leave few unused; more
-# lanes would be more trips to take them. Beside these there are ten points for notices (runners/notices.py), and ten
-# that a sweep reads in any case (sweep/read_budget.py), which makes 900.
-LANES = 44
+# lanes would be more trips to take them. Beside these there are ten points for notices (runners/notices.py), and
+# thirty for what sweeps read in any case (sweep/read_budget.py), of which a minute may see two, and processes once.
+LANES = 43
 POINTS = 20
 WRITE = 5
 READ = 1

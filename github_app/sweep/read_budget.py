@@ -11,7 +11,7 @@ _BURST = 60.0
 _PER_MINUTE = 7.3
 # Of the limit of each minute a sweep has so much in any case; for more it takes what launches leave
 # (runners/write_limit.py).
-_IN_ANY_CASE = 10
+_IN_ANY_CASE = 6
 # As many calls as each sweep may make for a list of runners.
 _CHEAP = 2
 
