@@ -1,14 +1,12 @@
 """What a sweep costs when much is going on: many runners at work, and many jobs that wait for a slot."""
 
-import asyncio
-import time
-from collections import defaultdict
 from unittest import mock
 
 from benchmarks.rows import Row
+from benchmarks.spent import cpu_by_container
 from github_app.simulate import containers
 from github_app.simulate.deployment import Version
-from github_app.simulate.loop import CONTAINER, SeededLoop
+from github_app.simulate.loop import CONTAINER
 from github_app.simulate.run import Universe, simulate
 from github_app.store import KINDS
 from github_app.sweep import Sweep
@@ -25,14 +23,7 @@ def sweep(runners: int) -> list[Row]:
     cpu: list[float] = []
     records: list[int] = []
     universes: list[Universe] = []
-    spent: defaultdict[str, float] = defaultdict(float)
-    run, begin, step = Sweep.run, Universe.run, SeededLoop._step
-
-    def counted(self: SeededLoop, handle: asyncio.Handle) -> None:
-        began = time.process_time()
-        step(self, handle)
-        if of := handle._context.get(CONTAINER, ""):  # type: ignore[attr-defined]
-            spent[of] += time.process_time() - began
+    run, begin = Sweep.run, Universe.run
 
     async def measured(self: Sweep, *, dry_run: bool = False) -> SweepReport:
         report = await run(self, dry_run=dry_run)
@@ -52,9 +43,9 @@ def sweep(runners: int) -> list[Row]:
     count = runners * (_WAITING + 1) // 10
     plan = plan_of(*[pushed(n / 10, "octo-org/alpha", *[_HOURS] * 10) for n in range(count)], containers=1)
     with (
+        cpu_by_container() as spent,
         mock.patch.object(containers, "VERSIONS", (Version(runners, runners, None),)),
         mock.patch.object(Sweep, "run", measured),
-        mock.patch.object(SeededLoop, "_step", counted),
         mock.patch.object(Universe, "run", started),
     ):
         simulate(plan)

@@ -51,7 +51,7 @@ def json_line(known: Iterable[str]) -> Processor:
     The values are looked through one by one only where the line they would make may hold one.
     """
     secrets = [secret for secret in known if secret]
-    mask, encode = redactor(secrets), json.JSONEncoder(default=str).encode
+    mask, encode = redactor(secrets), json.JSONEncoder(default=_as_json).encode
     looked_for = (*_BEGINNINGS, *(encode(secret)[1:-1] for secret in secrets))
 
     def process(logger: WrappedLogger, method: str, event: EventDict) -> str:
@@ -59,6 +59,10 @@ def json_line(known: Iterable[str]) -> Processor:
         return encode(mask(logger, method, event)) if any(each in line for each in looked_for) else line
 
     return process
+
+
+def _as_json(value: object) -> object:
+    return list(value) if isinstance(value, set | frozenset) else str(value)
 
 
 def _redacted(value: object, known: list[str]) -> object:

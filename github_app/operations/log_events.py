@@ -11,7 +11,7 @@ import github_app
 # In the order in which they come in the life of a job; then of the sweep, of what was asked, and of the process.
 EVENTS: dict[str, str] = {
     "delivery_answered": "A delivery of GitHub's was answered; `status` says with what.",
-    "deliveries_ignored": "Deliveries were nothing to act on, `count` since the line before; `reason`: of the last.",
+    "deliveries_ignored": "Deliveries were nothing to act on, `count` since the line before; the rest is of the last.",
     "delivery_rejected": "A request was refused before it was read as a delivery: its signature, its size, its form.",
     "delivery_left_to_sweep": "A delivery says nothing that can be acted on now; the sweep reads its job.",
     "delivery_failed": "A delivery could not be handled, and was answered 5xx: GitHub or the sweep brings it again.",

@@ -12,7 +12,7 @@ from github_app.clock import Clock
 from github_app.model import RunnerRecord
 from github_app.routing.warm import is_seat
 from github_app.runners.balance import Start
-from github_app.runners.capacity import IN_ALL, Full, Slots, Taken, release_slots
+from github_app.runners.capacity import Full, Slots, Taken, of_group, release_slots
 from github_app.runners.claims import Claims
 from github_app.runners.halts import Halts
 from github_app.runners.versions import RunnerVersion
@@ -255,12 +255,9 @@ def _taken(
 
 
 def _full(slots: Full) -> Postponed:
-    return Postponed(f"the concurrency cap of {_of(slots)} is reached", full=slots)
+    whose, setting = of_group(slots.group)
+    return Postponed(f"the cap of {whose} is reached ({setting})", full=slots)
 
 
 def _limited(again: float) -> Postponed:
     return Postponed("GitHub's write limit is reached", again, limited=True)
-
-
-def _of(full: Full) -> str:
-    return "all repositories" if full.group == IN_ALL else full.group

@@ -75,7 +75,7 @@ class Start:
     unused: int = 0
     cost_usd: float = 0.0
     waited: tuple[Waited, ...] = ()
-    # Nothing came to nothing: another job has the runner of the attempt before.
+    # Another job has the runner of the attempt before, and no attempt came to nothing.
     passed_by: bool = False
 
     @property
@@ -288,7 +288,9 @@ def _decide(
     if runner is None and claim.renewed_at > now - CLAIM_IS_STALE_S:
         return Wait(demand, "its launch is under way")
     # The attempt's runner was taken by another job, or has ended, or its launch crashed.
-    passed_by = runner is not None and runner.runs_job not in {None, demand.job_id} and not claim.unused
+    passed_by = (
+        runner is not None and runner.runs_job not in {None, demand.job_id} and not (claim.unused or claim.failures)
+    )
     return Start(
         demand, attempt + 1, claim.failures, claim.last_hold, claim.unused, claim.cost_usd, claim.waited, passed_by
     )

@@ -65,6 +65,16 @@ class Full:
     group: str
 
 
+def of_group(group: str) -> tuple[str, str]:
+    """Whose cap that is, and the setting that it comes from."""
+    if group == IN_ALL:
+        return "all runners", "MAX_CONCURRENT"
+    if group.startswith("profile:"):
+        name = group.removeprefix("profile:")
+        return f"profile {name}", f"[profiles.{name}] max_concurrent"
+    return group, "MAX_CONCURRENT_PER_REPO"
+
+
 class Slots:
     """The caps. A repository's slots are `<owner/repo>/<n>`, a profile's `profile:<name>/<n>`, those of all `*/<n>`."""
 

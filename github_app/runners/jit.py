@@ -92,11 +92,9 @@ class JitRequests:
             raise _put_off_by_github(error) from error
         raise AssertionError("tenacity raises or returns")
 
-    async def _ask(self, job: JobEvent, name: str, group: int | None, paid: Paid | float | None) -> JitConfig:
-        if not isinstance(paid, Paid) or not paid.is_good(self._clock.now()):
-            paid = await self._budget.wait(job.installation_id)
-        if isinstance(paid, float):
-            raise PutOff(Hold.GITHUB_LIMIT, "GitHub's write limit is reached", paid - self._clock.now())
+    async def _ask(self, job: JobEvent, name: str, group: int | None, paid: Paid | None) -> JitConfig:
+        if paid is None or not paid.is_good(self._clock.now()):
+            paid = await self._pay(job)
         try:
             config = await self._runners.create_jit_config(job.place, name, job.labels, group)
         except GitHubError as error:
@@ -106,6 +104,12 @@ class JitRequests:
             raise
         paid.answered(self._clock.now())
         return config
+
+    async def _pay(self, job: JobEvent) -> Paid:
+        paid = await self._budget.wait(job.installation_id)
+        if isinstance(paid, float):
+            raise PutOff(Hold.GITHUB_LIMIT, "GitHub's write limit is reached", paid - self._clock.now())
+        return paid
 
     async def _remove_leftover(self, job: JobEvent, name: str) -> None:
         """Remove what a lost answer of GitHub left: a runner of this name that never had a sandbox."""

@@ -19,12 +19,17 @@ POINTS = 20
 WRITE = 5
 READ = 1
 # A lane's points are spent within so many seconds of taking it, and what they are spent on is sent within so many, or
-# paid for again. So no minute, wherever it begins, sees more than all lanes' points, if a lane is left for that long
-# and a minute; whoever has taken it himself, and has an answer to each write, knows when its minute begins.
+# paid for again. So no minute, wherever it begins, sees more than all lanes' points, if a lane is left for that long,
+# for the time that a request is on its way, and a minute; whoever has taken it himself, and has an answer to each
+# write, knows when its minute begins.
 GOOD_FOR_S = 8.0
 SENT_WITHIN_S = 10.0
+_ON_ITS_WAY_S = 5.0
 PERIOD_S = 60.0
-HELD_S = PERIOD_S + SENT_WITHIN_S
+HELD_S = PERIOD_S + SENT_WITHIN_S + _ON_ITS_WAY_S
+# What is taken in the last seconds of a period is taken in the next one, too: whoever takes the same lane then must not
+# miss it, where the clocks of two processes, or a call's way, lie between.
+_EDGE_S = 3.0
 _TAKEN_BACK_WITHIN_S = 1.0
 # A clock that stands must not make a caller spin.
 _LEAST_WAIT_S = 0.1
@@ -100,23 +105,27 @@ class Lanes:
         """
         now, known = self._clock.now(), self._own.get(lane)
         period = math.floor(now / PERIOD_S)
+        ends_at = (period + 1) * PERIOD_S
         taken = TakenLane(uuid.uuid4().hex, now, self._points)
-        key = self._key(lane, period)
+        keys = [self._key(lane, each) for each in (period, period + 1) if each == period or now > ends_at - _EDGE_S]
         if looks_first and (held_until := await self._look(lane, period, known)) > now:
             return held_until
-        put = self._store.put_new(BUDGET, key, Lane(taken.owner, now))
-        is_ours, held_until = await asyncio.gather(put, _known(0.0) if looks_first else self._look(lane, period, known))
+        puts, held_until = await asyncio.gather(
+            asyncio.gather(*(self._store.put_new(BUDGET, key, Lane(taken.owner, now)) for key in keys)),
+            _known(0.0) if looks_first else self._look(lane, period, known),
+        )
+        if all(puts) and held_until <= now:
+            # Where that took long, another may have looked meanwhile and seen nothing: then the lane is nobody's.
+            is_late = len(keys) == 1 and self._clock.now() >= ends_at
+            return taken.taken_at + HELD_S if is_late else taken
+        # It is free for whoever comes after that. What another has just put will be taken back too.
+        await asyncio.gather(*(self._store.take(BUDGET, key) for key, won in zip(keys, puts, strict=True) if won))
         if held_until > now:
-            # It is free for whoever comes after that. One that another has just put will be taken back too.
-            if is_ours:
-                await self._store.take(BUDGET, key)
             return held_until
-        if is_ours:
-            return taken
         # Another has it, for this period at least; or he is just finding out that he may not, and takes it back.
         is_sure = self._found_taken.get(lane) == period
         self._found_taken[lane] = period
-        return (period + 1) * PERIOD_S if is_sure else now + _TAKEN_BACK_WITHIN_S
+        return ends_at if is_sure else now + _TAKEN_BACK_WITHIN_S
 
     async def _look(self, lane: tuple[int, int], period: int, known: TakenLane | None) -> float:
         """Until when another has a lane, by the records of the periods before; of our own we know better than they."""

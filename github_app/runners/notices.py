@@ -17,7 +17,7 @@ from github_app.store.notes import NoticeWritten
 
 # Notices have a lane of their own: whoever can queue jobs that are refused can cause as many as he likes, and launches
 # and removals must not wait for them.
-# Two a minute.
+# Two in about a minute.
 NOTICE_POINTS = 2 * WRITE
 NOTICES = "notices/"
 # A notice waits for some minutes at most, and only so many do.

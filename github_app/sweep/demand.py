@@ -1,5 +1,6 @@
 """Demand as GitHub tells it, within a small share of its rate limit: which jobs are queued, whoever told us or not."""
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -105,7 +106,9 @@ class QueueReader:
         errand = _Errand(installation_id, budget, report)
         turn, is_spent = budget.position.turn, budget.is_spent
         try:
-            await self._ask_doubtful(doubtful, max(budget.half, turn == _Turn.JOBS), errand)
+            # Where launches leave nothing to read with, there is a step all the same.
+            with contextlib.suppress(Spent):
+                await self._ask_doubtful(doubtful, max(budget.half, turn == _Turn.JOBS), errand)
             budget.begin_step()
             if turn == _Turn.OTHERS:
                 await self._read_others(seen, errand)

@@ -28,15 +28,16 @@ class ReadBudget:
         store: ModalDictStore,
         installation_id: int,
         quota_left: float,
-        reserve: Callable[[int], Awaitable[int]],
+        reserve: Callable[[int], Awaitable[tuple[int, float]]],
         clock: Clock,
     ) -> None:
-        """`reserve` takes of an installation's limit of this minute, and tells how many reads that are."""
+        """`reserve` takes of an installation's limit of this minute, and tells how many reads that are, until when."""
         self._store = store
         self._installation_id = installation_id
         self._quota_left = quota_left
         self._reserve = reserve
-        self._this_minute = _IN_ANY_CASE
+        self._in_any_case = _IN_ANY_CASE
+        self._reserved, self._reserved_until = 0, 0.0
         self._key = str(installation_id)
         self._clock = clock
         self._left = 0.0
@@ -91,7 +92,7 @@ class ReadBudget:
         """Count what it cost to list the runners."""
         self._listing, self._listed_at = calls, self._clock.now()
         self._left -= calls
-        self._this_minute -= calls
+        self._in_any_case -= calls
 
     @property
     def is_spent(self) -> bool:
@@ -121,12 +122,18 @@ class ReadBudget:
         """
         if self.is_spent and not self._may_overdraw:
             raise Spent
-        if self._this_minute < 1:
-            self._this_minute += await self._reserve(self._installation_id)
-        if self._this_minute < 1 and not self._may_overdraw:
+        if self._in_any_case >= 1:
+            self._in_any_case -= 1
+        elif await self._has_reserved() or self._may_overdraw:
+            self._reserved -= 1
+        else:
             raise Spent
         self._left -= 1
-        self._this_minute -= 1
+
+    async def _has_reserved(self) -> bool:
+        if self._reserved < 1 or self._clock.now() > self._reserved_until:
+            self._reserved, self._reserved_until = await self._reserve(self._installation_id)
+        return self._reserved >= 1
 
     def refund(self) -> None:
         """Take one payment back, of the hour: a minute's limit has no free answers."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from github_app.runners.balance import Start, Wait
-from github_app.runners.capacity import IN_ALL, Caps
+from github_app.runners.capacity import Caps, of_group
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,5 @@ def rehearse(starts: Iterable[Start], slots: Iterable[str], caps: Caps) -> Rehea
 
 def reached(group: str, taken: int, most: int) -> str:
     """Say which cap a job waits for, and by which setting there is one."""
-    whose, setting = group, "MAX_CONCURRENT_PER_REPO"
-    if group == IN_ALL:
-        whose, setting = "all runners", "MAX_CONCURRENT"
-    elif group.startswith("profile:"):
-        name = group.removeprefix("profile:")
-        whose, setting = f"profile {name}", f"[profiles.{name}] max_concurrent"
+    whose, setting = of_group(group)
     return f"the cap of {whose} is reached ({taken} of {most}, {setting}); it starts when one of them ends"

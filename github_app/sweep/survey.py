@@ -117,6 +117,6 @@ def _of_installation(installation: Installation) -> Place | None:
     return Place(Scope(organization), installation.id) if organization else None
 
 
-async def _reserve_nothing(_installation_id: int) -> int:
+async def _reserve_nothing(_installation_id: int) -> tuple[int, float]:
     """Of whom nothing is to be left behind, nothing is taken."""
-    return POINTS
+    return POINTS, math.inf

@@ -146,8 +146,8 @@ MUTANTS = (
     Mutant(
         "GitHub's write limit: it is not kept to",
         "runners/write_limit.py",
-        "            if lanes:\n                return Paid(lanes[0], now)\n",
-        "            return Paid(lanes[0] if lanes else TakenLane('', now, WRITE), now)\n",
+        "            if paying := next((each for each in lanes if each.pays(WRITE, now)), None):\n",
+        "            if paying := TakenLane('', now, WRITE):\n",
         test="tests/runners/test_write_limit.py",
     ),
     Mutant(

@@ -103,7 +103,7 @@ async def test_a_job_that_waits_for_a_slot_goes_first(file: Path) -> None:
         report = await it.sweep()
 
         assert (
-            "a runner that waits (profiles.train): the concurrency cap of all repositories is reached" in report.waits
+            "a runner that waits (profiles.train): the cap of all runners is reached (MAX_CONCURRENT)" in report.waits
         )
         await it.until_done(sweeping=True)
         await it.until(lambda: _online(it) == 1, sweeping=True)

@@ -1,15 +1,18 @@
 """GitHub's write limit, shared by several processes through the store."""
 
+import asyncio
 import bisect
 import random
+from dataclasses import dataclass, field
 
 import modal
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from grpclib import Status
+from google.protobuf.message import Message
+from grpclib import GRPCError, Status
 
-from github_app.errors import GitHubError
+from github_app.errors import GitHubError, StoreError
 from github_app.github import Connection, Runners
 from github_app.github.connection import SharedTransport
 from github_app.model import JobEvent
@@ -23,13 +26,13 @@ from github_app.simulator.modal import SimulatedModal
 from github_app.store import BUDGET, TOLD, ModalDictStore
 from github_app.store.notes import Lane
 from tests.worlds.clocks import standing_clock
-from tests.worlds.modal_workshop import FailsWith
+from tests.worlds.modal_workshop import FailsWith, until
 from tests.worlds.records import PLACE, event
 from tests.worlds.simulated import plan_of, pushed
 from tests.worlds.stub_github import Answer, StubGitHub
 
-_LIMIT_PER_MINUTE = 180
 WRITES = POINTS // WRITE
+_LIMIT_PER_MINUTE = LANES * WRITES
 
 
 async def test_two_processes_never_make_more_writes_in_any_minute_than_github_allows(client: modal.Client) -> None:
@@ -115,6 +118,82 @@ async def test_a_write_that_is_not_made_is_made_by_another(client: modal.Client)
     assert [type(await budget.spend(7)) for _ in range(2)] == [Paid, float]
 
 
+async def test_what_is_given_back_after_all_was_spent_can_be_spent(client: modal.Client) -> None:
+    budget = WriteBudget(ModalDictStore("app", client), standing_clock(1_000_003.0), lanes=1)
+    paid = [each for each in [await budget.spend(7) for _ in range(WRITES + 1)] if isinstance(each, Paid)]
+    paid[0].give_back()
+
+    assert len(paid) == WRITES
+    assert [type(await budget.spend(7)) for _ in range(2)] == [Paid, float]
+
+
+@dataclass
+class _FirstPut:
+    """The first record of a lane takes a while, or fails; all others are as always."""
+
+    fails: bool = False
+    lasts: asyncio.Event = field(default_factory=asyncio.Event)
+    seen: int = 0
+
+    async def before(self, rpc: str, _request: Message) -> None:
+        """Hold up or refuse."""
+        if rpc == "DictUpdate":
+            self.seen += 1
+            if self.seen == 1 and self.fails:
+                raise GRPCError(Status.PERMISSION_DENIED, "no")
+            if self.seen == 1:
+                await self.lasts.wait()
+
+    async def after(self, rpc: str, request: Message, response: Message) -> None:
+        """Nothing."""
+
+
+async def test_a_lane_that_hangs_holds_up_nobody(client: modal.Client, sleeping_modal: SimulatedModal) -> None:
+    sleeping_modal.interceptor = held = _FirstPut()
+    budget = WriteBudget(ModalDictStore("app", client), standing_clock(1_000_003.0))
+    async with asyncio.timeout(8):
+        paid = await asyncio.gather(*(budget.spend(7) for _ in range(WRITES)))
+    held.lasts.set()
+
+    assert [type(each) for each in paid] == [Paid] * WRITES
+
+
+async def test_a_lane_that_fails_fails_nobody_and_a_store_that_fails_everybody(
+    client: modal.Client, sleeping_modal: SimulatedModal
+) -> None:
+    sleeping_modal.interceptor = _FirstPut(fails=True)
+    budget = WriteBudget(ModalDictStore("app", client), standing_clock(1_000_003.0))
+    paid = await asyncio.gather(*(budget.spend(7) for _ in range(WRITES)))
+    sleeping_modal.interceptor = FailsWith("DictUpdate", Status.PERMISSION_DENIED)
+    failed = await asyncio.gather(*(budget.spend(7) for _ in range(3)), return_exceptions=True)
+
+    assert [type(each) for each in paid] == [Paid] * WRITES
+    assert [type(each) for each in failed] == [StoreError] * 3
+
+
+@pytest.mark.parametrize(("before_the_end", "late"), [(0.5, False), (4.0, True)])
+async def test_two_that_take_at_a_periods_end_never_have_the_same_lane(
+    client: modal.Client, sleeping_modal: SimulatedModal, before_the_end: float, *, late: bool
+) -> None:
+    """One found nothing of the other, who was a moment late, or whose clock was behind."""
+    store, ends_at = ModalDictStore("app", client), 1_000_020.0
+    one, other = standing_clock(ends_at - before_the_end), standing_clock(ends_at + 0.1)
+    assert one.hand is not None
+    first, second = WriteBudget(store, one, lanes=1), WriteBudget(store, other, lanes=1)
+    sleeping_modal.interceptor = held = _FirstPut()
+    if not late:
+        held.lasts.set()
+    spending = asyncio.create_task(first.spend(7))
+    if late:
+        await until(lambda: held.seen == 1)
+    paid = await second.spend(7)
+    one.hand[0] = ends_at + 0.2
+    held.lasts.set()
+
+    # Who crosses may both find it taken, and come again.
+    assert [type(each) for each in (paid, await spending)].count(Paid) <= 1
+
+
 async def test_what_a_launch_reads_is_left_out_of_what_it_may_write(client: modal.Client) -> None:
     clock = standing_clock(1_000_003.0)
     budget = WriteBudget(ModalDictStore("app", client), clock)
@@ -128,14 +207,14 @@ async def test_what_a_launch_reads_is_left_out_of_what_it_may_write(client: moda
 async def test_a_sweep_reads_with_lanes_that_launches_leave(client: modal.Client) -> None:
     budget = WriteBudget(ModalDictStore("app", client), standing_clock(1_000_003.0), lanes=2)
 
-    assert await budget.reserve_reads(7) == POINTS
+    assert (await budget.reserve_reads(7))[0] == POINTS
     assert [type(await budget.spend(7)) for _ in range(WRITES + 1)] == [*[Paid] * WRITES, float]
-    assert await budget.reserve_reads(7) == 0
+    assert (await budget.reserve_reads(7))[0] == 0
 
 
 async def test_each_installation_has_a_budget_of_its_own(client: modal.Client) -> None:
     budget = WriteBudget(ModalDictStore("app", client), standing_clock(1_000_003.0))
-    spent = [await budget.spend(1) for _ in range(_LIMIT_PER_MINUTE)]
+    spent = [await budget.spend(1) for _ in range(_LIMIT_PER_MINUTE + 1)]
 
     assert isinstance(spent[-1], float)
     assert isinstance(await budget.spend(2), Paid)

@@ -215,7 +215,7 @@ async def test_jobs_over_a_cap_are_reported_with_that_reason() -> None:
         report = await it.sweep()
 
         assert (report.started, report.waiting) == (0, 1)
-        assert "the concurrency cap of all repositories is reached" in report.waits[0]
+        assert "the cap of all runners is reached (MAX_CONCURRENT)" in report.waits[0]
 
 
 async def test_a_dry_run_says_how_many_would_start_and_how_many_which_cap_holds() -> None:

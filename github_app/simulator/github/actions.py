@@ -208,6 +208,8 @@ class Actions:
             if runner is not None:
                 idle.remove(runner)
                 self._start(job, runner)
+                if not idle:
+                    return
 
     def _start(self, job: Job, runner: Runner) -> None:
         job.status, job.started_at, job.runner = "in_progress", self._clock(), runner
