@@ -14,6 +14,7 @@ import h11
 import structlog
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from github_app.clock import Clock
@@ -66,15 +67,23 @@ class _BoundedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        self._say_that_it_is_the_last()
         self._watch()
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
         self._served += 1
+        super().on_response_complete()
         if self._served >= _MOST_REQUESTS:
             self.transport.close()
         # A second request may have come with the first.
+        self._say_that_it_is_the_last()
         self._watch()
+
+    def _say_that_it_is_the_last(self) -> None:
+        """Have the last answer of a connection say so: whoever sent another then would see a reset."""
+        if self._served == _MOST_REQUESTS - 1 and self.cycle is not None and not self.cycle.response_started:
+            # By the request's own header uvicorn knows that it has to.
+            self.cycle.scope["headers"] = [*self.cycle.scope["headers"], CLOSE_HEADER]
 
     def pause_writing(self) -> None:
         """Give a peer that does not read what it asked for as long as one that does not send."""

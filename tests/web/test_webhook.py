@@ -27,6 +27,22 @@ WORKFLOW = ".github/workflows/ci.yml"
 QUEUED = (PAYLOADS / "workflow_job_5_queued.json").read_bytes()
 
 
+async def test_the_last_answer_of_a_connection_says_so(control_plane: ControlPlane) -> None:
+    """Nothing told of the end before, and what was sent on such a connection meanwhile failed."""
+    address = urlsplit(control_plane.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    heads = []
+    for _ in range(50):
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        heads.append((await reader.readuntil(b"\r\n\r\n")).lower())
+        await reader.readexactly(int(heads[-1].partition(b"content-length:")[2].split()[0]))
+    rest = await reader.read()
+    writer.close()
+
+    assert [b"connection: close" in head for head in heads] == [False] * 49 + [True]
+    assert rest == b""
+
+
 async def test_another_method_is_answered_405(control_plane: ControlPlane) -> None:
     async with httpx.AsyncClient(trust_env=False) as client:
         for method in ("GET", "PUT", "DELETE", "HEAD"):
