@@ -254,6 +254,16 @@ async def test_a_lane_that_another_only_tries_is_free_as_soon_as_its_last_writes
     assert isinstance(await budget.spend(7), Paid)
 
 
+async def test_a_lane_that_another_took_at_the_end_of_the_period_before_the_last_is_not_free_yet(
+    client: modal.Client,
+) -> None:
+    store, period = ModalDictStore("app", client), 16_667
+    taken_at = (period - 1) * PERIOD_S - 1
+    await store.put(BUDGET, f"7/{period - 2}/0", Lane("x", taken_at))
+
+    assert await WriteBudget(store, standing_clock(period * PERIOD_S + 5), lanes=1).spend(7) == taken_at + HELD_S
+
+
 async def test_a_removal_is_not_sent_while_githubs_limit_is_reached(
     client: modal.Client, stub: StubGitHub, private_key: RSAPrivateKey
 ) -> None:
